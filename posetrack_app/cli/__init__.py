@@ -1,0 +1,31 @@
+"""The command `posetrack`: one module a command; none of them imports torch, cv2 or decord before it runs."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from posetrack_app import __version__
+from posetrack_app.errors import InputError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="posetrack")
+def posetrack() -> None:
+    """Every person's identity, box and keypoints in a video."""
+
+
+def main() -> None:
+    """Run the command line; bad input ends with one line and exit code 2, ctrl-C with 130."""
+    try:
+        posetrack.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except InputError as error:
+        click.echo(f"posetrack: {error}", err=True)
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("posetrack: stopped", err=True)
+        sys.exit(130)

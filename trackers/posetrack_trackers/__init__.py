@@ -1,0 +1,1 @@
+"""Trackers link frames: poses in, identities out. NumPy, SciPy and filterpy only."""
