@@ -1,0 +1,75 @@
+"""A person's box to the network's input and back: the only place where coordinates change frame.
+
+Conventions of the official HRNet code: `centre` (x, y) in pixels, `scale` (w, h) in units of 200 pixels, padded by
+1.25 and of the input's aspect; only the width of the scale sets the zoom.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.floating[Any]]
+
+PIXEL_STD = 200.0
+PADDING = 1.25
+
+
+def centre_and_scale(box: FloatArray, aspect: float) -> tuple[FloatArray, FloatArray]:
+    """Box (4,) x1 y1 x2 y2 to centre (2,) and scale (2,) float32; `aspect` is the input's width / height."""
+    x1, y1, x2, y2 = (float(v) for v in box)
+    width, height = x2 - x1, y2 - y1
+    centre = np.array([x1 + width * 0.5, y1 + height * 0.5], dtype=np.float32)
+    if width > aspect * height:
+        height = width / aspect
+    elif width < aspect * height:
+        width = height * aspect
+    scale = np.array([width / PIXEL_STD, height / PIXEL_STD], dtype=np.float32)
+    return centre, scale * np.float32(PADDING)
+
+
+def crop_affine(
+    centre: FloatArray,
+    scale: FloatArray,
+    degrees: float,
+    size: tuple[int, int],
+    *,
+    inverse: bool = False,
+    shift: tuple[float, float] = (0.0, 0.0),
+) -> NDArray[np.float64]:
+    """(2, 3) affine from frame pixels to a crop of `size` (width, height), or back with `inverse`.
+
+    `shift` moves the crop by that share of the scale. Solved from three float32 points as in the official code.
+    """
+    width, height = size
+    scale_pixels = scale * PIXEL_STD
+    radians = np.pi * degrees / 180
+    sin, cos = np.sin(radians), np.cos(radians)
+    up = scale_pixels[0] * -0.5
+    source = np.zeros((3, 2), dtype=np.float32)
+    target = np.zeros((3, 2), dtype=np.float32)
+    source[0] = centre + scale_pixels * np.asarray(shift)
+    source[1] = centre + np.array([-up * sin, up * cos]) + scale_pixels * np.asarray(shift)
+    target[0] = width * 0.5, height * 0.5
+    target[1] = np.array([width * 0.5, height * 0.5]) + np.array([0, width * -0.5], dtype=np.float32)
+    for points in (source, target):
+        across = points[0] - points[1]
+        points[2] = points[1] + np.array([-across[1], across[0]], dtype=np.float32)
+    first, second = (target, source) if inverse else (source, target)
+    return np.asarray(cv2.getAffineTransform(first, second), dtype=np.float64)
+
+
+def apply_affine(points: FloatArray, affine: FloatArray) -> NDArray[np.float64]:
+    """Points (..., 2) moved by a (2, 3) affine."""
+    return np.asarray(points @ affine[:, :2].T + affine[:, 2], dtype=np.float64)
+
+
+def crop_person(
+    image: NDArray[np.uint8], centre: FloatArray, scale: FloatArray, size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """The (height, width, 3) crop of `size` (width, height); black outside the frame."""
+    affine = crop_affine(centre, scale, 0.0, size)
+    return np.asarray(cv2.warpAffine(image, affine, size, flags=cv2.INTER_LINEAR), dtype=np.uint8)

@@ -1,0 +1,64 @@
+"""Heatmaps to keypoints: the highest cell, moved a quarter of a cell towards its higher neighbour."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrack_detectors.crops import apply_affine, crop_affine
+
+FloatArray = NDArray[np.floating[Any]]
+
+
+def find_peaks(heatmaps: FloatArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Heatmaps (N, K, H, W) to the highest cells (N, K, 2) x y and their heights (N, K); (0, 0) where height <= 0."""
+    people, keypoints, _, width = heatmaps.shape
+    flat = heatmaps.reshape(people, keypoints, -1)
+    best = flat.argmax(axis=2)
+    heights = np.take_along_axis(flat, best[..., None], axis=2)[..., 0].astype(np.float32)
+    cells = np.stack([best % width, best // width], axis=2).astype(np.float32)
+    return cells * (heights > 0)[..., None], heights
+
+
+def quarter_offset(heatmaps: FloatArray, cells: FloatArray) -> NDArray[np.float32]:
+    """The cells moved by 0.25 towards the higher neighbour on each axis; not moved on the two outer rings.
+
+    As the official `get_final_preds`: only where 1 < x < W - 1 and 1 < y < H - 1, both at once.
+    """
+    people, keypoints, height, width = heatmaps.shape
+    x = np.floor(cells[..., 0] + 0.5).astype(np.int64)
+    y = np.floor(cells[..., 1] + 0.5).astype(np.int64)
+    inside = (x > 1) & (x < width - 1) & (y > 1) & (y < height - 1)
+    x, y = np.where(inside, x, 1), np.where(inside, y, 1)
+    person, joint = np.ogrid[:people, :keypoints]
+    step_x = np.sign(heatmaps[person, joint, y, x + 1] - heatmaps[person, joint, y, x - 1])
+    step_y = np.sign(heatmaps[person, joint, y + 1, x] - heatmaps[person, joint, y - 1, x])
+    steps = np.stack([step_x, step_y], axis=2) * inside[..., None]
+    return (cells + steps * 0.25).astype(np.float32)
+
+
+def decode_heatmaps(
+    heatmaps: FloatArray, centres: FloatArray, scales: FloatArray
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Heatmaps (N, K, H, W) of crops at centres, scales (N, 2) to keypoints (N, K, 2) in frame pixels, scores (N, K)."""
+    height, width = heatmaps.shape[2:]
+    cells, heights = find_peaks(heatmaps)
+    cells = quarter_offset(heatmaps, cells)
+    keypoints = np.empty_like(cells)
+    for i, (centre, scale) in enumerate(zip(centres, scales, strict=True)):
+        affine = crop_affine(centre, scale, 0.0, (width, height), inverse=True)
+        keypoints[i] = apply_affine(cells[i], affine)
+    return keypoints, heights
+
+
+def flip_back(heatmaps: FloatArray, mirrored: tuple[int, ...], *, shift: bool = True) -> FloatArray:
+    """Heatmaps of mirrored crops turned back: columns reversed, left and right names exchanged.
+
+    With `shift` one column to the right, as the official code does to undo the misalignment of flipped features.
+    """
+    turned = heatmaps[:, list(mirrored), :, ::-1].copy()
+    if shift:
+        turned[:, :, :, 1:] = turned[:, :, :, :-1].copy()
+    return turned
