@@ -1,19 +1,24 @@
-"""The HRNet trunk shared by every network: parallel branches at strides 4, 8, 16, 32 that keep exchanging features.
+"""The HRNet trunk shared by every network: parallel branches at strides 4 to 32 that keep exchanging features.
 
 Sun et al., "Deep High-Resolution Representation Learning for Human Pose Estimation", CVPR 2019, and Wang et al.,
-"Deep High-Resolution Representation Learning for Visual Recognition", TPAMI 2020. State-dict keys are those of the
-authors' code, so published files load as they are; tests/detectors compare outputs with recorded ones.
+"Deep High-Resolution Representation Learning for Visual Recognition", TPAMI 2020. State-dict keys are those of
+the authors' code, so published files load as they are; tests/detectors compare outputs with recorded ones.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 BN_MOMENTUM = 0.1
+
+Exchange = Literal["within", "across", "final"]
+"""Which modules exchange features: all, the last of every stage, or the last of all (CVPR 2019, table 6)."""
+Upsampling = Literal["nearest", "bilinear", "bilinear with aligned corners"]
+"""How coarse branches are brought to a finer size; the segmentation nets are bilinear."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,9 @@ class TrunkSize:
         return (self.width, self.width * 2, self.width * 4, self.width * 8)
 
 
-W18, W32, W40, W48 = (TrunkSize(width) for width in (18, 32, 40, 48))
+W18, W30, W32, W40, W44, W48, W64 = (TrunkSize(width) for width in (18, 30, 32, 40, 44, 48, 64))
+W18_SMALL_V1 = TrunkSize(16, modules=(1, 1, 1), blocks=2, stem_planes=32, stem_blocks=1)
+W18_SMALL_V2 = TrunkSize(18, modules=(1, 3, 2), blocks=2, stem_blocks=2)
 # The embedded default: wide and shallow, because on a CPU the number of layers costs more than their width.
 COMPACT = TrunkSize(32, modules=(1, 1, 1), blocks=1, stem_channels=32, stem_planes=32, stem_blocks=1)
 
@@ -64,18 +71,22 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 convolutions and a shortcut; the output has `4 * planes` channels."""
+    """1x1, 3x3, 1x1 convolutions and a shortcut; the output has `4 * planes` channels.
 
-    def __init__(self, channels_in: int, planes: int) -> None:
+    The stride is the 3x3 convolution's, or with `caffe_style` the first 1x1 convolution's.
+    """
+
+    def __init__(self, channels_in: int, planes: int, stride: int = 1, *, caffe_style: bool = False) -> None:
         super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(channels_in, planes, 1, bias=False), _norm(planes)
-        self.conv2, self.bn2 = _conv3x3(planes, planes), _norm(planes)
+        first, second = (stride, 1) if caffe_style else (1, stride)
+        self.conv1, self.bn1 = nn.Conv2d(channels_in, planes, 1, first, bias=False), _norm(planes)
+        self.conv2, self.bn2 = _conv3x3(planes, planes, second), _norm(planes)
         self.conv3, self.bn3 = nn.Conv2d(planes, 4 * planes, 1, bias=False), _norm(4 * planes)
         self.relu = nn.ReLU(inplace=True)
         self.downsample: nn.Module | None = None
-        if channels_in != 4 * planes:
+        if stride != 1 or channels_in != 4 * planes:
             self.downsample = nn.Sequential(
-                nn.Conv2d(channels_in, 4 * planes, 1, bias=False), _norm(4 * planes)
+                nn.Conv2d(channels_in, 4 * planes, 1, stride, bias=False), _norm(4 * planes)
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -90,31 +101,48 @@ def _down(channels_in: int, channels_out: int, relu: bool) -> nn.Sequential:
     return nn.Sequential(*layers, nn.ReLU(inplace=True)) if relu else nn.Sequential(*layers)
 
 
+def upsample(factor: int, upsampling: Upsampling) -> nn.Upsample:
+    """A layer that makes maps `factor` times larger."""
+    if upsampling == "nearest":
+        return nn.Upsample(scale_factor=factor, mode="nearest")
+    aligned = upsampling == "bilinear with aligned corners"
+    return nn.Upsample(scale_factor=factor, mode="bilinear", align_corners=aligned)
+
+
 class ExchangeModule(nn.Module):
     """Residual blocks in every branch, then every output is the sum of all branches brought to its size.
 
-    Coarser branches are widened by a 1x1 convolution and nearest upsampling, finer ones by 3x3 convolutions of
-    stride 2. With `outputs=1` only the finest branch is produced, as in the last module of the pose networks.
+    Coarser branches get a 1x1 convolution and are upsampled, finer ones get 3x3 convolutions of stride 2. With
+    `outputs=1` only the finest branch is produced, as in the last module of the pose networks; with `outputs=0`
+    nothing is exchanged and the branches come out as they are.
     """
 
-    def __init__(self, channels: tuple[int, ...], blocks: int, outputs: int | None = None) -> None:
+    def __init__(
+        self,
+        channels: tuple[int, ...],
+        blocks: int,
+        outputs: int | None = None,
+        upsampling: Upsampling = "nearest",
+    ) -> None:
         super().__init__()
-        self.branches = nn.ModuleList(nn.Sequential(*(BasicBlock(c) for _ in range(blocks))) for c in channels)
+        self.branches = nn.ModuleList(
+            nn.Sequential(*(BasicBlock(c) for _ in range(blocks))) for c in channels
+        )
         self.fuse_layers = nn.ModuleList(
-            nn.ModuleList(self._path(channels, source, target) for source in range(len(channels)))
-            for target in range(outputs or len(channels))
+            nn.ModuleList(self._path(channels, source, target, upsampling) for source in range(len(channels)))
+            for target in range(len(channels) if outputs is None else outputs)
         )
         self.relu = nn.ReLU(inplace=True)
 
     @staticmethod
-    def _path(channels: tuple[int, ...], source: int, target: int) -> nn.Module:
+    def _path(channels: tuple[int, ...], source: int, target: int, upsampling: Upsampling) -> nn.Module:
         if source == target:
             return nn.Identity()
         if source > target:
             return nn.Sequential(
                 nn.Conv2d(channels[source], channels[target], 1, bias=False),
                 _norm(channels[target]),
-                nn.Upsample(scale_factor=2 ** (source - target), mode="nearest"),
+                upsample(2 ** (source - target), upsampling),
             )
         steps = target - source
         inner = [_down(channels[source], channels[source], relu=True) for _ in range(steps - 1)]
@@ -122,6 +150,8 @@ class ExchangeModule(nn.Module):
 
     def forward(self, branches: list[Tensor]) -> list[Tensor]:
         branches = [blocks(x) for blocks, x in zip(self.branches, branches, strict=True)]
+        if not self.fuse_layers:
+            return branches
         fused = []
         for paths in self.fuse_layers:
             terms = [path(x) for path, x in zip(cast(nn.ModuleList, paths), branches, strict=True)]
@@ -133,13 +163,21 @@ class ExchangeModule(nn.Module):
 
 
 class HRNetTrunk(nn.Module):
-    """(N, 3, H, W) to the features of the branches: (N, C, H/4, W/4), (N, 2C, H/8, W/8), ...; H, W multiples of 32.
+    """(N, 3, H, W), H and W multiples of 32, to the branches' features (N, C, H/4, W/4), (N, 2C, H/8, W/8), ...
 
-    With `outputs=1` only the finest branch comes out of the last module.
+    With `outputs=1` only the finest branch comes out of the last module. `exchange` is for the paper's ablation.
     """
 
-    def __init__(self, size: TrunkSize, outputs: int | None = None) -> None:
+    def __init__(
+        self,
+        size: TrunkSize,
+        outputs: int | None = None,
+        *,
+        exchange: Exchange = "within",
+        upsampling: Upsampling = "nearest",
+    ) -> None:
         super().__init__()
+        self._exchange, self._upsampling = exchange, upsampling
         stem, planes, channels = size.stem_channels, size.stem_planes, size.channels
         self.conv1, self.bn1 = _conv3x3(3, stem, stride=2), _norm(stem)
         self.conv2, self.bn2 = _conv3x3(stem, stem, stride=2), _norm(stem)
@@ -152,7 +190,7 @@ class HRNetTrunk(nn.Module):
         self.transition2 = self._transition(channels[:2], channels[:3])
         self.stage3 = self._stage(channels[:3], size.modules[1], size.blocks)
         self.transition3 = self._transition(channels[:3], channels)
-        self.stage4 = self._stage(channels, size.modules[2], size.blocks, outputs)
+        self.stage4 = self._stage(channels, size.modules[2], size.blocks, outputs, final=True)
 
     @staticmethod
     def _transition(before: tuple[int, ...], after: tuple[int, ...]) -> nn.ModuleList:
@@ -168,13 +206,18 @@ class HRNetTrunk(nn.Module):
                 paths.append(nn.Identity())
         return nn.ModuleList(paths)
 
-    @staticmethod
     def _stage(
-        channels: tuple[int, ...], modules: int, blocks: int, outputs: int | None = None
+        self,
+        channels: tuple[int, ...],
+        modules: int,
+        blocks: int,
+        outputs: int | None = None,
+        final: bool = False,
     ) -> nn.Sequential:
-        return nn.Sequential(
-            *(ExchangeModule(channels, blocks, outputs if i == modules - 1 else None) for i in range(modules))
-        )
+        between = None if self._exchange == "within" else 0
+        at_end = 0 if self._exchange == "final" and not final else outputs
+        module_outputs = [between] * (modules - 1) + [at_end]
+        return nn.Sequential(*(ExchangeModule(channels, blocks, n, self._upsampling) for n in module_outputs))
 
     @staticmethod
     def _enter(transition: nn.ModuleList, branches: list[Tensor]) -> list[Tensor]:
@@ -195,7 +238,7 @@ class HRNetTrunk(nn.Module):
 
 
 def initialise(network: nn.Module) -> None:
-    """Start values for training: normal(0, 0.001) convolutions as the paper's code, He's for those before a norm."""
+    """Start values for training: He's for convolutions before a norm, normal(0, 0.001) for the others."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             if module.bias is None:
@@ -210,7 +253,7 @@ def initialise(network: nn.Module) -> None:
 
 
 def fold_batch_norms(network: nn.Module) -> nn.Module:
-    """The same network for inference with every BatchNorm merged into the convolution before it; changes `network`."""
+    """`network`, changed for inference: every BatchNorm is merged into the convolution before it."""
     for module in list(network.modules()):
         if isinstance(module, nn.Sequential):
             names = list(module._modules)
