@@ -1,0 +1,97 @@
+"""The stage that gives people their identities: poses in, tracked poses out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+import numpy as np
+
+from posetrack_app.records import FloatArray, Frame, IntArray, Poses, TrackedPoses
+
+
+class Links(Protocol):
+    """A tracker's answer for one frame."""
+
+    @property
+    def ids(self) -> IntArray:
+        """(N,), 0 for nobody."""
+        ...
+
+    @property
+    def earlier(self) -> list[tuple[int, int, int]]:
+        """(frames ago, row, id) of rows that were nobody when their frame was linked."""
+        ...
+
+
+class Tracker(Protocol):
+    """Gives ids to one video's poses, frame by frame."""
+
+    delay: int
+
+    def update(
+        self,
+        boxes: FloatArray,
+        scores: FloatArray,
+        keypoints: FloatArray,
+        keypoint_scores: FloatArray,
+        seconds: float,
+    ) -> Links: ...
+
+    def finish(self) -> Links: ...
+
+
+class Smoother(Protocol):
+    """Smooths one video's keypoints, frame by frame."""
+
+    def smooth(
+        self,
+        ids: IntArray,
+        boxes: FloatArray,
+        keypoints: FloatArray,
+        keypoint_scores: FloatArray,
+        seconds: float,
+    ) -> FloatArray: ...
+
+
+def link_poses(
+    stream: Iterable[tuple[Frame, Poses]], tracker: Tracker, smoother: Smoother | None = None
+) -> Iterator[tuple[Frame, TrackedPoses]]:
+    """Every frame with the people who have an identity; poses that are nobody's are left out.
+
+    A frame comes out `tracker.delay` frames late, because a person who is believed then has an id in the
+    frames where he was first seen too. Without a `smoother` the smoothed keypoints are the keypoints.
+    """
+    waiting: deque[tuple[Frame, Poses, IntArray]] = deque()
+    for frame, poses in stream:
+        links = tracker.update(
+            poses.boxes, poses.scores, poses.keypoints, poses.keypoint_scores, frame.seconds
+        )
+        waiting.append((frame, poses, links.ids))
+        _fill_in(waiting, links.earlier)
+        if len(waiting) > tracker.delay:
+            yield _tracked(*waiting.popleft(), smoother)
+    _fill_in(waiting, tracker.finish().earlier)
+    for frame, poses, ids in waiting:
+        yield _tracked(frame, poses, ids, smoother)
+
+
+def _fill_in(waiting: deque[tuple[Frame, Poses, IntArray]], earlier: list[tuple[int, int, int]]) -> None:
+    """Write ids learnt late into the frames that wait."""
+    for frames_ago, row, number in earlier:
+        waiting[-1 - frames_ago][2][row] = number
+
+
+def _tracked(
+    frame: Frame, poses: Poses, ids: IntArray, smoother: Smoother | None
+) -> tuple[Frame, TrackedPoses]:
+    """The people of one frame whose id is known, smoothed."""
+    known = ids > 0
+    people, ids = poses[known], ids[known]
+    smoothed = people.keypoints
+    if smoother is not None:
+        smoothed = smoother.smooth(ids, people.boxes, people.keypoints, people.keypoint_scores, frame.seconds)
+    return frame, TrackedPoses(
+        people.boxes, people.scores, people.keypoints, people.keypoint_scores, ids, np.asarray(smoothed)
+    )

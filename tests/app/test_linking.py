@@ -1,0 +1,88 @@
+"""link_poses: every frame comes out, in order, with ids also where a person was first seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from posetrack_trackers import OksTracker
+
+from posetrack_app.linking import link_poses
+from posetrack_app.records import Frame, Poses, TrackedPoses
+from posetrack_app.skeleton import POSETRACK
+from posetrack_app.smoothing import OneEuroSmoother
+
+
+def _frame(index: int) -> Frame:
+    return Frame(index, index / 25, np.zeros((4, 4, 3), dtype=np.uint8))
+
+
+def _poses(*lefts: float) -> Poses:
+    """People 50 x 150 pixels large whose boxes begin at `lefts`."""
+    count = len(lefts)
+    corners = np.array([[left, 100.0, left + 50.0, 250.0] for left in lefts]).reshape(count, 4)
+    places = np.stack([np.linspace(5, 45, 17), np.linspace(5, 145, 17)], axis=1)
+    keypoints = corners[:, None, :2] + places
+    return Poses(corners, np.full(count, 0.9), keypoints, np.full((count, 17), 0.8))
+
+
+def _run(frames: list[Poses], **settings: int) -> list[TrackedPoses]:
+    tracker = OksTracker(sigmas=POSETRACK.sigmas, **settings)  # type: ignore[arg-type]
+    stream = ((_frame(index), poses) for index, poses in enumerate(frames))
+    linked = list(link_poses(stream, tracker, OneEuroSmoother()))
+    assert [frame.index for frame, _ in linked] == list(range(len(frames)))
+    return [poses for _, poses in linked]
+
+
+def test_ids_reach_back_to_the_first_sighting() -> None:
+    linked = _run([_poses(), _poses(10), _poses(12), _poses(14), _poses(16, 400), _poses(18, 402)])
+    assert [poses.ids.tolist() for poses in linked[:4]] == [[], [1], [1], [1]]
+
+
+def test_a_pose_seen_once_is_nobody() -> None:
+    linked = _run([_poses(10 + 2 * i, *([500] if i == 3 else [])) for i in range(12)])
+    assert [poses.ids.tolist() for poses in linked] == [[1]] * 12
+
+
+def test_one_picture_gives_everyone_an_id() -> None:
+    assert [poses.ids.tolist() for poses in _run([_poses(10, 300)])] == [[1, 2]]
+
+
+def test_no_frames_and_empty_frames() -> None:
+    assert _run([]) == []
+    assert [len(poses) for poses in _run([_poses()] * 7)] == [0] * 7
+
+
+def test_frames_are_held_back_no_longer_than_the_delay() -> None:
+    taken = 0
+
+    def stream() -> Iterator[tuple[Frame, Poses]]:
+        nonlocal taken
+        for index in range(40):
+            taken += 1
+            yield _frame(index), _poses(10 + index)
+
+    tracker = OksTracker(sigmas=POSETRACK.sigmas)
+    for given, _ in enumerate(link_poses(stream(), tracker), start=1):
+        assert taken - given <= tracker.delay
+
+
+def test_keypoints_stay_as_seen_and_smoothed_ones_stand_beside() -> None:
+    rng = np.random.default_rng(0)
+    frames = []
+    for _ in range(30):
+        still = _poses(10)
+        noisy = still.keypoints + rng.normal(0, 3, still.keypoints.shape)
+        frames.append(Poses(still.boxes, still.scores, noisy, still.keypoint_scores))
+    linked = _run(frames)
+    for seen, tracked in zip(frames, linked, strict=True):
+        np.testing.assert_array_equal(seen.keypoints, tracked.keypoints)
+    raw = np.diff([poses.keypoints[0] for poses in linked], axis=0).std()
+    smooth = np.diff([poses.smoothed_keypoints[0] for poses in linked], axis=0).std()
+    assert smooth < 0.6 * raw
+
+
+def test_without_smoother_both_are_equal() -> None:
+    stream = [(_frame(0), _poses(10))]
+    ((_, tracked),) = link_poses(stream, OksTracker(sigmas=POSETRACK.sigmas))
+    np.testing.assert_array_equal(tracked.smoothed_keypoints, tracked.keypoints)
