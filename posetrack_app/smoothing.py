@@ -79,6 +79,6 @@ class OneEuroSmoother:
 
 
 def _share(cutoff: FloatArray | float, elapsed: float) -> FloatArray | float:
-    """Weight of a value `elapsed` seconds after the last one in exponential smoothing to below `cutoff` hertz."""
+    """Weight of the newest value in smoothing to below `cutoff` hertz, `elapsed` s after the last."""
     turned = 2.0 * np.pi * cutoff * elapsed
     return turned / (turned + 1.0)

@@ -96,7 +96,7 @@ class BodyFilters:
         certainty = np.empty((len(box_scores), keypoint_scores.shape[1] + 2))
         certainty[:, : self._centre] = keypoint_scores
         certainty[:, self._centre :] = box_scores[:, None]
-        np.maximum(certainty, 0.01, out=certainty)
+        np.maximum(certainty, 1e-3, out=certainty)
         noise: Floats = self._noise / (certainty * certainty)
         return noise
 
