@@ -1,0 +1,253 @@
+"""Faster R-CNN with HRNetV2p features: pictures to boxes.
+
+Ren et al., "Faster R-CNN", NeurIPS 2015; Wang et al., "Deep High-Resolution Representation Learning for Visual
+Recognition", TPAMI 2020. State-dict keys are those of the official checkpoints (MMDetection).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import roi_align
+
+from posetrack_detectors import hrnet
+from posetrack_detectors.boxes import anchor_grid, cell_anchors, decode, pyramid_level, suppress
+from posetrack_detectors.hrnet import HRNetTrunk, TrunkSize
+
+STRIDES = (4, 8, 16, 32, 64)
+ROI_LEVELS = 4
+"""Boxes are pooled from the first four levels; the fifth is for proposals only."""
+PROPOSAL_STDS = (1.0, 1.0, 1.0, 1.0)
+BOX_STDS = (0.1, 0.1, 0.2, 0.2)
+
+
+@dataclass(frozen=True)
+class DetectorSize:
+    """Numbers of a detector; the defaults are the official ones for the 80 classes of COCO (0 is the person)."""
+
+    trunk: TrunkSize
+    channels: int = 256
+    """Of every pyramid level."""
+    box_channels: int = 1024
+    """Of the two hidden layers of the box head."""
+    classes: int = 80
+    anchor_scale: float = 8.0
+    """Side of a square anchor in units of its level's stride."""
+    anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+    """Height / width."""
+    candidates: int = 1000
+    """Most proposals a level hands to the suppression."""
+    proposals: int = 1000
+    """Most proposals a picture keeps."""
+    proposal_overlap: float = 0.7
+    score_threshold: float = 0.05
+    overlap: float = 0.5
+    detections: int = 100
+    """Most detections a picture keeps, all classes together."""
+    short_side: int = 800
+    """Pictures are resized so that their short side is this, unless the long side would pass `long_side`."""
+    long_side: int = 1333
+
+
+W18, W32, W40, W48 = (DetectorSize(trunk) for trunk in (hrnet.W18, hrnet.W32, hrnet.W40, hrnet.W48))
+COMPACT = DetectorSize(
+    hrnet.COMPACT,
+    channels=64,
+    box_channels=256,
+    classes=1,
+    anchor_scale=4.0,
+    candidates=300,
+    proposals=100,
+    short_side=384,
+    long_side=640,
+)
+
+
+class Found(NamedTuple):
+    """Detections of one picture, best first: boxes (N, 4), scores (N,), labels (N,)."""
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+
+
+def _named_conv(channels_in: int, channels_out: int, kernel: int) -> nn.Sequential:
+    conv = nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2)
+    return nn.Sequential(OrderedDict(conv=conv))
+
+
+class HRFPN(nn.Module):
+    """The trunk's branches to five levels of equal width at strides 4 to 64."""
+
+    def __init__(self, branches: Sequence[int], channels: int) -> None:
+        super().__init__()
+        self.branches = list(branches)
+        self.reduction_conv = _named_conv(sum(branches), channels, 1)
+        self.fpn_convs = nn.ModuleList(_named_conv(channels, channels, 3) for _ in STRIDES)
+
+    def forward(self, branches: list[Tensor]) -> list[Tensor]:
+        # The paper upsamples, concatenates, then reduces. Reducing each branch first is the same sum, much cheaper.
+        conv = cast(nn.Conv2d, self.reduction_conv.conv)
+        weights = conv.weight.split(self.branches, dim=1)
+        fused = F.conv2d(branches[0], weights[0], conv.bias)
+        for i in range(1, len(branches)):
+            reduced = F.conv2d(branches[i], weights[i])
+            fused = fused + F.interpolate(reduced, scale_factor=2**i, mode="bilinear", align_corners=False)
+        pooled = [fused] + [F.avg_pool2d(fused, 2**i, 2**i) for i in range(1, len(STRIDES))]
+        return [conv(x) for conv, x in zip(self.fpn_convs, pooled, strict=True)]
+
+
+class ProposalHead(nn.Module):
+    """Level (N, C, H, W) to logits (N, H * W * A) that an anchor holds an object, offsets (N, H * W * A, 4)."""
+
+    def __init__(self, channels: int, anchors: int) -> None:
+        super().__init__()
+        self.rpn_conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.rpn_cls = nn.Conv2d(channels, anchors, 1)
+        self.rpn_reg = nn.Conv2d(channels, anchors * 4, 1)
+
+    def forward(self, level: Tensor) -> tuple[Tensor, Tensor]:
+        x = F.relu(self.rpn_conv(level), inplace=True)
+        logits, offsets = self.rpn_cls(x).permute(0, 2, 3, 1), self.rpn_reg(x).permute(0, 2, 3, 1)
+        return logits.reshape(len(x), -1).float(), offsets.reshape(len(x), -1, 4).float()
+
+
+class BoxHead(nn.Module):
+    """RoI features (R, C, 7, 7) to logits (R, classes + 1), background last, and offsets (R, classes or 1, 4)."""
+
+    def __init__(self, channels: int, hidden: int, classes: int, box_classes: int) -> None:
+        super().__init__()
+        self.fc_cls = nn.Linear(hidden, classes + 1)
+        self.fc_reg = nn.Linear(hidden, box_classes * 4)
+        self.shared_fcs = nn.ModuleList([nn.Linear(channels * 49, hidden), nn.Linear(hidden, hidden)])
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        x = features.flatten(1)
+        for layer in self.shared_fcs:
+            x = F.relu(layer(x), inplace=True)
+        return self.fc_cls(x).float(), self.fc_reg(x).float().unflatten(1, (-1, 4))
+
+
+class FasterRCNN(nn.Module):
+    """(N, 3, H, W) normalised RGB pictures to the detections of each; H, W multiples of 32."""
+
+    def __init__(self, size: DetectorSize) -> None:
+        super().__init__()
+        self.size = size
+        self.backbone = HRNetTrunk(size.trunk)
+        self.neck = HRFPN(size.trunk.channels, size.channels)
+        self.rpn_head = ProposalHead(size.channels, len(size.anchor_ratios))
+        self.roi_head = nn.ModuleDict({"bbox_head": self._box_heads(size)})
+
+    @staticmethod
+    def _box_heads(size: DetectorSize) -> nn.Module:
+        return BoxHead(size.channels, size.box_channels, size.classes, size.classes)
+
+    def forward(self, pictures: Tensor, sizes: Tensor, scales: Tensor) -> list[Found]:
+        """Detections of each picture in its own pixels.
+
+        `sizes` (N, 2): width and height of each picture within the padded batch; `scales` (N, 2): pixels of the
+        picture for one pixel of the batch, x and y.
+        """
+        levels = self.pyramid(pictures)
+        proposals = [boxes for boxes, _ in self.propose(levels, sizes)]
+        return self.find(levels, proposals, sizes, scales)
+
+    def pyramid(self, pictures: Tensor) -> list[Tensor]:
+        """The five levels (N, C, H / stride, W / stride)."""
+        return cast(list[Tensor], self.neck(self.backbone(pictures)))
+
+    def anchors(self, levels: list[Tensor]) -> list[Tensor]:
+        """(H * W * A, 4) anchors of each level."""
+        size = self.size
+        cells = [cell_anchors(stride, size.anchor_scale, size.anchor_ratios) for stride in STRIDES]
+        return [
+            anchor_grid(cell.to(level.device), *level.shape[2:], stride)
+            for cell, level, stride in zip(cells, levels, STRIDES, strict=True)
+        ]
+
+    def propose(self, levels: list[Tensor], sizes: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Proposals (P, 4) in pixels of the batch and their scores (P,), best first, for each picture."""
+        return self.choose_proposals([self.rpn_head(x) for x in levels], self.anchors(levels), sizes)
+
+    @torch.no_grad()
+    def choose_proposals(
+        self, outputs: list[tuple[Tensor, Tensor]], anchors: list[Tensor], sizes: Tensor
+    ) -> list[tuple[Tensor, Tensor]]:
+        """As `propose`, from what the proposal head said of each level."""
+        boxes, scores, groups = [], [], []
+        for i, ((logits, offsets), grid) in enumerate(zip(outputs, anchors, strict=True)):
+            count = min(self.size.candidates, logits.shape[1])
+            best_scores, best = logits.sigmoid().topk(count, dim=1)
+            chosen = offsets.gather(1, best[..., None].expand(-1, -1, 4))
+            boxes.append(decode(grid[best], chosen, PROPOSAL_STDS, sizes[:, None].expand(-1, count, -1)))
+            scores.append(best_scores)
+            groups.append(torch.full((count,), i, device=logits.device))
+        group = torch.cat(groups)
+        result = []
+        for found, score in zip(torch.cat(boxes, dim=1), torch.cat(scores, dim=1), strict=True):
+            solid = ((found[:, 2] > found[:, 0]) & (found[:, 3] > found[:, 1])).nonzero()[:, 0]
+            kept = solid[suppress(found[solid], score[solid], group[solid], self.size.proposal_overlap)]
+            kept = kept[: self.size.proposals]
+            result.append((found[kept], score[kept]))
+        return result
+
+    def roi_features(self, levels: list[Tensor], rois: Tensor, side: int = 7) -> Tensor:
+        """(R, C, side, side) features of `rois` (R, 5): index of the picture, box in pixels of the batch."""
+        chosen_levels = pyramid_level(rois[:, 1:], ROI_LEVELS)
+        features = rois.new_zeros(len(rois), levels[0].shape[1], side, side)
+        for i in range(ROI_LEVELS):
+            rows = (chosen_levels == i).nonzero()[:, 0]
+            if len(rows):
+                level = levels[i].float()
+                aligned = roi_align(level, rois[rows], side, 1 / STRIDES[i], sampling_ratio=0, aligned=True)
+                features = features.index_copy(0, rows, aligned)
+        return features
+
+    def classify(self, levels: list[Tensor], rois: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+        """Probabilities (R, classes) and boxes (R, classes or 1, 4) of `rois` (R, 5), in pixels of the batch."""
+        logits, offsets = self.roi_head["bbox_head"](self.roi_features(levels, rois))
+        return self.read_boxes(logits, offsets, rois, sizes)
+
+    @staticmethod
+    def read_boxes(logits: Tensor, offsets: Tensor, rois: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+        """As `classify`, from what the box head said."""
+        start = rois[:, None, 1:].expand_as(offsets)
+        limits = sizes[rois[:, 0].long()][:, None].expand(*offsets.shape[:2], 2)
+        return logits.softmax(dim=1)[:, :-1], decode(start, offsets, BOX_STDS, limits)
+
+    def find(
+        self, levels: list[Tensor], proposals: list[Tensor], sizes: Tensor, scales: Tensor
+    ) -> list[Found]:
+        """Detections of each picture in its own pixels, from its proposals (P, 4)."""
+        rois = stack_rois(proposals)
+        probabilities, boxes = self.classify(levels, rois, sizes)
+        counts = [len(p) for p in proposals]
+        rows = zip(probabilities.split(counts), boxes.split(counts), scales, strict=True)
+        return [choose_detections(prob, box * scale.repeat(2), self.size)[0] for prob, box, scale in rows]
+
+
+def stack_rois(boxes: list[Tensor]) -> Tensor:
+    """Boxes (P, 4) of each picture as one (R, 5) with the picture's index in front."""
+    return torch.cat([F.pad(b, (1, 0), value=float(i)) for i, b in enumerate(boxes)])
+
+
+def choose_detections(probabilities: Tensor, boxes: Tensor, size: DetectorSize) -> tuple[Found, Tensor]:
+    """Detections of one picture from probabilities (P, classes) and boxes (P, classes or 1, 4).
+
+    Also the flat index, proposal * classes + class, of every box that the suppression left, best first; the
+    detections are the first `size.detections` of them.
+    """
+    likely = (probabilities > size.score_threshold).flatten().nonzero()[:, 0]
+    classes = probabilities.shape[1]
+    scores, labels = probabilities.flatten()[likely], likely % classes
+    chosen = boxes.expand(-1, classes, -1).reshape(-1, 4)[likely]
+    kept = suppress(chosen, scores, labels, size.overlap)
+    best = kept[: size.detections]
+    return Found(chosen[best], scores[best], labels[best]), likely[kept]

@@ -1,0 +1,226 @@
+"""Compare the detectors with numbers recorded from the official implementation; one line a case.
+
+python scripts/goldens_detector.py ../shared/goldens/detector
+
+The folder's format and tolerances are described in its README.md. Its own code is not run: the pseudo-weights'
+formula is written down here again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import goldens_detector_units
+import numpy as np
+import torch
+from golden_report import Report, draw, sampled_error, share_found
+from numpy.typing import NDArray
+from posetrack_detectors import faster_rcnn
+from posetrack_detectors.boxes import pyramid_level
+from posetrack_detectors.faster_rcnn import FasterRCNN, stack_rois
+from posetrack_detectors.person_detector import PERSON, prepare
+from torch import Tensor
+
+Array = NDArray[Any]
+WIDTHS = {"w18": faster_rcnn.W18, "w32": faster_rcnn.W32, "w40": faster_rcnn.W40, "w48": faster_rcnn.W48}
+NETWORKS: dict[str, type[FasterRCNN]] = {"faster": FasterRCNN}
+
+TOLERANCES = {"input": 0.0, "backbone": 3e-3, "fpn": 3e-3, "rpn_cls": 1e-3, "rpn_reg": 2e-4}
+PROPOSALS_FOUND, DETECTIONS_FOUND = 0.98, 0.95
+ROI_FEATURES, HEAD = 3e-3, 3e-3
+PICTURES = {"b785": ["000000000785.jpg"], "b197388": ["000000197388.jpg"]}
+PICTURES["batch2"] = PICTURES["b785"] + PICTURES["b197388"]
+
+FACTORS = [
+    (r"backbone\.layer1\.\d+\.bn3\.(weight|bias)", 0.5),
+    (r"backbone\.stage[234]\.\d+\.branches\.\d+\.\d+\.bn2\.(weight|bias)", 0.5),
+    (r"backbone\.stage[234]\.\d+\.fuse_layers\.\d+\.\d+\.(\d+\.)?1\.(weight|bias)", 0.5),
+    (r"neck\.fpn_convs\.0\.conv\.weight", 0.5),
+    (r"neck\.fpn_convs\.1\.conv\.weight", 0.7),
+    (r"neck\.fpn_convs\.3\.conv\.weight", 1.5),
+    (r"neck\.fpn_convs\.4\.conv\.weight", 2.5),
+    (r"rpn_head\.rpn_cls\.weight", 0.2),
+    (r"rpn_head\.rpn_reg\.weight", 0.04),
+    (r"roi_head\.bbox_head\.(\d+\.)?fc_cls\.weight", 0.35),
+    (r"roi_head\.bbox_head\.(\d+\.)?fc_reg\.weight", 0.15),
+]
+
+
+def pseudo_weight(key: str, shape: tuple[int, ...], is_norm: bool) -> Array:
+    """The recorded networks' value of one state-dict key."""
+    leaf = key.rsplit(".", 1)[-1]
+    if leaf == "num_batches_tracked":
+        return np.zeros(shape, np.int64)
+    value = draw(key, shape)
+    if leaf == "running_mean" or (is_norm and leaf == "bias"):
+        value *= 0.1
+    elif leaf == "running_var":
+        value = 1.0 + 0.1 * np.abs(value)
+    elif is_norm:
+        value = 1.0 + 0.1 * value
+    elif leaf == "weight":
+        value -= value.mean(axis=tuple(range(1, value.ndim)), keepdims=True)
+        value *= math.sqrt(2.0 / math.prod(shape[1:]))
+    else:
+        value *= 0.01
+    for pattern, factor in FACTORS:
+        if re.fullmatch(pattern, key):
+            value *= factor
+    if re.fullmatch(r"roi_head\.bbox_head\.(\d+\.)?fc_cls\.bias", key):
+        value[0] += 2.0
+    return value.astype(np.float32)
+
+
+def load_pseudo_weights(network: FasterRCNN, keys: list[Any], digest: str) -> str:
+    """Fill `network`; returns what differs from the recorded keys, shapes and digest, empty if nothing."""
+    shapes = {key: tuple(shape) for key, shape, _ in keys}
+    ours = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    if ours != shapes:
+        wrong = sorted(key for key in ours.keys() | shapes.keys() if ours.get(key) != shapes.get(key))
+        return f"{len(wrong)} keys missing, unknown or of another shape, first {wrong[0]}"
+    sums, state = hashlib.sha256(), {}
+    for key, shape in shapes.items():
+        value = pseudo_weight(key, shape, key.rsplit(".", 1)[0] + ".running_mean" in shapes)
+        sums.update(value.tobytes())
+        state[key] = torch.from_numpy(value)
+    network.load_state_dict(state)
+    return "" if sums.hexdigest() == digest else "pseudo-weights have another sha256"
+
+
+def detection_rows(boxes: Any, scores: Any, labels: Any) -> Array:
+    """(N, 6): box, score, label."""
+    columns = [np.asarray(boxes), np.asarray(scores)[:, None], np.asarray(labels)[:, None]]
+    return np.concatenate(columns, axis=1).astype(np.float64)
+
+
+def read_case(directory: Path, tag: str, facts: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor, str]:
+    """Input (N, 3, H, W), sizes, scales as `FasterRCNN.forward` takes them, and what is wrong with the pictures."""
+    if tag == "a":
+        shape = tuple(facts["input"]["shape"])
+        pictures = torch.from_numpy(draw("input:a", shape).astype(np.float32))
+        return pictures, torch.tensor([[shape[3], shape[2]]], dtype=torch.float32), torch.ones(1, 2), ""
+    folder = directory.resolve().parents[1] / "data" / "images"
+    images = []
+    for name in PICTURES[tag]:
+        bgr = cv2.imread(str(folder / name))
+        if bgr is None:
+            return torch.zeros(0), torch.zeros(0), torch.zeros(0), f"picture {folder / name} cannot be read"
+        images.append(np.ascontiguousarray(bgr[:, :, ::-1]))
+    pictures, sizes, scales = prepare(images, faster_rcnn.W18, torch.device("cpu"))
+    wanted = [list(reversed(one["img_shape"])) for one in facts["preproc"]]
+    return (
+        pictures,
+        sizes,
+        scales,
+        "" if sizes.tolist() == wanted else f"resized to {sizes.tolist()}, not {wanted}",
+    )
+
+
+@torch.no_grad()
+def check_case(network: FasterRCNN, directory: Path, model: str, tag: str, facts: dict[str, Any]) -> int:
+    """Every recorded stage of one input; stages behind the proposals are fed with the recorded ones."""
+    report = Report(f"{model} {tag}")
+    pictures, sizes, scales, problem = read_case(directory, tag, facts)
+    if problem:
+        report.failures.append(problem)
+        return report.close()
+    golden = np.load(directory / model / f"golden_{tag}.npz")
+    branches = network.backbone(pictures)
+    levels = network.neck(branches)
+    outputs = [network.rpn_head(level) for level in levels]
+    report.error("input", sampled_error(pictures, golden, "input"), TOLERANCES["input"])
+    for i, level in enumerate(levels):
+        height, width = level.shape[2:]
+        maps = {"fpn": level}
+        if i < len(branches):
+            maps["backbone"] = branches[i]
+        for name, values in zip(("rpn_cls", "rpn_reg"), outputs[i], strict=True):
+            maps[name] = values.reshape(len(level), height, width, -1).permute(0, 3, 1, 2)
+        for name, values in maps.items():
+            report.error(name, sampled_error(values, golden, f"{name}.{i}"), TOLERANCES[name])
+    proposals = network.choose_proposals(outputs, network.anchors(levels), sizes)
+    whole = network.find(levels, [boxes for boxes, _ in proposals], sizes, scales)
+    for i in range(len(pictures)):
+        prefix = f"img{i}." if len(pictures) > 1 else ""
+        recorded = {key.removeprefix(prefix): golden[key] for key in golden if key.startswith(prefix)}
+        wanted = recorded["proposals.bboxes"]
+        report.share("proposals", share_found(proposals[i][0].numpy(), wanted, [0.05] * 4), PROPOSALS_FOUND)
+        own = [level[i : i + 1] for level in levels]
+        start = torch.from_numpy(wanted)
+        check_boxes(report, network, own, start, sizes[i : i + 1], recorded)
+        staged = network.find(own, [start], sizes[i : i + 1], scales[i : i + 1])[0]
+        wanted = detection_rows(recorded["det.bboxes"], recorded["det.scores"], recorded["det.labels"])
+        for name, found in (("detections", staged), ("end_to_end", whole[i])):
+            rows = detection_rows(*found[:3])
+            report.share(name, share_found(rows, wanted, [0.05] * 4 + [1e-3, 0]), DETECTIONS_FOUND)
+        rows = detection_rows(*staged[:3])
+        people = wanted[wanted[:, 5] == PERSON, :5]
+        recorded_people = np.column_stack([recorded["person.bboxes"], recorded["person.scores"]])
+        report.share("people", float(np.array_equal(people, recorded_people.astype(np.float64))), 1.0)
+        found_people = rows[rows[:, 5] == PERSON, :5]
+        report.share("people", share_found(found_people, people, [0.05] * 4 + [1e-3]), DETECTIONS_FOUND)
+    return report.close()
+
+
+def check_boxes(
+    report: Report,
+    network: FasterRCNN,
+    levels: list[Tensor],
+    proposals: Tensor,
+    size: Tensor,
+    recorded: dict[str, Array],
+) -> None:
+    """RoI level, pooled features and box head outputs of the recorded proposals."""
+    if "proposals.roi_level" in recorded:
+        same = pyramid_level(proposals, 4).numpy() == recorded["proposals.roi_level"]
+        report.share("roi_level", float(same.mean()), 1.0)
+    features = network.roi_features(levels, stack_rois([proposals]))
+    difference = np.abs(features[:8].numpy() - recorded["roi_feats8"]).max()
+    report.error("roi", float(difference), ROI_FEATURES)
+    if "head.cls64" in recorded:
+        logits, offsets = network.roi_head["bbox_head"](features)
+        for name, values in (("head.cls", logits), ("head.reg", offsets.flatten(1))):
+            report.error("head", float(np.abs(values[:64].numpy() - recorded[name + "64"]).max()), HEAD)
+            report.error("head", sampled_error(values, recorded, name), HEAD)
+
+
+def check_model(directory: Path, model: str) -> Iterator[int]:
+    """Every recorded input of one network."""
+    kind, width = re.fullmatch(r"(\w+)_rcnn_(w\d+)", model).groups()  # type: ignore[union-attr]
+    with (directory / model / "meta.json").open() as file:
+        facts = json.load(file)
+    network = NETWORKS[kind](replace(WIDTHS[width])).eval()
+    report = Report(f"{model} keys")
+    problem = load_pseudo_weights(network, facts["keys"], facts["weights_sha256"])
+    parameters = sum(p.numel() for p in network.parameters())
+    report.measures["parameters"] = parameters
+    report.failures += [problem] if problem else []
+    if parameters != facts["total_params"]:
+        report.failures.append(f"{parameters} parameters, not {facts['total_params']}")
+    yield report.close()
+    if not problem:
+        for tag in facts["golden"]:
+            yield check_case(network, directory, model, tag, facts["golden"][tag])
+
+
+def check(directory: Path) -> int:
+    """Check all of a folder like ../shared/goldens/detector; one line a case, 1 if any is out of tolerance, else 0."""
+    failures = 0
+    if (directory / "unit" / "unit.json").exists():
+        failures += goldens_detector_units.check(directory / "unit")
+    for facts in sorted(directory.glob("*/meta.json")):
+        failures += sum(check_model(directory, facts.parent.name))
+    return int(failures > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(check(Path(sys.argv[1])))
