@@ -1,0 +1,86 @@
+"""A folder of images as a video: sorted naturally (img2 before img10), one frame each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrack_app.errors import InputError
+from posetrack_app.records import Frame
+from posetrack_app.video.info import VideoInfo, wanted_frames
+
+_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+
+
+class FolderReader:
+    """Iterates the images of a folder as `Frame` records, `frame_rate` a second; see `open_video`."""
+
+    def __init__(
+        self, folder: Path, frame_rate: float, start: float | None, stop: float | None, stride: int
+    ) -> None:
+        self._files = list_images(folder)
+        if not self._files:
+            raise InputError(
+                f"{folder}: no images in this folder; give a video file or a folder of jpg or png files"
+            )
+        self._rate = frame_rate
+        times = [i / frame_rate for i in range(len(self._files))]
+        self._wanted = wanted_frames(times, start, stop, stride, str(folder))
+        first = _read_rgb(self._files[self._wanted[0]])
+        if first is None:
+            raise InputError(f"{self._files[self._wanted[0]]}: this image cannot be read")
+        self.losses: list[str] = []
+        self.expected = len(self._wanted)
+        self.info = VideoInfo(
+            path=folder,
+            width=first.shape[1],
+            height=first.shape[0],
+            rotation=0,
+            frame_rate=frame_rate,
+            frame_count=len(self._files),
+            seconds=len(self._files) / frame_rate,
+            decoder=f"images (opencv {cv2.__version__})",
+        )
+
+    def __enter__(self) -> FolderReader:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        pass
+
+    def __iter__(self) -> Iterator[Frame]:
+        size = (self.info.height, self.info.width)
+        for index in self._wanted:
+            image = _read_rgb(self._files[index])
+            if image is None:
+                self.losses.append(f"frame {index} ({self._files[index].name}) could not be decoded")
+            elif image.shape[:2] != size:
+                self.losses.append(
+                    f"frame {index} ({self._files[index].name}) left out: "
+                    f"it is {image.shape[1]}x{image.shape[0]}, the first image {size[1]}x{size[0]}"
+                )
+            else:
+                yield Frame(index, index / self._rate, image)
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The image files in `folder`, in natural order of their names."""
+    files = [file for file in folder.iterdir() if file.suffix.lower() in _ENDINGS and file.is_file()]
+    return sorted(files, key=lambda file: _natural(file.name))
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    parts = re.findall(r"\d+|\D+", name)
+    return [(0, int(part), part) if part.isdecimal() else (1, 0, part.lower()) for part in parts]
+
+
+def _read_rgb(file: Path) -> NDArray[np.uint8] | None:
+    # imdecode, not imread: names that are not ASCII work everywhere, and a broken file prints nothing.
+    image = cv2.imdecode(np.fromfile(file, dtype=np.uint8), cv2.IMREAD_COLOR) if file.stat().st_size else None
+    return None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)

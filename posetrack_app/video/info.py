@@ -1,0 +1,57 @@
+"""What is known about a video before its first frame, and which frames of it are wanted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from posetrack_app.errors import InputError
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """`width` and `height` are as displayed; `rotation` is the clockwise turn in degrees applied for that.
+
+    `frame_count` and `seconds` (length) are None where the file does not tell. `decoder` names what reads the
+    pictures, and why where it is not the first choice. `start_seconds` is the container's time of frame 0.
+    """
+
+    path: Path
+    width: int
+    height: int
+    rotation: int
+    frame_rate: float
+    frame_count: int | None
+    seconds: float | None
+    decoder: str
+    start_seconds: float = 0.0
+
+
+def wanted_frames(
+    seconds: Sequence[float], start: float | None, stop: float | None, stride: int, name: str
+) -> range:
+    """Indices of the frames shown at `start` <= seconds < `stop`, every `stride`-th; `seconds` are rising.
+
+    Raises InputError where no frame is in that span.
+    """
+    # Half a microsecond of slack: 0.1 in decimals is to find the frame at 0.1 in the file's fractions.
+    first, last = 0, len(seconds)
+    while start is not None and first < last and seconds[first] < start - 5e-7:
+        first += 1
+    while stop is not None and last > first and seconds[last - 1] >= stop - 5e-7:
+        last -= 1
+    if first == last:
+        span = f"{start or 0:g} to {math.inf if stop is None else stop:g} s"
+        raise InputError(f"{name}: no frame in {span}; the video ends at {seconds[-1]:g} s")
+    return range(first, last, stride)
+
+
+def describe_gap(first: int, last: int) -> str:
+    """One line for the frames `first` to `last` that are missing."""
+    return (
+        f"frame {first} could not be decoded"
+        if first == last
+        else f"frames {first} to {last} could not be decoded"
+    )

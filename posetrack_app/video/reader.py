@@ -1,0 +1,130 @@
+"""Read one video file: decord where its frames can be trusted, PyAV where they cannot or decord fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrack_app.errors import InputError
+from posetrack_app.records import Frame
+from posetrack_app.video.decoders import (
+    DecordFailedError,
+    Picture,
+    decord_pictures,
+    first_picture,
+    pyav_pictures,
+)
+from posetrack_app.video.info import VideoInfo, describe_gap, wanted_frames
+from posetrack_app.video.probe import Probe
+
+_NOTES = 20
+
+
+class FileReader:
+    """Iterates the wanted frames of a video file, once, one in memory at a time; see `open_video`.
+
+    decord's picture of the first wanted frame is compared with PyAV's, which knows every frame's time: where
+    they differ (decord2 3.4.0 is wrong on some files, without a word), or decord fails, PyAV reads on.
+    """
+
+    def __init__(
+        self, video: Probe, start: float | None, stop: float | None, stride: int, device: str
+    ) -> None:
+        self._video = video
+        self._wanted = wanted_frames(video.seconds, start, stop, stride, str(video.path))
+        self._gaps: list[tuple[int, int]] = []
+        self._notes = list(video.losses)
+        self._pictures, self.info = self._open(device)
+        self.expected = len(self._wanted)
+
+    @property
+    def losses(self) -> list[str]:
+        """What could not be read, a line each; complete after the last frame."""
+        gaps = [describe_gap(*gap) for gap in self._gaps]
+        if len(gaps) > _NOTES:
+            gaps[_NOTES:] = [f"and {len(gaps) - _NOTES} more gaps"]
+        return self._notes + gaps
+
+    def __enter__(self) -> FileReader:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._pictures.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        expected, stride = self._wanted.start, self._wanted.step
+        for index, seconds, image in self._pictures:
+            if index > expected:
+                self._gaps.append((expected, index - stride))
+            expected = index + stride
+            yield Frame(index, seconds, image)
+        if expected < self._wanted.stop:
+            self._gaps.append((expected, self._wanted[-1]))
+
+    def _open(self, device: str) -> tuple[Any, VideoInfo]:
+        video = self._video
+        found = first_picture(video, self._wanted)
+        if found is None:
+            raise InputError(f"{video.path}: none of its {video.packet_count} frames can be decoded")
+        (index, _, image), rotation = found
+        height, width = image.shape[:2]
+        info = VideoInfo(
+            path=video.path,
+            width=width,
+            height=height,
+            rotation=rotation,
+            frame_rate=video.frame_rate,
+            frame_count=video.frame_count,
+            seconds=video.length,
+            decoder="",
+            start_seconds=float(video.pts[0] * video.time_base) if video.pts else 0.0,
+        )
+        why_not = video.odd
+        if not why_not:
+            try:
+                name, pictures = decord_pictures(video, self._wanted, device)
+                opening = next(pictures)
+                if index == opening[0] and _same_picture(opening[2], image):
+                    return self._decord_then_pyav(opening, pictures), replace(info, decoder=name)
+                why_not = f"decord's first frame is not the file's frame {index}"
+            except DecordFailedError as error:
+                why_not = str(error)
+        pictures = pyav_pictures(video, self._wanted, (width, height))
+        return pictures, replace(info, decoder=f"{_pyav()} ({why_not})")
+
+    def _decord_then_pyav(self, opening: Picture, rest: Iterator[Picture]) -> Iterator[Picture]:
+        done = 1
+        yield opening
+        try:
+            for picture in rest:
+                done += 1
+                yield picture
+        except DecordFailedError as error:
+            left = self._wanted[done:]
+            self.info = replace(
+                self.info, decoder=f"{self.info.decoder}; from frame {left.start} {_pyav()} ({error})"
+            )
+            if "duplicate" in str(error):
+                # decord had already left frames out without a word; how many and where, it does not tell.
+                self._notes.append(
+                    f"decord left out frames it could not decode somewhere before frame {left.start};"
+                    " from there to that frame, frames stand too early"
+                )
+            yield from pyav_pictures(self._video, left, (self.info.width, self.info.height))
+
+
+def _pyav() -> str:
+    import av
+
+    return f"PyAV {av.__version__}"
+
+
+def _same_picture(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
+    """The same frame, whoever decoded it: equal size, and levels that differ by rounding only."""
+    if one.shape != other.shape:
+        return False
+    return float(np.abs(one.astype(np.int16) - other).mean()) < 2.0
