@@ -1,0 +1,189 @@
+"""tracks.json: PoseTrack18's layout, with `info`, true times and smoothed keypoints added."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from posetrack_app import __version__
+from posetrack_app.errors import InputError
+from posetrack_app.records import TrackedPoses
+from posetrack_app.skeleton import Skeleton
+
+SCHEMA_VERSION = 1
+"""Raised when a reader of the older files could misread a newer one."""
+
+
+class TracksWriter:
+    """Writes one frame after another to `path`; memory does not grow, and `path` appears when it is whole.
+
+    `info` stands at the top of the file; `finish(info_updates)` adds what is known at the end only.
+    `file_name` names a frame by its index, as in "{index:06d}.jpg". Coordinates are rounded to 2 decimals,
+    scores to 4. Where the block ends by an exception, the frames so far are kept as `<name>.partial.json` and
+    a line on stderr says so.
+    """
+
+    def __init__(
+        self, path: Path, *, skeleton: Skeleton, info: Mapping[str, Any], file_name: str = "{index:06d}.jpg"
+    ) -> None:
+        self.path = path
+        self.frames = 0
+        self.people = 0
+        self._skeleton = skeleton
+        self._info = dict(info)
+        self._file_name = file_name
+        self._sides = [_beside(path, part) for part in ("images", "annotations")]
+        self._open: list[IO[str]] = []
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; give the name of the file to write")
+        if not path.parent.is_dir():
+            raise InputError(f"{path}: the folder {path.parent} does not exist; create it first")
+        try:
+            for side in self._sides:
+                self._open.append(side.open("w", encoding="utf-8"))
+        except OSError as error:
+            self._remove_sides()
+            raise InputError(f"{path}: cannot write here ({error.strerror})") from error
+
+    def __enter__(self) -> TracksWriter:
+        return self
+
+    def write(self, frame_index: int, seconds: float, tracked: TrackedPoses) -> None:
+        """Add one frame and its people; zero people is an ordinary frame."""
+        images, annotations = self._open
+        image = {
+            "id": frame_index,
+            "frame_index": frame_index,
+            "seconds": round(seconds, 6),
+            "file_name": self._file_name.format(index=frame_index),
+        }
+        people = [_dumps(person) for person in self._people(frame_index, tracked)]
+        try:
+            images.write((",\n" if self.frames else "") + _dumps(image))
+            for person in people:
+                annotations.write((",\n" if self.people else "") + person)
+                self.people += 1
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot write on ({error.strerror})") from error
+        self.frames += 1
+
+    def finish(self, info_updates: Mapping[str, Any] | None = None) -> None:
+        """Join what was written into `path`; nothing can be written afterwards."""
+        self._info.update(info_updates or {})
+        try:
+            self._join(self.path, complete=True)
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be finished ({error.strerror})") from error
+        self._remove_sides()
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> None:
+        if not self._open:
+            return
+        if kind is None:
+            self.finish()
+        elif self.frames:
+            self._keep_partial()
+        else:
+            self._remove_sides()
+
+    def _people(self, frame_index: int, tracked: TrackedPoses) -> list[dict[str, Any]]:
+        boxes = np.asarray(tracked.boxes, np.float64)
+        xywh = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).round(2).tolist()
+        raw = _flat_keypoints(tracked.keypoints)
+        smoothed = _flat_keypoints(tracked.smoothed_keypoints)
+        box_scores = np.asarray(tracked.scores, np.float64).round(4).tolist()
+        scores = np.asarray(tracked.keypoint_scores, np.float64).round(4).tolist()
+        return [
+            {
+                "id": self.people + i + 1,
+                "image_id": frame_index,
+                "category_id": 1,
+                "track_id": track_id,
+                "bbox": xywh[i],
+                "score": box_scores[i],
+                "keypoints": raw[i],
+                "scores": scores[i],
+                "keypoints_smoothed": smoothed[i],
+            }
+            for i, track_id in enumerate(tracked.ids.tolist())
+        ]
+
+    def _join(self, target: Path, *, complete: bool) -> None:
+        for file in self._open:
+            file.close()
+        info = {
+            "schema_version": SCHEMA_VERSION,
+            "posetrack_version": __version__,
+            "complete": complete,
+            "frames": self.frames,
+            **self._info,
+        }
+        whole = _beside(target, "whole")
+        try:
+            with whole.open("w", encoding="utf-8") as out:
+                out.write(
+                    f'{{"info": {_dumps(info)},\n"categories": [{_dumps(_category(self._skeleton))}],\n'
+                )
+                for name, side in zip(("images", "annotations"), self._sides, strict=True):
+                    out.write(f'"{name}": [\n')
+                    with side.open(encoding="utf-8") as lines:
+                        shutil.copyfileobj(lines, out, 1 << 20)
+                    out.write("\n]" + (",\n" if name == "images" else "}\n"))
+            os.replace(whole, target)
+        finally:
+            whole.unlink(missing_ok=True)
+        self._open = []
+
+    def _keep_partial(self) -> None:
+        target = self.path.with_name(f"{self.path.stem}.partial.json")
+        try:
+            self._join(target, complete=False)
+        except OSError as error:
+            kept = " and ".join(str(side) for side in self._sides)
+            print(f"posetrack: {target} cannot be written ({error.strerror}); see {kept}", file=sys.stderr)
+            return
+        self._remove_sides()
+        print(f"posetrack: the {self.frames} frames done so far are kept in {target}", file=sys.stderr)
+
+    def _remove_sides(self) -> None:
+        for file in self._open:
+            file.close()
+        self._open = []
+        for side in self._sides:
+            side.unlink(missing_ok=True)
+
+
+def _beside(path: Path, part: str) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.{part}.tmp")
+
+
+def _dumps(value: Mapping[str, Any]) -> str:
+    # allow_nan: NaN is not JSON; better to stop than to write a file nobody else can read.
+    return json.dumps(value, allow_nan=False, ensure_ascii=False)
+
+
+def _flat_keypoints(keypoints: Any) -> list[list[float]]:
+    """(N, K, 2) to N flat lists x y v; v = 1: every keypoint has a place, its confidence is in `scores`."""
+    points = np.asarray(keypoints, np.float64).round(2)
+    flat = np.concatenate([points, np.ones((*points.shape[:2], 1))], axis=2).reshape(
+        len(points), 3 * points.shape[1]
+    )
+    return [list(row) for row in flat.tolist()]
+
+
+def _category(skeleton: Skeleton) -> dict[str, Any]:
+    """COCO's and PoseTrack18's entry of `categories`; limbs are pairs of 1-based keypoint numbers there."""
+    return {
+        "id": 1,
+        "name": "person",
+        "supercategory": "person",
+        "keypoints": list(skeleton.keypoints),
+        "skeleton": [[a + 1, b + 1] for a, b in skeleton.limbs],
+    }

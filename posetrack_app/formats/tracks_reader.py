@@ -1,0 +1,215 @@
+"""Read tracks.json (or any PoseTrack18 file) back into records; every fault is named with its place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+
+from posetrack_app.errors import InputError
+from posetrack_app.formats.tracks import SCHEMA_VERSION
+from posetrack_app.records import FloatArray, TrackedPoses
+from posetrack_app.skeleton import COCO, POSETRACK, Skeleton
+
+
+@dataclass(frozen=True, eq=False)
+class TrackedFrame:
+    """One frame of a tracks file: its index and time in the video, and its people."""
+
+    index: int
+    seconds: float
+    tracked: TrackedPoses
+    file_name: str
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """A whole tracks file; `frames` are in order of their index, empty ones too."""
+
+    path: Path
+    info: Mapping[str, Any]
+    skeleton: Skeleton
+    frames: Sequence[TrackedFrame]
+
+    @property
+    def ids(self) -> list[int]:
+        """Every identity, rising."""
+        return sorted({int(track_id) for frame in self.frames for track_id in frame.tracked.ids})
+
+
+def read_tracks(path: Path) -> Tracks:
+    """The tracks in a file that `posetrack run` wrote, or in a plain PoseTrack18 file.
+
+    In a plain file the frames count from 0 at 25 a second, and missing scores are 1.
+    Raises InputError naming the file, the frame and the person for what is wrong.
+    """
+    content = load_json(path)
+    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
+        raise InputError(f"{path}: not a tracks file: it has no list 'images'")
+    if not isinstance(content.get("annotations"), list):
+        raise InputError(f"{path}: not a tracks file: it has no list 'annotations'")
+    info = content.get("info", {})
+    if not isinstance(info, dict):
+        raise InputError(f"{path}: 'info' must be an object")
+    version = info.get("schema_version", SCHEMA_VERSION)
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise InputError(
+            f"{path}: has schema version {version}, this posetrack reads {SCHEMA_VERSION} or older; update it"
+        )
+    skeleton = _skeleton(path, content.get("categories"))
+    rate = info.get("frame_rate")
+    rate = float(rate) if _is_number(rate) and rate > 0 else 25.0
+    people: dict[int, list[Mapping[str, Any]]] = {}
+    images = [_image(path, place, image, rate) for place, image in enumerate(content["images"])]
+    for image_id, *_ in images:
+        if image_id in people:
+            raise InputError(f"{path}: two images have the id {image_id}")
+        people[image_id] = []
+    for place, person in enumerate(content["annotations"]):
+        if not isinstance(person, dict) or _hashable(person.get("image_id")) not in people:
+            raise InputError(f"{path}: annotations[{place}]: its 'image_id' is not the id of an image")
+        people[person["image_id"]].append(person)
+    frames = [
+        TrackedFrame(index, seconds, _tracked(path, index, people[image_id], skeleton), name)
+        for image_id, index, seconds, name in images
+    ]
+    frames.sort(key=lambda frame: frame.index)
+    for one, other in pairwise(frames):
+        if one.index == other.index:
+            raise InputError(f"{path}: two images have the frame_index {one.index}")
+    return Tracks(path, info, skeleton, frames)
+
+
+def load_json(path: Path) -> Any:
+    """The parsed file; InputError where it is missing or no JSON."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            return json.load(file)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a JSON file (it is not text)") from error
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{path}: not a whole JSON file (line {error.lineno}, column {error.colno}: {error.msg})"
+        ) from error
+    except RecursionError as error:
+        raise InputError(f"{path}: not a tracks file (nested too deeply)") from error
+
+
+def _skeleton(path: Path, categories: Any) -> Skeleton:
+    first = categories[0] if isinstance(categories, list) and categories else None
+    names = first.get("keypoints") if isinstance(first, dict) else None
+    for known in (POSETRACK, COCO):
+        if names == list(known.keypoints):
+            return known
+    raise InputError(
+        f"{path}: 'categories' must hold one entry with the 17 'keypoints' of PoseTrack18 or COCO in order"
+    )
+
+
+def _image(path: Path, place: int, image: Any, rate: float) -> tuple[int, int, float, str]:
+    """(id, frame index, seconds, file name) of an entry of `images`."""
+    where = f"{path}: images[{place}]"
+    if not isinstance(image, dict) or not _is_integer(image.get("id")):
+        raise InputError(f"{where} needs an integer 'id'")
+    index = image.get("frame_index", place)
+    if not _is_integer(index) or index < 0:
+        raise InputError(f"{where}: 'frame_index' must be an integer from 0, got {index!r}")
+    seconds = image.get("seconds", index / rate)
+    if not _is_number(seconds):
+        raise InputError(f"{where} (frame {index}): 'seconds' must be a number, got {seconds!r}")
+    return image["id"], index, float(seconds), str(image.get("file_name", f"{index:06d}.jpg"))
+
+
+def _tracked(path: Path, index: int, people: Sequence[Mapping[str, Any]], skeleton: Skeleton) -> TrackedPoses:
+    """One frame's annotations as columns."""
+    count = len(skeleton.keypoints)
+
+    def column(read: Callable[[Mapping[str, Any]], Sequence[float]], width: int) -> FloatArray:
+        rows: list[Sequence[float]] = []
+        for person in people:
+            try:
+                rows.append(read(person))
+            except ValueError as error:
+                name = person.get("track_id", "without id")
+                raise InputError(f"{path}: frame {index}, person {name}: {error}") from error
+        return np.array(rows, np.float64).reshape(len(people), width)
+
+    ids = column(lambda person: [_track_id(person)], 1)[:, 0].astype(np.int64)
+    unique, counts = np.unique(ids, return_counts=True)
+    if (counts > 1).any():
+        raise InputError(f"{path}: frame {index}: two people have the track_id {unique[counts > 1][0]}")
+    keypoints = column(lambda person: _numbers(person, "keypoints", 3 * count), 3 * count)
+    triples = keypoints.reshape(len(people), count, 3)
+    smoothed = column(
+        lambda person: _numbers(
+            person, "keypoints_smoothed" if "keypoints_smoothed" in person else "keypoints", 3 * count
+        ),
+        3 * count,
+    ).reshape(len(people), count, 3)
+    # A PoseTrack18 file of ground truth has no scores: what is labelled counts fully.
+    given = column(
+        lambda person: _numbers(person, "scores", count) if person.get("scores") else [np.nan] * count, count
+    )
+    boxes = column(lambda person: _xyxy(person, count), 4)
+    return TrackedPoses(
+        boxes=boxes,
+        scores=column(lambda person: [_number(person, "score", 1.0)], 1)[:, 0],
+        keypoints=triples[..., :2],
+        keypoint_scores=np.where(np.isnan(given), (triples[..., 2] > 0).astype(np.float64), given),
+        ids=ids,
+        smoothed_keypoints=smoothed[..., :2],
+    )
+
+
+def _track_id(person: Mapping[str, Any]) -> int:
+    track_id = person.get("track_id")
+    if not _is_integer(track_id) or not 0 <= track_id < 2**53:
+        raise ValueError(f"'track_id' must be an integer from 0, got {track_id!r}")
+    return int(track_id)
+
+
+def _numbers(person: Mapping[str, Any], key: str, length: int) -> Sequence[float]:
+    values = person.get(key)
+    if not isinstance(values, list) or len(values) != length or not all(map(_is_number, values)):
+        raise ValueError(f"'{key}' must be a list of {length} numbers")
+    return values
+
+
+def _number(person: Mapping[str, Any], key: str, default: float) -> float:
+    value = person.get(key, default)
+    if not _is_number(value):
+        raise ValueError(f"'{key}' must be a number, got {value!r}")
+    return float(value)
+
+
+def _xyxy(person: Mapping[str, Any], count: int) -> list[float]:
+    """The box as x1 y1 x2 y2; around the labelled keypoints where the file gives none."""
+    if "bbox" in person:
+        x, y, width, height = _numbers(person, "bbox", 4)
+        if width < 0 or height < 0:
+            raise ValueError("'bbox' (x y width height) has a negative size")
+        return [x, y, x + width, y + height]
+    triples = np.array(_numbers(person, "keypoints", 3 * count)).reshape(count, 3)
+    points = triples[triples[:, 2] > 0, :2]
+    if not len(points):
+        return [0.0, 0.0, 0.0, 0.0]
+    return [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()]
+
+
+def _is_integer(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e15
+
+
+def _hashable(value: Any) -> Any:
+    return value if _is_integer(value) else None

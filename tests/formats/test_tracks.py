@@ -1,0 +1,227 @@
+"""tracks.json: what goes in comes out; a run cut short keeps its frames; faults are named by their place."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from posetrack_app.errors import InputError
+from posetrack_app.formats import Tracks, TracksWriter, read_tracks
+from posetrack_app.formats.posetrack18 import posetrack18_sequence
+from posetrack_app.records import TrackedPoses
+from posetrack_app.skeleton import COCO, POSETRACK, Skeleton
+
+
+def some_people(ids: list[int], seed: int) -> TrackedPoses:
+    """People with these ids at random places, on the grid of what the file keeps (2 and 4 decimals)."""
+    random = np.random.default_rng(seed)
+    count = len(ids)
+    corner = random.uniform(-20, 900, (count, 2)).round(2)
+    size = random.uniform(1, 300, (count, 2)).round(2)
+    keypoints = random.uniform(-50, 2000, (count, 17, 2)).round(2)
+    return TrackedPoses(
+        boxes=np.concatenate([corner, corner + size], axis=1),
+        scores=random.uniform(0, 1, count).round(4),
+        keypoints=keypoints,
+        keypoint_scores=random.uniform(0, 1, (count, 17)).round(4),
+        ids=np.array(ids, np.int64),
+        smoothed_keypoints=(keypoints + random.normal(0, 3, keypoints.shape)).round(2),
+    )
+
+
+FRAMES = [(4, 0.16, [1, 2]), (5, 0.207, []), (7, 0.28, [2, 3, 900_000])]
+
+
+def write(path: Path, skeleton: Skeleton = POSETRACK) -> list[TrackedPoses]:
+    people = [some_people(ids, seed) for seed, (_, _, ids) in enumerate(FRAMES)]
+    with TracksWriter(path, skeleton=skeleton, info={"decoder": "none", "frame_rate": 25.0}) as writer:
+        for (index, seconds, _), poses in zip(FRAMES, people, strict=True):
+            writer.write(index, seconds, poses)
+        writer.finish({"seconds_per_stage": {"pose": 1.5}})
+    return people
+
+
+def same(one: TrackedPoses, other: TrackedPoses) -> bool:
+    columns = ("boxes", "scores", "keypoints", "keypoint_scores", "ids", "smoothed_keypoints")
+    return all(
+        np.allclose(getattr(one, name), getattr(other, name), rtol=0, atol=1e-9)
+        and getattr(one, name).shape == getattr(other, name).shape
+        for name in columns
+    )
+
+
+@pytest.mark.parametrize("skeleton", [POSETRACK, COCO])
+def test_what_goes_in_comes_out(tmp_path: Path, skeleton: Skeleton) -> None:
+    people = write(tmp_path / "tracks.json", skeleton)
+    tracks = read_tracks(tmp_path / "tracks.json")
+    assert [(frame.index, frame.seconds) for frame in tracks.frames] == [(i, s) for i, s, _ in FRAMES]
+    assert all(same(frame.tracked, poses) for frame, poses in zip(tracks.frames, people, strict=True))
+    assert tracks.skeleton is skeleton
+    assert tracks.ids == [1, 2, 3, 900_000]
+    assert tracks.info["schema_version"] == 1
+    assert tracks.info["decoder"] == "none"
+    assert tracks.info["seconds_per_stage"] == {"pose": 1.5}
+    assert tracks.info["complete"] is True
+    assert [file.name for file in tmp_path.iterdir()] == ["tracks.json"]
+
+
+def test_the_file_is_posetrack18(tmp_path: Path) -> None:
+    """The reader of the evaluation, which knows the official layout only, finds the same people."""
+    people = write(tmp_path / "tracks.json")
+    content = json.loads((tmp_path / "tracks.json").read_text())
+    sequence = posetrack18_sequence(tmp_path / "tracks.json", content)
+    assert sequence.ids is not None
+    assert sequence.ids.tolist() == [1, 2, 2, 3, 900_000]
+    nose = POSETRACK.keypoints.index("nose")
+    wanted = np.concatenate([poses.keypoints[:, nose] for poses in people])
+    assert any(np.allclose(sequence.keypoints[:, k], wanted) for k in range(sequence.keypoints.shape[1]))
+    limb = content["categories"][0]["skeleton"][0]
+    assert [content["categories"][0]["keypoints"][end - 1] for end in limb] == ["left_ankle", "left_knee"]
+
+
+def test_coordinates_have_two_decimals_and_scores_four(tmp_path: Path) -> None:
+    poses = some_people([1], 0)
+    fine = TrackedPoses(
+        boxes=poses.boxes + 1 / 3,
+        scores=poses.scores / 3,
+        keypoints=poses.keypoints + 1 / 3,
+        keypoint_scores=poses.keypoint_scores / 3,
+        ids=poses.ids,
+        smoothed_keypoints=poses.keypoints + 2 / 3,
+    )
+    with TracksWriter(tmp_path / "t.json", skeleton=POSETRACK, info={}) as writer:
+        writer.write(0, 0.0, fine)
+    person = json.loads((tmp_path / "t.json").read_text())["annotations"][0]
+    for key, decimals in (("bbox", 2), ("keypoints", 2), ("keypoints_smoothed", 2), ("scores", 4)):
+        assert all(len(str(value).partition(".")[2]) <= decimals for value in person[key]), key
+
+
+def test_no_frames_is_a_readable_file(tmp_path: Path) -> None:
+    with TracksWriter(tmp_path / "t.json", skeleton=POSETRACK, info={}):
+        pass
+    assert read_tracks(tmp_path / "t.json").frames == []
+
+
+def write_until_interrupted(target: Path, poses: TrackedPoses) -> None:
+    with TracksWriter(target, skeleton=POSETRACK, info={}) as writer:
+        writer.write(0, 0.0, poses)
+        raise KeyboardInterrupt
+
+
+def test_an_exception_keeps_what_is_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "tracks.json"
+    target.write_text("the file of an earlier run")
+    first = some_people([1, 2], 0)
+    with pytest.raises(KeyboardInterrupt):
+        write_until_interrupted(target, first)
+    assert target.read_text() == "the file of an earlier run"
+    partial = read_tracks(tmp_path / "tracks.partial.json")
+    assert same(partial.frames[0].tracked, first)
+    assert partial.info["complete"] is False
+    assert "tracks.partial.json" in capsys.readouterr().err
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["tracks.json", "tracks.partial.json"]
+
+
+def test_an_exception_before_the_first_frame_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError), TracksWriter(tmp_path / "t.json", skeleton=POSETRACK, info={}):
+        raise InputError("no such video")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_not_a_number_is_refused_and_the_frames_before_are_kept(tmp_path: Path) -> None:
+    good, bad = some_people([1], 0), some_people([1, 2], 1)
+    bad.keypoints[1, 3, 0] = np.nan
+    writer = TracksWriter(tmp_path / "t.json", skeleton=POSETRACK, info={})
+    writer.write(0, 0.0, good)
+    with pytest.raises(ValueError, match="JSON"), writer:
+        writer.write(1, 0.04, bad)
+    assert [frame.index for frame in read_tracks(tmp_path / "t.partial.json").frames] == [0]
+
+
+@pytest.mark.parametrize("target", ["missing/t.json", "."])
+def test_a_target_that_cannot_be(tmp_path: Path, target: str) -> None:
+    with pytest.raises(InputError, match="folder"):
+        TracksWriter(tmp_path / target, skeleton=POSETRACK, info={})
+
+
+def broken(content: dict[str, Any], where: list[Any], value: Any) -> dict[str, Any]:
+    place: Any = content
+    for key in where[:-1]:
+        place = place[key]
+    place[where[-1]] = value
+    return content
+
+
+FAULTS = [
+    (["images"], None, "no list 'images'"),
+    (["annotations"], {}, "no list 'annotations'"),
+    (["info"], 3, "'info'"),
+    (["info", "schema_version"], 99, "schema version 99"),
+    (["categories", 0, "keypoints", 0], "snout", "'categories'"),
+    (["categories"], [7], "'categories'"),
+    (["images", 1, "id"], "x", r"images\[1\]"),
+    (["images", 1, "id"], 4, "two images have the id 4"),
+    (["images", 1, "frame_index"], -1, "frame_index"),
+    (["images", 1, "frame_index"], 4, "two images have the frame_index 4"),
+    (["images", 1, "seconds"], "late", r"frame 5.*'seconds'"),
+    (["annotations", 2, "image_id"], [], r"annotations\[2\].*image_id"),
+    (["annotations", 1, "track_id"], 1.5, r"frame 4, person 1\.5: 'track_id'"),
+    (["annotations", 1, "track_id"], 1, "frame 4: two people have the track_id 1"),
+    (["annotations", 1, "keypoints"], [0, 0, 1], "frame 4, person 2: 'keypoints' must be a list of 51"),
+    (["annotations", 1, "keypoints", 7], None, "frame 4, person 2: 'keypoints'"),
+    (["annotations", 1, "keypoints", 7], True, "frame 4, person 2: 'keypoints'"),
+    (["annotations", 1, "scores"], [1], "frame 4, person 2: 'scores'"),
+    (["annotations", 1, "score"], "high", "frame 4, person 2: 'score'"),
+    (["annotations", 1, "bbox"], [1, 2, -3, 4], "frame 4, person 2: 'bbox'"),
+    (["annotations", 1, "keypoints_smoothed"], {}, "frame 4, person 2: 'keypoints_smoothed'"),
+]
+
+
+@pytest.mark.parametrize(("where", "value", "message"), FAULTS)
+def test_a_fault_is_named_with_its_place(tmp_path: Path, where: list[Any], value: Any, message: str) -> None:
+    path = tmp_path / "tracks.json"
+    write(path)
+    path.write_text(json.dumps(broken(json.loads(path.read_text()), where, value)))
+    with pytest.raises(InputError, match=message) as error:
+        read_tracks(path)
+    assert str(error.value).startswith(str(path))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"[]", b"[" * 100_000, b"null"])
+def test_what_is_no_tracks_file(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "tracks.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"tracks\.json: not a"):
+        read_tracks(path)
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="No such file"):
+        read_tracks(tmp_path / "none.json")
+
+
+def test_a_plain_posetrack18_file_reads_too(tmp_path: Path) -> None:
+    """Without our additions: frames in the file's order, boxes around the labelled points, scores 1."""
+    write(tmp_path / "t.json")
+    content = json.loads((tmp_path / "t.json").read_text())
+    del content["info"]
+    for image in content["images"]:
+        del image["frame_index"], image["seconds"]
+    for person in content["annotations"]:
+        for key in ("bbox", "score", "scores", "keypoints_smoothed"):
+            del person[key]
+        person["keypoints"][:3] = [0, 0, 0]
+    (tmp_path / "t.json").write_text(json.dumps(content))
+    tracks: Tracks = read_tracks(tmp_path / "t.json")
+    assert [frame.index for frame in tracks.frames] == [0, 1, 2]
+    assert tracks.frames[2].seconds == pytest.approx(0.08)
+    poses = tracks.frames[0].tracked
+    assert poses.keypoint_scores[:, 0].tolist() == [0, 0]
+    assert (poses.keypoint_scores[:, 1:] == 1).all()
+    assert np.allclose(poses.boxes[:, :2], poses.keypoints[:, 1:].min(axis=1))
+    assert np.array_equal(poses.smoothed_keypoints, poses.keypoints)
