@@ -1,0 +1,78 @@
+"""Small clips made on the spot with PyAV, whose every frame tells its own number."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+MILLISECONDS = Fraction(1, 1000)
+BITS = 8
+
+
+def numbered_image(number: int, width: int = 160, height: int = 112) -> NDArray[np.uint8]:
+    """Red top left quarter; in the lower half, `number` in binary as white bars, lowest bit left."""
+    image = np.zeros((height, width, 3), np.uint8)
+    image[: height // 2, : width // 2] = (255, 0, 0)
+    for bit in range(BITS):
+        if number >> bit & 1:
+            image[height // 2 :, bit * width // BITS : (bit + 1) * width // BITS] = 255
+    return image
+
+
+def read_number(image: NDArray[np.uint8]) -> int:
+    """The number that `numbered_image` drew; the image must stand upright."""
+    height, width = image.shape[:2]
+    centres = [(2 * bit + 1) * width // (2 * BITS) for bit in range(BITS)]
+    return sum(1 << bit for bit, x in enumerate(centres) if image[height * 3 // 4, x].mean() > 127)
+
+
+def write_clip(
+    path: Path,
+    *,
+    times: list[int] | int = 20,
+    codec: str = "libx264",
+    size: tuple[int, int] = (160, 112),
+    pixel_format: str = "yuv420p",
+    options: dict[str, str] | None = None,
+    rotation: int | None = None,
+    mirrored: bool = False,
+    tone: bool = False,
+    time_base: Fraction = MILLISECONDS,
+) -> list[float]:
+    """Write a clip of frames shown at `times` (in units of `time_base`, or a count at 25 a second).
+
+    `rotation` turns the picture counter-clockwise for display; `tone` adds sound. Gives the frames' seconds.
+    """
+    if isinstance(times, int):
+        times = [round(i / 25 / time_base) for i in range(times)]
+    container: Any = av.open(str(path), "w")
+    with container:
+        video = container.add_stream(codec, rate=25, options=options or {})
+        video.width, video.height = size
+        video.pix_fmt = pixel_format
+        video.time_base = video.codec_context.time_base = time_base
+        if rotation is not None or mirrored:
+            video.set_display_rotation(rotation or 0, hflip=mirrored)
+        audio = container.add_stream("aac", rate=44100, layout="mono") if tone else None
+        for number, time in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(numbered_image(number, *size), "rgb24")
+            frame.pts, frame.time_base = time, time_base
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        if audio is not None:
+            _add_tone(container, audio, float(times[-1] * time_base))
+    return [float((time - times[0]) * time_base) for time in times]
+
+
+def _add_tone(container: Any, stream: Any, seconds: float) -> None:
+    for start in range(0, int(seconds * 44100), 1024):
+        wave = np.sin(np.arange(start, start + 1024) * 2 * np.pi * 440 / 44100).astype(np.float32)[None] * 0.2
+        frame: Any = av.AudioFrame.from_ndarray(wave, "fltp", "mono")
+        frame.sample_rate, frame.pts, frame.time_base = 44100, start, Fraction(1, 44100)
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))

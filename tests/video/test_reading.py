@@ -1,0 +1,304 @@
+"""What comes out of a video file: which frames, when, which way up, and what is said of those lost."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from posetrack_app.errors import InputError
+from posetrack_app.video import VideoInfo, open_video
+
+
+def _clips() -> ModuleType:
+    # Test folders are no packages (importmode=importlib): load the neighbour by its path.
+    spec = importlib.util.spec_from_file_location("clips", Path(__file__).with_name("clips.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["clips"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+clips = _clips()
+UNEVEN = [86, 153, 209, 243, 300, 301, 450, 470, 480, 1100, 1133, 1166, 1200, 1290, 1300]
+"""Milliseconds; a phone's frame times, with a late start and a freeze."""
+
+
+def read(path: Path, **span: Any) -> tuple[VideoInfo, list[tuple[int, float, int]], list[str]]:
+    """(info, [(index, seconds, number drawn in the picture)], losses)."""
+    with open_video(path, **span) as video:
+        frames = [(frame.index, frame.seconds, clips.read_number(frame.image)) for frame in video]
+        return video.info, frames, video.losses
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "mov", "avi", "ts"])
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_every_frame_once_at_its_time(tmp_path: Path, ending: str, codec: str) -> None:
+    """B-frames and all: frame k shows picture k at k / 25 s, whoever decodes."""
+    path = tmp_path / f"clip.{ending}"
+    base = clips.Fraction(1, 25)
+    bidirectional = {"bf": "0"} if ending == "avi" else {"bf": "2", "g": "7"}
+    seconds = clips.write_clip(path, times=30, codec=codec, options=bidirectional, time_base=base)
+    info, frames, losses = read(path)
+    assert [number for _, _, number in frames] == list(range(30))
+    assert [index for index, _, _ in frames] == list(range(30))
+    assert np.allclose([time for _, time, _ in frames], seconds, atol=1e-3)
+    assert (info.width, info.height, info.rotation, info.frame_count) == (160, 112, 0, 30)
+    assert info.frame_rate == pytest.approx(25, rel=1e-3)
+    assert info.seconds == pytest.approx(1.2, abs=0.05)
+    assert losses == []
+    if ending in ("mp4", "mkv", "mov"):
+        assert info.decoder.startswith("decord")
+    if ending == "ts":
+        assert "PyAV" in info.decoder
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_uneven_frame_times_are_true(tmp_path: Path, ending: str) -> None:
+    seconds = clips.write_clip(tmp_path / f"clip.{ending}", times=UNEVEN)
+    info, frames, _ = read(tmp_path / f"clip.{ending}")
+    assert np.allclose([time for _, time, _ in frames], seconds, atol=1e-3)
+    assert [number for _, _, number in frames] == list(range(len(UNEVEN)))
+    assert info.start_seconds == pytest.approx(0.086, abs=1e-3)
+
+
+@pytest.mark.parametrize("size", [(160, 112), (96, 96)], ids=["ordinary", "narrow: decord mistakes the rows"])
+@pytest.mark.parametrize(("counter_clockwise", "clockwise"), [(0, 0), (90, 270), (180, 180), (270, 90)])
+def test_pictures_stand_upright(
+    tmp_path: Path, size: tuple[int, int], counter_clockwise: int, clockwise: int
+) -> None:
+    """The stored picture's red corner is top left; the display matrix says where it goes."""
+    clips.write_clip(tmp_path / "clip.mp4", times=5, rotation=counter_clockwise, size=size)
+    with open_video(tmp_path / "clip.mp4") as video:
+        images = [frame.image for frame in video]
+        assert video.info.rotation == clockwise
+        assert video.info.decoder.startswith("decord") or size == (96, 96)
+        assert images[0].shape == (video.info.height, video.info.width, 3)
+        assert (video.info.width, video.info.height) == (size if clockwise % 180 == 0 else size[::-1])
+    for number, image in enumerate(images):
+        upright = np.rot90(image, clockwise // 90)
+        assert image.flags.c_contiguous
+        assert clips.read_number(upright) == number
+        assert upright[4, 4, 0] > 200
+        assert upright[4, 4, 2] < 60
+
+
+def test_a_mirrored_picture_is_mirrored_back(tmp_path: Path) -> None:
+    clips.write_clip(tmp_path / "clip.mp4", times=3, mirrored=True)
+    with open_video(tmp_path / "clip.mp4") as video:
+        images = [frame.image for frame in video]
+        assert "PyAV" in video.info.decoder
+    assert [clips.read_number(image[:, ::-1]) for image in images] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("span", "indices"),
+    [
+        ({"start": 0.4}, range(10, 60)),
+        ({"stop": 0.4}, range(10)),
+        ({"start": 0.41, "stop": 1.0}, range(11, 25)),
+        ({"stride": 7}, range(0, 60, 7)),
+        ({"start": 1.0, "stop": 2.0, "stride": 3}, range(25, 50, 3)),
+    ],
+)
+@pytest.mark.parametrize("ending", ["mp4", "ts"])
+def test_a_span_keeps_the_indices_of_the_whole_video(
+    tmp_path: Path, ending: str, span: dict[str, Any], indices: range
+) -> None:
+    clips.write_clip(tmp_path / f"clip.{ending}", times=60, options={"g": "9", "bf": "2"})
+    with open_video(tmp_path / f"clip.{ending}", **span) as video:
+        assert video.expected == len(indices)
+        frames = [(frame.index, round(frame.seconds, 3), clips.read_number(frame.image)) for frame in video]
+    assert frames == [(index, round(index / 25, 3), index) for index in indices]
+
+
+@pytest.mark.parametrize("pixel_format", ["gray", "yuv444p", "yuv420p10le"])
+def test_unusual_pixels_come_as_rgb(tmp_path: Path, pixel_format: str) -> None:
+    clips.write_clip(tmp_path / "clip.mp4", times=4, pixel_format=pixel_format)
+    _, frames, _ = read(tmp_path / "clip.mp4")
+    assert [number for _, _, number in frames] == [0, 1, 2, 3]
+
+
+def test_odd_sizes(tmp_path: Path) -> None:
+    clips.write_clip(tmp_path / "clip.mp4", times=4, size=(97, 65), pixel_format="yuv444p")
+    info, frames, _ = read(tmp_path / "clip.mp4")
+    assert (info.width, info.height) == (97, 65)
+    assert [number for _, _, number in frames] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("ending", ["mkv", "ts", "mp4"])
+def test_a_cut_off_file_gives_what_is_there_and_says_so(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"clip.{ending}"
+    clips.write_clip(path, times=100, options={"g": "10", "bf": "2"})
+    if ending == "mp4":
+        _put_index_first(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    _, frames, losses = read(path)
+    assert 30 < len(frames) < 90
+    # The last picture before the cut may be half; every other is the one of its index and time.
+    assert all(index == number for index, _, number in frames[:-4])
+    assert np.allclose([time for _, time, _ in frames[:-4]], np.arange(len(frames) - 4) / 25, atol=1e-3)
+    if ending != "ts":  # a transport stream has no length that it could fall short of
+        assert any("cut off" in loss for loss in losses)
+
+
+def _put_index_first(path: Path) -> None:
+    """Copy the streams with the index (moov) at the file's start, so that a cut leaves it readable."""
+    import av
+
+    whole = path.with_name("whole.mp4")
+    path.rename(whole)
+    source: Any = av.open(str(whole))
+    target: Any = av.open(str(path), "w", options={"movflags": "faststart"})
+    with source, target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+
+
+def test_damage_in_the_middle_is_a_gap_not_a_shift(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    clips.write_clip(path, times=100, options={"g": "10", "bf": "2"})
+    content = bytearray(path.read_bytes())
+    middle = content.index(b"mdat") + (len(content) - content.index(b"mdat")) * 4 // 10
+    content[middle : middle + 300] = bytes(300)
+    path.write_bytes(content)
+    info, frames, losses = read(path)
+    missing = sorted(set(range(100)) - {index for index, _, _ in frames})
+    assert missing
+    assert any("could not be decoded" in loss and str(missing[0]) in loss for loss in losses)
+    assert "PyAV" in info.decoder
+    # Pictures up to the next key frame may be smeared; the rest are those of their index.
+    sound = [(index, number) for index, _, number in frames if not missing[0] - 10 < index < missing[-1] + 11]
+    assert len(sound) > 60
+    assert all(index == number for index, number in sound)
+
+
+def test_what_an_edit_list_hides_stays_hidden(tmp_path: Path) -> None:
+    """A trimmed phone video: packets from the key frame before the cut are there but never shown."""
+    import av
+
+    clips.write_clip(tmp_path / "whole.mp4", times=60, options={"g": "30", "bf": "2"})
+    source: Any = av.open(str(tmp_path / "whole.mp4"))
+    target: Any = av.open(str(tmp_path / "cut.mp4"), "w")
+    with source, target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        shift = round(0.4 / source.streams.video[0].time_base)
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.pts -= shift
+                packet.dts -= shift
+                packet.stream = stream
+                target.mux(packet)
+    info, frames, losses = read(tmp_path / "cut.mp4")
+    assert [number for _, _, number in frames] == list(range(frames[0][2], 60))
+    assert [index for index, _, _ in frames] == list(range(len(frames)))
+    assert frames[0][1] == 0.0
+    assert losses == []
+    if frames[0][2]:  # FFmpeg wrote an edit list
+        assert "edit list" in info.decoder
+
+
+BAD = {
+    "text.mp4": (b"this is no video\n" * 100, "not a video"),
+    "text.txt": (b"this is no video\n" * 100, "not a video"),
+    "noise.mp4": (bytes(range(256)) * 40, "not a video"),
+    "empty.mp4": (b"", "empty"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_video(tmp_path: Path, name: str) -> None:
+    content, message = BAD[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message) as error:
+        open_video(tmp_path / name)
+    assert "\n" not in str(error.value)
+    assert name in str(error.value)
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        open_video(tmp_path / "none.mp4")
+
+
+def test_audio_only(tmp_path: Path) -> None:
+    import av
+
+    container: Any = av.open(str(tmp_path / "song.m4a"), "w")
+    with container:
+        clips._add_tone(container, container.add_stream("aac", rate=44100, layout="mono"), 0.5)
+    with pytest.raises(InputError, match=r"no video stream.*audio only"):
+        open_video(tmp_path / "song.m4a")
+
+
+def test_no_frames(tmp_path: Path) -> None:
+    import av
+
+    container: Any = av.open(str(tmp_path / "clip.mkv"), "w")
+    with container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        clips._add_tone(container, container.add_stream("aac", rate=44100, layout="mono"), 0.5)
+    with pytest.raises(InputError, match="no frames"):
+        open_video(tmp_path / "clip.mkv")
+
+
+def test_a_span_without_frames(tmp_path: Path) -> None:
+    clips.write_clip(tmp_path / "clip.mp4", times=10)
+    with pytest.raises(InputError, match=r"no frame in 5 to inf s; the video ends at 0\.36 s"):
+        open_video(tmp_path / "clip.mp4", start=5)
+    with pytest.raises(InputError, match="--stop must be later"):
+        open_video(tmp_path / "clip.mp4", start=5, stop=4)
+    with pytest.raises(InputError, match="--stride"):
+        open_video(tmp_path / "clip.mp4", stride=0)
+
+
+def test_a_folder_of_images_in_natural_order(tmp_path: Path) -> None:
+    for number in (0, 1, 2, 10, 11):
+        image = clips.numbered_image(number)
+        cv2.imwrite(str(tmp_path / f"img{number}.png"), image[..., ::-1])
+    (tmp_path / "notes.txt").write_text("no image")
+    info, frames, losses = read(tmp_path, folder_rate=10.0)
+    assert frames == [(0, 0.0, 0), (1, 0.1, 1), (2, 0.2, 2), (3, 0.3, 10), (4, 0.4, 11)]
+    assert info.frame_rate == 10
+    assert losses == []
+
+
+def test_a_bad_image_is_a_gap(tmp_path: Path) -> None:
+    for number in range(4):
+        size = (96, 64) if number != 2 else (64, 96)
+        cv2.imwrite(str(tmp_path / f"{number}.png"), clips.numbered_image(number, *size)[..., ::-1])
+    (tmp_path / "1.png").write_bytes(b"no image")
+    _, frames, losses = read(tmp_path)
+    assert [(index, number) for index, _, number in frames] == [(0, 0), (3, 3)]
+    assert "1.png" in losses[0]
+    assert "64x96" in losses[1]
+
+
+def test_a_folder_without_images(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no images"):
+        open_video(tmp_path)
+    (tmp_path / "1.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match="cannot be read"):
+        open_video(tmp_path)
+
+
+@pytest.mark.data
+def test_the_real_clips(shared: Path) -> None:
+    counts = {"soccer_5frames.mp4": 5, "street_5frames.mp4": 5, "street_8frames.mp4": 8}
+    for name, count in counts.items():
+        with open_video(shared / "data" / "video" / name) as video:
+            assert len(list(video)) == count
+            assert video.info.decoder.startswith("decord")
+            assert video.losses == []
