@@ -1,0 +1,212 @@
+"""Box tracking of MOTChallenge files: CLEAR-MOT and IDF1 by motmetrics, HOTA and CLEAR as in TrackEval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from posetrack_app.errors import InputError
+from posetrack_app.evaluation.pose_hota import ALPHAS
+from posetrack_app.records import FloatArray, IntArray
+
+_EPSILON = np.finfo(np.float64).eps
+_MATCH_IOU = 0.5
+_COUNTED_BY_MOTMETRICS = (
+    "num_frames", "mota", "motp", "idf1", "idp", "idr", "idtp", "idfp", "idfn", "num_switches",
+    "num_fragmentations", "num_misses", "num_false_positives", "num_objects", "num_matches", "num_detections",
+    "precision", "recall", "mostly_tracked", "partially_tracked", "mostly_lost", "num_unique_objects",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class BoxTracks:
+    """Boxes of one video, rows by frame: `frame` (N,) from 1, `track` (N,), `boxes` (N, 4) x1 y1 x2 y2.
+
+    Tracks are counted from 0 in the order of their ids, `track_ids` (T,).
+    """
+
+    frame: IntArray
+    track: IntArray
+    track_ids: IntArray
+    boxes: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    truth: IntArray
+    predicted: IntArray
+    iou: FloatArray
+
+
+def read_mot_boxes(path: Path) -> BoxTracks:
+    """A MOTChallenge file: frame, id, x, y, width, height, confidence, ...; confidence 0 leaves a row out."""
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text ({error})") from None
+    rows = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            values = [float(value) for value in line.replace(" ", ",").split(",") if value]
+            whole = values[0].is_integer() and values[1].is_integer()
+            if len(values) < 6 or not whole or values[0] < 1:
+                raise ValueError
+        except (ValueError, IndexError):
+            raise InputError(
+                f"{path}: line {number} is not 'frame,id,x,y,width,height,...', frames from 1: {line[:60]!r}"
+            ) from None
+        if len(values) < 7 or values[6] != 0:
+            rows.append(values[:6])
+    table = np.array(rows, np.float64).reshape(len(rows), 6)
+    table = table[np.argsort(table[:, 0], kind="stable")]
+    frame, ids = table[:, 0].astype(np.int64), table[:, 1].astype(np.int64)
+    order = np.lexsort((ids, frame))
+    twice = np.flatnonzero((np.diff(frame[order]) == 0) & (np.diff(ids[order]) == 0))
+    if len(twice):
+        row = order[twice[0]]
+        raise InputError(
+            f"{path}: frame {frame[row]} has two boxes of id {ids[row]}; every id may occur once a frame"
+        )
+    track_ids, track = np.unique(ids, return_inverse=True)
+    boxes = np.concatenate([table[:, 2:4], table[:, 2:4] + table[:, 4:6]], axis=1)
+    return BoxTracks(frame, track.reshape(-1), track_ids, boxes)
+
+
+def score_boxes(truth: BoxTracks, predicted: BoxTracks) -> dict[str, dict[str, Any]]:
+    """The figures of motmetrics and of TrackEval; the two count identity switches differently.
+
+    motmetrics: 0..1 and counts, `motp` is the mean of 1 - IoU. trackeval: HOTA, DetA, AssA, LocA by alpha.
+    """
+    frames = _frames(truth, predicted)
+    by_motmetrics = _clear_motmetrics(frames)
+    identity = {name.upper(): by_motmetrics[name] for name in ("idf1", "idp", "idr", "idtp", "idfp", "idfn")}
+    return {
+        "motmetrics": by_motmetrics,
+        "trackeval": {
+            **_hota(frames, truth, predicted),
+            **_clear_trackeval(frames, len(truth.track_ids)),
+            **identity,
+        },
+    }
+
+
+def _frames(truth: BoxTracks, predicted: BoxTracks) -> list[_Frame]:
+    """Frames 1 to the last one that has a box."""
+    last = int(max(truth.frame.max(initial=0), predicted.frame.max(initial=0)))
+    numbers = np.arange(1, last + 2)
+    t, p = np.searchsorted(truth.frame, numbers), np.searchsorted(predicted.frame, numbers)
+    return [
+        _Frame(
+            truth.track[t[k] : t[k + 1]],
+            predicted.track[p[k] : p[k + 1]],
+            _iou(truth.boxes[t[k] : t[k + 1]], predicted.boxes[p[k] : p[k + 1]]),
+        )
+        for k in range(last)
+    ]
+
+
+def _iou(a: FloatArray, b: FloatArray) -> FloatArray:
+    """(A, B) intersection over union."""
+    sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
+    common = np.prod(np.maximum(0, sides), axis=2)
+    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (a, b)]
+    union = areas[0][:, None] + areas[1][None] - common
+    iou: FloatArray = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    return iou
+
+
+def _clear_motmetrics(frames: list[_Frame]) -> dict[str, float]:
+    import motmetrics
+
+    accumulator = motmetrics.MOTAccumulator(auto_id=True)
+    for frame in frames:
+        cost = np.where(frame.iou >= _MATCH_IOU, 1 - frame.iou, np.nan)
+        accumulator.update(frame.truth.tolist(), frame.predicted.tolist(), cost)
+    summary = motmetrics.metrics.create().compute(
+        accumulator, metrics=list(_COUNTED_BY_MOTMETRICS), return_dataframe=False
+    )
+    return {name: float(summary[name]) for name in _COUNTED_BY_MOTMETRICS}
+
+
+def _clear_trackeval(frames: list[_Frame], tracks: int) -> dict[str, float]:
+    """CLEAR-MOT where a pair is kept only if it was matched in the frame before (TrackEval)."""
+    from scipy.optimize import linear_sum_assignment
+
+    found = missed = extra = switches = 0
+    overlap = 0.0
+    ever, just_before = np.full(tracks, -1), np.full(tracks, -1)
+    present, matched, starts = np.zeros(tracks), np.zeros(tracks), np.zeros(tracks)
+    for frame in frames:
+        present[frame.truth] += 1
+        if not len(frame.truth) or not len(frame.predicted):
+            missed, extra = missed + len(frame.truth), extra + len(frame.predicted)
+            continue
+        kept = frame.predicted[None] == just_before[frame.truth][:, None]
+        score = np.where(frame.iou < _MATCH_IOU - _EPSILON, 0, 1000 * kept + frame.iou)
+        rows, columns = linear_sum_assignment(-score)
+        use = score[rows, columns] > _EPSILON
+        rows, columns = rows[use], columns[use]
+        objects, hypotheses = frame.truth[rows], frame.predicted[columns]
+        switches += int(((ever[objects] >= 0) & (ever[objects] != hypotheses)).sum())
+        matched[objects] += 1
+        starts[objects] += just_before[objects] < 0
+        ever[objects] = hypotheses
+        just_before[:] = -1
+        just_before[objects] = hypotheses
+        found += len(rows)
+        missed += len(frame.truth) - len(rows)
+        extra += len(frame.predicted) - len(rows)
+        overlap += float(frame.iou[rows, columns].sum())
+    share = matched[present > 0] / present[present > 0]
+    return {
+        "MOTA": (found - extra - switches) / max(1.0, found + missed),
+        "MOTP": overlap / max(1.0, found),
+        "CLR_TP": found,
+        "CLR_FP": extra,
+        "CLR_FN": missed,
+        "IDSW": switches,
+        "Frag": float(np.maximum(0, starts - 1).sum()),
+        "MT": int((share > 0.8).sum()),
+        "PT": int(((share >= 0.2) & (share <= 0.8)).sum()),
+        "ML": int((share < 0.2).sum()),
+    }
+
+
+def _hota(frames: list[_Frame], truth: BoxTracks, predicted: BoxTracks) -> dict[str, list[float]]:
+    """HOTA and its parts by alpha (Luiten et al. 2021): matches favour tracks that agree throughout."""
+    from scipy.optimize import linear_sum_assignment
+
+    lengths = np.bincount(truth.track, minlength=len(truth.track_ids))[:, None]
+    own_lengths = np.bincount(predicted.track, minlength=len(predicted.track_ids))[None]
+    agreement = np.zeros((len(truth.track_ids), len(predicted.track_ids)))
+    for frame in frames:
+        union = frame.iou.sum(axis=0)[None] + frame.iou.sum(axis=1)[:, None] - frame.iou
+        share = np.divide(frame.iou, union, out=np.zeros_like(union), where=union > _EPSILON)
+        agreement[np.ix_(frame.truth, frame.predicted)] += share
+    agreement /= np.maximum(_EPSILON, lengths + own_lengths - agreement)
+
+    found, located = np.zeros(len(ALPHAS)), np.zeros(len(ALPHAS))
+    shared = np.zeros((len(ALPHAS), *agreement.shape))
+    for frame in frames:
+        rows, columns = linear_sum_assignment(-agreement[np.ix_(frame.truth, frame.predicted)] * frame.iou)
+        iou = frame.iou[rows, columns]
+        for level, alpha in enumerate(ALPHAS):
+            use = iou >= alpha - _EPSILON
+            found[level] += use.sum()
+            located[level] += iou[use].sum()
+            shared[level, frame.truth[rows[use]], frame.predicted[columns[use]]] += 1
+    association = (shared**2 / np.maximum(1, lengths + own_lengths - shared)).sum(axis=(1, 2)) / np.maximum(
+        1, found
+    )
+    detection = found / np.maximum(1, len(truth.frame) + len(predicted.frame) - found)
+    return {
+        "HOTA": np.sqrt(detection * association).tolist(),
+        "DetA": detection.tolist(),
+        "AssA": association.tolist(),
+        "LocA": (np.maximum(1e-10, located) / np.maximum(1e-10, found)).tolist(),
+    }

@@ -1,0 +1,44 @@
+"""PoseTrack annotation files of either layout, told apart by their keys as poseval does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from posetrack_app.errors import InputError
+from posetrack_app.formats.pose_sequence import PoseSequence
+from posetrack_app.formats.posetrack17 import posetrack17_sequence
+from posetrack_app.formats.posetrack18 import posetrack18_sequence
+
+
+def load_json(path: Path) -> Any:
+    """The parsed file; InputError says where it is not JSON."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: is not JSON ({error})") from None
+
+
+def posetrack_sequence(path: Path, content: Any, fixed_order: bool = False) -> PoseSequence:
+    """The people of a parsed PoseTrack17 (`annolist`) or PoseTrack18 (`images`) file."""
+    if isinstance(content, dict) and isinstance(content.get("annolist"), list) and not fixed_order:
+        return posetrack17_sequence(path, content)
+    if isinstance(content, dict) and isinstance(content.get("images"), list):
+        return posetrack18_sequence(path, content, fixed_order)
+    if fixed_order:
+        raise InputError(
+            f"{path}: PoseTrack21 scoring reads PoseTrack18 files only ('images' and 'annotations')"
+        )
+    raise InputError(
+        f"{path}: is no PoseTrack file: it has neither a list 'annolist' (2017) nor 'images' (2018)"
+    )
+
+
+def read_posetrack(path: Path, fixed_order: bool = False) -> PoseSequence:
+    """Read one annotation or prediction file."""
+    return posetrack_sequence(path, load_json(path), fixed_order)
