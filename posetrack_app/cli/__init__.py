@@ -7,6 +7,10 @@ import sys
 import click
 
 from posetrack_app import __version__
+from posetrack_app.cli.export import export
+from posetrack_app.cli.models import models
+from posetrack_app.cli.render import render
+from posetrack_app.cli.weights import weights
 from posetrack_app.errors import InputError
 
 
@@ -14,6 +18,12 @@ from posetrack_app.errors import InputError
 @click.version_option(__version__, prog_name="posetrack")
 def posetrack() -> None:
     """Every person's identity, box and keypoints in a video."""
+
+
+posetrack.add_command(render)
+posetrack.add_command(export)
+posetrack.add_command(models)
+posetrack.add_command(weights)
 
 
 def main() -> None:

@@ -1,0 +1,63 @@
+"""`posetrack render`: draw a tracks file on its video."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from posetrack_app.errors import InputError
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("video", type=_FILE)
+@click.argument("tracks", type=_FILE)
+@click.option("--out", type=_FILE, help="The MP4 to write (H.264; browsers play it).")
+@click.option("--trails", is_flag=True, help="Show where everyone's feet were in the last 2 seconds.")
+@click.option("--only-ids", metavar="ID,ID,...", help="Draw these identities only.")
+@click.option("--blur-faces", is_flag=True, help="Make every tracked person's face unrecognisable.")
+@click.option("--contact-sheet", type=_FILE, help="Also write a PNG with the clearest view of each identity.")
+def render(
+    video: Path,
+    tracks: Path,
+    out: Path | None,
+    trails: bool,
+    only_ids: str | None,
+    blur_faces: bool,
+    contact_sheet: Path | None,
+) -> None:
+    """Draw the people of TRACKS on VIDEO: limbs, boxes and identities, with the original times and sound."""
+    if out is None and contact_sheet is None:
+        raise click.UsageError("say what to write: --out FILE.mp4, --contact-sheet FILE.png or both")
+    ids = None if only_ids is None else _parse_ids(only_ids)
+
+    from posetrack_app.contact_sheet import write_contact_sheet
+    from posetrack_app.formats import read_tracks
+    from posetrack_app.render import Style, render_video
+
+    style = Style(trails=trails, only_ids=ids, blur_faces=blur_faces)
+    content = read_tracks(tracks)
+    if out is not None:
+        began = time.perf_counter()
+        with click.progressbar(
+            length=len(content.frames), label="drawing", file=sys.stderr, hidden=not sys.stderr.isatty()
+        ) as bar:
+            frames = render_video(video, content, out, style, on_frame=lambda: bar.update(1))
+        rate = frames / (time.perf_counter() - began)
+        click.echo(f"{out}: {frames} frames drawn, {rate:.0f} a second")
+    if contact_sheet is not None:
+        people = write_contact_sheet(video, content, contact_sheet, style)
+        click.echo(f"{contact_sheet}: {people} identities")
+
+
+def _parse_ids(text: str) -> frozenset[int]:
+    try:
+        return frozenset(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(
+            f"--only-ids: give numbers separated by commas, as in 1,4,7; got {text!r}"
+        ) from error

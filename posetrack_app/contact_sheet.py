@@ -1,0 +1,118 @@
+"""One picture of everyone: a grid with each identity's clearest view and when it was seen."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrack_app.errors import InputError
+from posetrack_app.formats import Tracks
+from posetrack_app.render import Style, check_same_video, colour_of, draw_poses
+from posetrack_app.video import open_video
+
+_CELL = (180, 240)
+"""Width and height of a cell's picture in pixels."""
+
+_CAPTION = 24
+
+
+@dataclass
+class _Sighting:
+    """Where one identity is seen best, and from when to when it is seen."""
+
+    first: float
+    last: float
+    frame: int = -1
+    row: int = -1
+    worth: float = -1.0
+
+
+def write_contact_sheet(video: Path, tracks: Tracks, out: Path, style: Style | None = None) -> int:
+    """Write a PNG with the clearest view of every identity; gives how many there are.
+
+    Clearest is where mean keypoint score times the box's height is greatest.
+    Raises InputError where the tracks hold nobody or are not of this video.
+    """
+    style = style or Style()
+    if out.suffix.lower() != ".png":
+        raise InputError(f"{out}: contact sheets are PNG files; give a name that ends in .png")
+    sightings = _best_sightings(tracks, style.only_ids)
+    if not sightings:
+        raise InputError(f"{tracks.path}: holds none of the people asked for, so there is nothing to show")
+    cells = _cells(video, tracks, sightings, style)
+    columns = min(len(cells), max(1, math.ceil(math.sqrt(len(cells) * 1.6))))
+    rows = math.ceil(len(cells) / columns)
+    sheet = np.full((rows * cells[0].shape[0], columns * cells[0].shape[1], 3), 32, np.uint8)
+    for place, cell in enumerate(cells):
+        y, x = place // columns * cell.shape[0], place % columns * cell.shape[1]
+        sheet[y : y + cell.shape[0], x : x + cell.shape[1]] = cell
+    _, encoded = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(encoded.tobytes())
+        os.replace(temporary, out)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written ({error.strerror})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return len(cells)
+
+
+def _best_sightings(tracks: Tracks, only_ids: frozenset[int] | None) -> dict[int, _Sighting]:
+    best: dict[int, _Sighting] = {}
+    for frame in tracks.frames:
+        poses = frame.tracked
+        worth = poses.keypoint_scores.mean(axis=1) * (poses.boxes[:, 3] - poses.boxes[:, 1])
+        for row, track_id in enumerate(poses.ids.tolist()):
+            if only_ids is not None and track_id not in only_ids:
+                continue
+            seen = best.setdefault(track_id, _Sighting(frame.seconds, frame.seconds))
+            seen.last = frame.seconds
+            if worth[row] > seen.worth:
+                seen.frame, seen.row, seen.worth = frame.index, row, float(worth[row])
+    return dict(sorted(best.items()))
+
+
+def _cells(
+    video: Path, tracks: Tracks, sightings: dict[int, _Sighting], style: Style
+) -> list[NDArray[np.uint8]]:
+    people = {frame.index: frame.tracked for frame in tracks.frames}
+    wanted: dict[int, list[int]] = {}
+    for track_id, seen in sightings.items():
+        wanted.setdefault(seen.frame, []).append(track_id)
+    cells: dict[int, NDArray[np.uint8]] = {}
+    with open_video(video) as source:
+        check_same_video(source.info, tracks)
+        for frame in source:
+            for track_id in wanted.pop(frame.index, []):
+                plain = Style(only_ids=frozenset(), blur_faces=style.blur_faces)
+                image = draw_poses(frame.image, people[frame.index], tracks.skeleton, plain)
+                seen = sightings[track_id]
+                cells[track_id] = _cell(image, people[frame.index].boxes[seen.row], track_id, seen)
+            if not wanted:
+                break
+    return [cells[track_id] for track_id in sightings if track_id in cells]
+
+
+def _cell(
+    image: NDArray[np.uint8], box: NDArray[np.floating], track_id: int, seen: _Sighting
+) -> NDArray[np.uint8]:
+    """The box with some surroundings, cut in the cell's proportions, over a caption."""
+    width, height = _CELL
+    centre_x, centre_y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    scale = min(width / max(box[2] - box[0], 1.0), height / max(box[3] - box[1], 1.0)) * 0.8
+    matrix = np.array([[scale, 0, width / 2 - centre_x * scale], [0, scale, height / 2 - centre_y * scale]])
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    picture = cv2.warpAffine(image, matrix, _CELL, flags=how, borderValue=(32, 32, 32))
+    cell = np.full((height + _CAPTION + 4, width + 4, 3), 32, np.uint8)
+    cell[2 : 2 + height, 2 : 2 + width] = picture
+    cell[2 + height : -2, 2:-2] = colour_of(track_id)
+    caption = f"{track_id}: {seen.first:.1f} to {seen.last:.1f} s"
+    cv2.putText(cell, caption, (7, height + 19), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
+    return cell

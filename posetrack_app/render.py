@@ -1,0 +1,276 @@
+"""Draw people on frames: limbs, boxes and identities, one colour an identity wherever it appears."""
+
+from __future__ import annotations
+
+import colorsys
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrack_app.errors import InputError
+from posetrack_app.formats import Tracks
+from posetrack_app.records import FloatArray, Frame, TrackedPoses
+from posetrack_app.skeleton import POSETRACK, Skeleton
+from posetrack_app.video import VideoInfo, open_video
+from posetrack_app.video.writer import VideoWriter
+
+Image = NDArray[np.uint8]
+Colour = tuple[int, int, int]
+
+_HIDDEN, _SURE = 0.1, 0.6
+"""Keypoint scores: below the first nothing is drawn, from the second on it is opaque."""
+
+_TRAIL_SECONDS = 2.0
+_GOLDEN_RATIO = 0.6180339887
+
+
+@dataclass(frozen=True)
+class Style:
+    """What is drawn: `trails` of the last 2 seconds, `only_ids` (None: all), `blur_faces` of everyone."""
+
+    trails: bool = False
+    only_ids: frozenset[int] | None = None
+    blur_faces: bool = False
+
+
+def colour_of(track_id: int) -> Colour:
+    """RGB of an identity: the same one everywhere, and far in hue from the ids next to it.
+
+    Hues step by the golden ratio, which keeps any run of ids apart; three shades tell close hues apart.
+    """
+    saturation, value = ((0.85, 1.0), (0.6, 1.0), (0.9, 0.8))[track_id % 3]
+    red, green, blue = colorsys.hsv_to_rgb(track_id * _GOLDEN_RATIO % 1.0, saturation, value)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def draw_poses(
+    image: Image, tracked: TrackedPoses, skeleton: Skeleton = POSETRACK, style: Style | None = None
+) -> Image:
+    """A copy of `image` (H, W, 3) RGB with the people on it: left limbs lighter, right limbs darker.
+
+    Smoothed keypoints are drawn; a limb is as opaque as its less certain end (score 0.1 unseen, 0.6 opaque).
+    """
+    style = style or Style()
+    canvas = image.copy()
+    if style.blur_faces:
+        for row in range(len(tracked)):
+            _blur_head(canvas, image, tracked, row, skeleton)
+    if style.only_ids is not None:
+        tracked = tracked[np.isin(tracked.ids, list(style.only_ids))]
+    # The lowest feet are nearest to the camera: drawn last, they lie on top.
+    for row in np.argsort(tracked.boxes[:, 3], kind="stable").tolist():
+        _draw_person(canvas, tracked, row, skeleton)
+    for row in range(len(tracked)):
+        _draw_label(canvas, tracked.boxes[row], int(tracked.ids[row]))
+    return canvas
+
+
+class OverlayWriter:
+    """Draws each frame's people and writes the result as a video; see `VideoWriter` for the file."""
+
+    def __init__(
+        self, path: Path, video_info: VideoInfo, skeleton: Skeleton = POSETRACK, style: Style | None = None
+    ) -> None:
+        self._writer = VideoWriter(path, video_info)
+        self._skeleton = skeleton
+        self._style = style or Style()
+        self._trails = Trails()
+
+    def __enter__(self) -> OverlayWriter:
+        return self
+
+    def write(self, frame: Frame, tracked: TrackedPoses) -> None:
+        """Add one frame with its people."""
+        image = draw_poses(frame.image, tracked, self._skeleton, self._style)
+        if self._style.trails:
+            self._trails.draw(image, frame.seconds, tracked, self._style.only_ids)
+        self._writer.write(frame.seconds, image)
+
+    def __exit__(self, *exception: Any) -> None:
+        self._writer.__exit__(*exception)
+
+
+class Trails:
+    """Where everyone's feet (the middle of the box's lower edge) were in the last 2 seconds."""
+
+    def __init__(self) -> None:
+        self._paths: dict[int, deque[tuple[float, float, float]]] = {}
+
+    def draw(
+        self, image: Image, seconds: float, tracked: TrackedPoses, only_ids: frozenset[int] | None
+    ) -> None:
+        """Add this frame's people and draw every trail, fading with age, onto `image`."""
+        for track_id, (x1, _, x2, y2) in zip(tracked.ids.tolist(), tracked.boxes.tolist(), strict=True):
+            if only_ids is None or track_id in only_ids:
+                self._paths.setdefault(track_id, deque()).append((seconds, (x1 + x2) / 2, y2))
+        for track_id in list(self._paths):
+            path = self._paths[track_id]
+            while path and path[0][0] < seconds - _TRAIL_SECONDS:
+                path.popleft()
+            if not path:
+                del self._paths[track_id]
+        width = max(2, round(min(image.shape[:2]) / 300))
+        for track_id, path in self._paths.items():
+            points = list(path)
+            for (time, *start), (_, *end) in pairwise(points):
+                opacity = 1 - (seconds - time) / _TRAIL_SECONDS
+                _line(image, np.array(start), np.array(end), colour_of(track_id), width, opacity)
+
+
+def render_video(
+    video: Path,
+    tracks: Tracks,
+    out: Path,
+    style: Style | None = None,
+    on_frame: Callable[[], None] = lambda: None,
+) -> int:
+    """Draw `tracks` on `video` into the MP4 `out`; gives how many frames it holds.
+
+    The frames are those the tracks file holds (all, or a span, or every n-th), at their own times. Raises
+    InputError where the two do not belong together.
+    """
+    people = {frame.index: frame.tracked for frame in tracks.frames}
+    if not people:
+        raise InputError(f"{tracks.path}: holds no frames, so there is nothing to draw")
+    frames = 0
+    with open_video(video) as source:
+        check_same_video(source.info, tracks)
+        with OverlayWriter(out, source.info, tracks.skeleton, style) as overlay:
+            for frame in source:
+                if frame.index in people:
+                    overlay.write(frame, people[frame.index])
+                    frames += 1
+                    on_frame()
+                if frame.index >= tracks.frames[-1].index:
+                    break
+    return frames
+
+
+def check_same_video(info: VideoInfo, tracks: Tracks) -> None:
+    """Raise InputError where the tracks were made from a video of another size or length."""
+    size = tracks.info.get("width"), tracks.info.get("height")
+    if None not in size and size != (info.width, info.height):
+        raise InputError(
+            f"{tracks.path}: made from a video of {size[0]}x{size[1]}, but {info.path} is "
+            f"{info.width}x{info.height}; give the video that the tracks were made from"
+        )
+    last = tracks.frames[-1].index if tracks.frames else 0
+    if info.frame_count is not None and last >= info.frame_count:
+        raise InputError(
+            f"{tracks.path}: goes to frame {last}, but {info.path} has {info.frame_count} frames; "
+            "give the video that the tracks were made from"
+        )
+
+
+def _draw_person(image: Image, tracked: TrackedPoses, row: int, skeleton: Skeleton) -> None:
+    box, points = tracked.boxes[row], tracked.smoothed_keypoints[row]
+    opacity = np.clip((tracked.keypoint_scores[row] - _HIDDEN) / (_SURE - _HIDDEN), 0, 1)
+    colour = colour_of(int(tracked.ids[row]))
+    size = float(max(box[2] - box[0], box[3] - box[1]))
+    limb = max(1, round(min(size / 60, min(image.shape[:2]) / 150)))
+    x1, y1, x2, y2 = (round(float(value)) for value in box)
+    cv2.rectangle(image, (x1, y1), (x2, y2), colour, max(1, limb // 2), cv2.LINE_AA)
+    shades = {"left": _mix(colour, 255, 0.45), "right": _mix(colour, 0, 0.4)}
+    sides = [shades.get(name.partition("_")[0], colour) for name in skeleton.keypoints]
+    for a, b in skeleton.limbs:
+        side = sides[a] if sides[a] == sides[b] else colour
+        seen = float(min(opacity[a], opacity[b]))
+        if limb > 1:  # a dark rim keeps bright limbs readable on bright ground
+            _line(image, points[a], points[b], (20, 20, 20), limb + 2, seen * 0.6)
+        _line(image, points[a], points[b], side, limb, seen)
+    for point, seen, side in zip(points, opacity.tolist(), sides, strict=True):
+        if limb > 1 and seen > 0:
+            _dot(image, point, limb - 1, side, seen)
+
+
+def _mix(colour: Colour, grey: int, share: float) -> Colour:
+    red, green, blue = (round(channel * (1 - share) + grey * share) for channel in colour)
+    return red, green, blue
+
+
+def _line(
+    image: Image, start: FloatArray, end: FloatArray, colour: Colour, width: int, opacity: float
+) -> None:
+    def draw(patch: Image, ends: list[tuple[int, int]]) -> None:
+        cv2.line(patch, ends[0], ends[1], colour, width, cv2.LINE_AA)
+
+    _blend(image, np.stack([start, end]), width, opacity, draw)
+
+
+def _dot(image: Image, centre: FloatArray, radius: int, colour: Colour, opacity: float) -> None:
+    def draw(patch: Image, centres: list[tuple[int, int]]) -> None:
+        cv2.circle(patch, centres[0], radius + 1, (255, 255, 255), -1, cv2.LINE_AA)
+        cv2.circle(patch, centres[0], radius, colour, -1, cv2.LINE_AA)
+
+    _blend(image, centre[None], radius + 1, opacity, draw)
+
+
+def _blend(
+    image: Image,
+    points: FloatArray,
+    margin: int,
+    opacity: float,
+    draw: Callable[[Image, list[tuple[int, int]]], None],
+) -> None:
+    """Let `draw` paint around `points` (N, 2) on a patch and lay that over `image` with `opacity`."""
+    if opacity <= 0:
+        return
+    height, width = image.shape[:2]
+    left, top = np.clip(np.floor(points.min(axis=0)).astype(int) - margin - 1, 0, (width, height)).tolist()
+    right, bottom = np.clip(np.ceil(points.max(axis=0)).astype(int) + margin + 2, 0, (width, height)).tolist()
+    if left >= right or top >= bottom:
+        return
+    part = image[top:bottom, left:right]
+    patch = part.copy()
+    draw(patch, [(round(float(x)) - left, round(float(y)) - top) for x, y in points])
+    part[:] = patch if opacity >= 1 else cv2.addWeighted(patch, opacity, part, 1 - opacity, 0)
+
+
+def _draw_label(image: Image, box: FloatArray, track_id: int) -> None:
+    """The id in a tag of its colour, on top of the box, inside the picture."""
+    height, width = image.shape[:2]
+    scale = max(0.4, min(height, width) / 1300)
+    stroke = max(1, round(scale * 1.6))
+    text = str(track_id)
+    (text_width, text_height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, stroke)
+    pad = max(2, text_height // 4)
+    x = int(np.clip(round(float(box[0])), 0, max(0, width - text_width - 2 * pad)))
+    y = int(np.clip(round(float(box[1])) - text_height - 2 * pad, 0, max(0, height - text_height - 2 * pad)))
+    colour = colour_of(track_id)
+    cv2.rectangle(image, (x, y), (x + text_width + 2 * pad, y + text_height + 2 * pad), colour, -1)
+    bright = colour[0] * 0.299 + colour[1] * 0.587 + colour[2] * 0.114 > 140
+    ink = (0, 0, 0) if bright else (255, 255, 255)
+    place = (x + pad, y + pad + text_height)
+    cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, ink, stroke, cv2.LINE_AA)
+
+
+_HEAD = ("nose", "head_bottom", "head_top", "left_eye", "right_eye", "left_ear", "right_ear")
+
+
+def _blur_head(canvas: Image, image: Image, tracked: TrackedPoses, row: int, skeleton: Skeleton) -> None:
+    """Blur a disc around the head's keypoints, sure or not: a face shown is worse than a wall blurred."""
+    head = [i for i, name in enumerate(skeleton.keypoints) if name in _HEAD]
+    points = np.concatenate([tracked.keypoints[row, head], tracked.smoothed_keypoints[row, head]])
+    box = tracked.boxes[row]
+    centre = points.mean(axis=0)
+    reach = float(np.linalg.norm(points - centre, axis=1).max())
+    radius = max(reach * 1.25, float(box[3] - box[1]) * 0.07, 4.0)
+    height, width = image.shape[:2]
+    left, top = np.clip(np.floor(centre - radius).astype(int), 0, (width, height)).tolist()
+    right, bottom = np.clip(np.ceil(centre + radius).astype(int), 0, (width, height)).tolist()
+    if left >= right or top >= bottom:
+        return
+    part = image[top:bottom, left:right]
+    # Averaging down to at most 6 x 6 cells throws the detail away; a plain blur could be undone in part.
+    cells = cv2.resize(part, (min(6, right - left), min(6, bottom - top)), interpolation=cv2.INTER_AREA)
+    smooth = cv2.resize(cells, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
+    ys, xs = np.ogrid[top:bottom, left:right]
+    inside = (xs - centre[0]) ** 2 + (ys - centre[1]) ** 2 <= radius**2
+    canvas[top:bottom, left:right][inside] = smooth[inside]

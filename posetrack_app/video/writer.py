@@ -1,0 +1,187 @@
+"""Frames out: an MP4 that browsers play (H.264, yuv420p, faststart), at true times, with the sound."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrack_app.errors import InputError
+from posetrack_app.video.info import VideoInfo
+
+_CLOCK = 90_000
+"""Ticks a second; whole for 24, 25, 30, 50 and 60 frames a second."""
+
+_PLAYED_SOUND = ("aac", "mp3", "mp3float", "opus", "libopus", "flac")
+"""Codecs that browsers play from an MP4: copied as they are. Any other is turned into AAC."""
+
+_QUALITY = {"preset": "veryfast", "crf": "21"}
+_BT709, _LIMITED_RANGE = 1, 1
+
+
+class VideoWriter:
+    """Writes RGB images to `path` at their times; the first is shown at time 0, the sound moves with it.
+
+    The sound comes from the file `info.path`. `path` appears when it is whole; where the block ends by an
+    exception, what is done is kept as `<name>.partial.mp4`. Odd sizes are padded by one pixel for H.264.
+    """
+
+    def __init__(self, path: Path, info: VideoInfo) -> None:
+        self.path = path
+        self.frames = 0
+        self._info = info
+        self._last_tick = -1
+        self._start = 0.0
+        self._sound: _Sound | None = None
+        if path.suffix.lower() != ".mp4":
+            raise InputError(f"{path}: overlays are MP4 files; give a name that ends in .mp4")
+        if not path.parent.is_dir():
+            raise InputError(f"{path}: the folder {path.parent} does not exist; create it first")
+        if "libx264" not in av.codecs_available:
+            raise InputError("this PyAV has no H.264 encoder (libx264); reinstall it: pip install --force av")
+        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp.mp4")
+        try:
+            self._container: Any = av.open(str(self._temporary), "w", options={"movflags": "faststart"})
+        except OSError as error:
+            raise InputError(f"{path}: cannot write here ({error.strerror})") from error
+        self._video = self._add_video()
+
+    def _add_video(self) -> Any:
+        stream = self._container.add_stream(
+            "libx264", rate=Fraction(self._info.frame_rate).limit_denominator(1001), options=_QUALITY
+        )
+        stream.width = self._info.width + self._info.width % 2
+        stream.height = self._info.height + self._info.height % 2
+        stream.pix_fmt = "yuv420p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, _CLOCK)
+        context = stream.codec_context
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.color_range = _LIMITED_RANGE
+        return stream
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def write(self, seconds: float, image: NDArray[np.uint8]) -> None:
+        """Add an image (H, W, 3) uint8 RGB, shown from `seconds` (rising) until the next one."""
+        if self._sound is None:
+            self._start = seconds
+            self._sound = _Sound(self._info, self._container, self._start)
+        tick = max(self._last_tick + 1, round((seconds - self._start) * _CLOCK))
+        height, width = image.shape[:2]
+        if height % 2 or width % 2:
+            padded = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+            image = np.asarray(padded, np.uint8)
+        rgb: Any = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
+        frame = rgb.reformat(format="yuv420p", dst_colorspace="ITU709")
+        frame.pts, frame.time_base = tick, Fraction(1, _CLOCK)
+        frame.duration = round(_CLOCK / self._info.frame_rate)
+        try:
+            self._container.mux(self._video.encode(frame))
+            self._sound.mux_until(tick / _CLOCK)
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot write on ({error.strerror})") from error
+        self._last_tick = tick
+        self.frames += 1
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> None:
+        target = self.path if kind is None else self.path.with_name(f"{self.path.stem}.partial.mp4")
+        try:
+            if self._sound is not None:
+                self._finish(self._sound, target)
+        finally:
+            self._container.close()
+            self._temporary.unlink(missing_ok=True)
+        if kind is None and not self.frames:
+            raise InputError(f"{self.path}: not written, as there is no frame to show")
+        if kind is not None and self.frames:
+            print(f"posetrack: the {self.frames} frames drawn so far are kept in {target}", file=sys.stderr)
+
+    def _finish(self, sound: _Sound, target: Path) -> None:
+        try:
+            self._container.mux(self._video.encode(None))
+            sound.mux_until(self._last_tick / _CLOCK + 1 / self._info.frame_rate)
+            sound.close()
+            self._container.close()
+            os.replace(self._temporary, target)
+        except OSError as error:
+            raise InputError(f"{target}: cannot be finished ({error.strerror})") from error
+
+
+class _Sound:
+    """The first sound stream of a video file, muxed into `container` piece by piece beside the pictures."""
+
+    def __init__(self, info: VideoInfo, container: Any, start: float) -> None:
+        self._container = container
+        self._zero = info.start_seconds + start
+        self._source: Any = None
+        self._packets: Iterator[Any] = iter(())
+        self._waiting: Any = None
+        if not info.path.is_file():
+            return
+        self._source = av.open(str(info.path))
+        if not self._source.streams.audio:
+            return
+        stream = self._source.streams.audio[0]
+        if stream.codec_context is None:
+            return
+        if stream.codec_context.name in _PLAYED_SOUND:
+            self._packets = self._copied(stream, container.add_stream_from_template(stream))
+        else:
+            target = container.add_stream("aac", rate=stream.rate, layout="stereo")
+            self._packets = self._turned_into_aac(stream, target)
+
+    def mux_until(self, seconds: float) -> None:
+        """Mux the packets that start at or before `seconds` after the first picture."""
+        while True:
+            packet = self._waiting if self._waiting is not None else next(self._packets, None)
+            self._waiting = packet
+            if packet is None or packet.pts * packet.time_base > seconds:
+                return
+            self._container.mux(packet)
+            self._waiting = None
+
+    def close(self) -> None:
+        if self._source is not None:
+            self._source.close()
+
+    def _copied(self, source: Any, target: Any) -> Iterator[Any]:
+        shift = round(self._zero / source.time_base)
+        for packet in _readable(self._source.demux(source)):
+            if packet.pts is None or packet.pts < shift:
+                continue
+            packet.pts -= shift
+            packet.dts = packet.pts
+            packet.stream = target
+            yield packet
+
+    def _turned_into_aac(self, source: Any, target: Any) -> Iterator[Any]:
+        resampler: Any = av.AudioResampler(format="fltp", layout="stereo", rate=source.rate)
+        for packet in _readable(self._source.demux(source)):
+            for frame in _readable(iter(packet.decode())):
+                if frame.pts is None or frame.pts * frame.time_base < self._zero:
+                    continue
+                frame.pts -= round(self._zero / frame.time_base)
+                for piece in resampler.resample(frame):
+                    yield from target.encode(piece)
+        yield from target.encode(None)
+
+
+def _readable(items: Iterator[Any]) -> Iterator[Any]:
+    """Items until the first that cannot be read: damaged sound ends there, the pictures go on."""
+    while True:
+        try:
+            item = next(items, None)
+        except av.FFmpegError:
+            return
+        if item is None:
+            return
+        yield item
