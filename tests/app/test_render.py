@@ -1,0 +1,299 @@
+"""Overlays: the right people in the right colours, in a file that browsers play, at the video's own times."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from posetrack_app.cli import posetrack
+from posetrack_app.errors import InputError
+from posetrack_app.formats import TracksWriter, read_tracks
+from posetrack_app.records import Frame, TrackedPoses
+from posetrack_app.render import OverlayWriter, Style, colour_of, draw_poses, render_video
+from posetrack_app.skeleton import POSETRACK
+from posetrack_app.video import open_video
+
+
+def _clips() -> ModuleType:
+    # Test folders are no packages (importmode=importlib): load the file by its path.
+    place = Path(__file__).parents[1] / "video" / "clips.py"
+    spec = importlib.util.spec_from_file_location("clips_for_render", place)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+clips = _clips()
+
+
+def people(corners: dict[int, tuple[float, float]], score: float = 1.0, size: float = 60.0) -> TrackedPoses:
+    """Upright figures, `size` high, with their top left corners here; keypoints spread over each box."""
+    count = len(corners)
+    corner = np.array(list(corners.values()), float).reshape(count, 2)
+    spread = np.random.default_rng(0).uniform(0.1, 0.9, (17, 2)) * (size / 2, size)
+    keypoints = corner[:, None] + spread
+    return TrackedPoses(
+        boxes=np.concatenate([corner, corner + np.array([size / 2, size])], axis=1),
+        scores=np.full(count, 0.9),
+        keypoints=keypoints,
+        keypoint_scores=np.full((count, 17), score),
+        ids=np.array(list(corners), np.int64),
+        smoothed_keypoints=keypoints,
+    )
+
+
+GREY = np.full((240, 320, 3), 128, np.uint8)
+
+
+def test_an_identity_keeps_its_colour_and_neighbours_differ() -> None:
+    colours = np.array([colour_of(track_id) for track_id in range(1, 200)], float)
+    assert colour_of(7) == colour_of(7)
+    for step in (1, 2, 3):
+        apart = np.abs(colours[step:] - colours[:-step]).sum(axis=1)
+        assert apart.min() > 90, f"ids {step} apart"
+
+
+def test_everyone_is_drawn_in_place_and_the_frame_is_not_touched() -> None:
+    before = GREY.copy()
+    drawn = draw_poses(GREY, people({1: (20, 100), 2: (220, 120)}))
+    assert np.array_equal(GREY, before)
+    changed = (drawn != GREY).any(axis=2)
+    assert changed[100:161, 20:51].mean() > 0.1
+    assert changed[120:181, 220:251].mean() > 0.1
+    assert not changed[:, 80:200].any()
+    for track_id, (x, y) in {1: (20, 130), 2: (220, 150)}.items():
+        edge = drawn[y, x - 1 : x + 2].astype(int)
+        assert np.abs(edge - colour_of(track_id)).sum(axis=1).min() < 60
+
+
+def test_confidence_is_opacity() -> None:
+    def ink(score: float) -> float:
+        inside = draw_poses(GREY, people({1: (100, 80)}, score))[84:136, 104:126]
+        return float(np.abs(inside.astype(int) - 128).mean())
+
+    assert ink(0.05) == 0
+    assert ink(0.05) < ink(0.2) < ink(0.4) < ink(0.6)
+    assert ink(0.6) == ink(1.0)
+
+
+def test_left_and_right_limbs_differ_in_shade() -> None:
+    poses = people({1: (100, 80)}, size=120)
+    points = poses.smoothed_keypoints
+    for name, place in {"left_knee": 180, "left_ankle": 180, "right_knee": 40, "right_ankle": 40}.items():
+        points[0, POSETRACK.keypoints.index(name)] = (place, 150 if "knee" in name else 200)
+    drawn = draw_poses(GREY, poses).astype(int)
+    assert drawn[175, 178:183].sum() > drawn[175, 38:43].sum() + 300
+
+
+@pytest.mark.parametrize("corner", [(-500, -500), (310, 230), (-10, 200), (5000, 10)])
+def test_people_beyond_the_edge_do_no_harm(corner: tuple[float, float]) -> None:
+    style = Style(blur_faces=True, trails=True)
+    assert draw_poses(GREY, people({3: corner}), style=style).shape == GREY.shape
+
+
+def test_nobody_and_only_ids() -> None:
+    assert np.array_equal(draw_poses(GREY, people({})), GREY)
+    both = people({1: (20, 100), 2: (220, 120)})
+    drawn = draw_poses(GREY, both, style=Style(only_ids=frozenset([2])))
+    assert np.array_equal(drawn[:, :150], GREY[:, :150])
+    assert not np.array_equal(drawn[:, 200:], GREY[:, 200:])
+
+
+def test_faces_are_unrecognisable_even_of_people_not_drawn() -> None:
+    """A fine pattern under the head's keypoints is gone; away from heads it stays."""
+    pattern = np.random.default_rng(0).integers(0, 256, GREY.shape, np.uint8)
+    poses = people({1: (100, 80)}, score=0.05, size=100)
+    head = [POSETRACK.keypoints.index(name) for name in ("nose", "head_top", "head_bottom")]
+    head += [POSETRACK.keypoints.index(name) for name in ("left_ear", "right_ear")]
+    for points in (poses.keypoints, poses.smoothed_keypoints):
+        points[0, head] = np.array([(125, 90), (125, 80), (125, 102), (130, 90), (120, 90)])
+    style = Style(blur_faces=True, only_ids=frozenset())
+    blurred = draw_poses(pattern, poses, style=style)
+    assert pattern[84:98, 118:132].std() > 60
+    assert blurred[84:98, 118:132].std() < 30
+    assert np.array_equal(blurred[140:], pattern[140:])
+
+
+def packet_times(path: Path) -> list[float]:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        return sorted(float(p.pts * stream.time_base) for p in container.demux(stream) if p.pts is not None)
+
+
+def test_the_overlay_plays_in_browsers_at_the_true_times(tmp_path: Path) -> None:
+    times = [40, 80, 200, 233, 300, 900, 940, 1000]
+    seconds = clips.write_clip(tmp_path / "in.mp4", times=times, tone=True)
+    with open_video(tmp_path / "in.mp4") as video, OverlayWriter(tmp_path / "o.mp4", video.info) as overlay:
+        for frame in video:
+            overlay.write(frame, people({1: (20, 20)}))
+    assert np.allclose(packet_times(tmp_path / "o.mp4"), seconds, atol=1e-4)
+    with av.open(str(tmp_path / "o.mp4")) as out:
+        stream: Any = out.streams.video[0]
+        assert stream.codec_context.name == "h264"
+        assert stream.pix_fmt == "yuv420p"
+        assert (stream.width, stream.height) == (160, 112)
+        sound: Any = out.streams.audio[0]
+        assert sound.codec_context.name == "aac"
+        heard = [packet for packet in out.demux(sound) if packet.pts is not None]
+        assert len(heard) * 1024 / 44100 == pytest.approx(0.96, abs=0.1)
+    content = (tmp_path / "o.mp4").read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat"), "faststart: the index comes first"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["in.mp4", "o.mp4"]
+
+
+def test_sound_that_browsers_cannot_play_becomes_aac(tmp_path: Path) -> None:
+    container: Any = av.open(str(tmp_path / "in.mov"), "w")
+    with container:
+        video = container.add_stream("mpeg4", rate=25)
+        video.width, video.height, video.pix_fmt = 160, 112, "yuv420p"
+        audio = container.add_stream("pcm_s16le", rate=22050, layout="mono")
+        for number in range(25):
+            frame = av.VideoFrame.from_ndarray(clips.numbered_image(number), "rgb24")
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        wave = (np.sin(np.arange(22050) / 10) * 9000).astype(np.int16)[None]
+        samples: Any = av.AudioFrame.from_ndarray(wave, "s16", "mono")
+        samples.sample_rate, samples.pts = 22050, 0
+        container.mux(audio.encode(samples))
+        container.mux(audio.encode(None))
+    with open_video(tmp_path / "in.mov") as source, OverlayWriter(tmp_path / "o.mp4", source.info) as overlay:
+        for shown in source:
+            overlay.write(shown, people({}))
+    with av.open(str(tmp_path / "o.mp4")) as out:
+        sound: Any = out.streams.audio[0]
+        assert sound.codec_context.name == "aac"
+        decoded = np.concatenate([frame.to_ndarray() for frame in out.decode(sound)], axis=1)
+    assert decoded.shape[1] / 22050 == pytest.approx(1.0, abs=0.15)
+    assert decoded.std() > 0.1
+
+
+def test_odd_sizes_are_padded(tmp_path: Path) -> None:
+    clips.write_clip(tmp_path / "in.mp4", times=3, size=(161, 113), pixel_format="yuv444p")
+    with open_video(tmp_path / "in.mp4") as video, OverlayWriter(tmp_path / "o.mp4", video.info) as overlay:
+        for frame in video:
+            overlay.write(frame, people({}))
+    with open_video(tmp_path / "o.mp4") as video:
+        images = [frame.image for frame in video]
+    assert images[0].shape == (114, 162, 3)
+    assert [clips.read_number(image[:113, :161]) for image in images] == [0, 1, 2]
+
+
+def test_colours_survive_the_encoding(tmp_path: Path) -> None:
+    clips.write_clip(tmp_path / "in.mp4", times=1)
+    colour = (200, 40, 90)
+    image = np.full((112, 160, 3), colour, np.uint8)
+    with open_video(tmp_path / "in.mp4") as video, OverlayWriter(tmp_path / "o.mp4", video.info) as overlay:
+        overlay.write(Frame(0, 0.0, image), people({}))
+    with open_video(tmp_path / "o.mp4") as video:
+        back = next(iter(video)).image
+    assert np.abs(back.reshape(-1, 3).mean(axis=0) - colour).max() < 6
+
+
+def write_until_interrupted(path: Path, video: Path) -> None:
+    with open_video(video) as source, OverlayWriter(path, source.info) as overlay:
+        for frame in source:
+            overlay.write(frame, people({}))
+            if frame.index == 4:
+                raise KeyboardInterrupt
+
+
+def test_an_exception_keeps_what_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clips.write_clip(tmp_path / "in.mp4", times=20)
+    with pytest.raises(KeyboardInterrupt):
+        write_until_interrupted(tmp_path / "o.mp4", tmp_path / "in.mp4")
+    assert "o.partial.mp4" in capsys.readouterr().err
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["in.mp4", "o.partial.mp4"]
+    assert len(packet_times(tmp_path / "o.partial.mp4")) == 5
+
+
+def write_tracks(path: Path, indices: range = range(20), **info: Any) -> None:
+    with TracksWriter(path, skeleton=POSETRACK, info=info) as writer:
+        for index in indices:
+            writer.write(index, index / 25, people({1: (10 + index, 10), 4: (90, 30)}))
+
+
+def test_a_span_is_drawn_from_its_own_start(tmp_path: Path) -> None:
+    clips.write_clip(tmp_path / "in.mp4", times=20, tone=True)
+    write_tracks(tmp_path / "t.json", range(8, 20, 3))
+    assert render_video(tmp_path / "in.mp4", read_tracks(tmp_path / "t.json"), tmp_path / "o.mp4") == 4
+    assert np.allclose(packet_times(tmp_path / "o.mp4"), [0, 0.12, 0.24, 0.36], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("indices", "info", "message"),
+    [
+        (range(20), {"width": 640, "height": 480}, "640x480"),
+        (range(30), {}, "goes to frame 29"),
+        (range(0), {}, "no frames"),
+    ],
+)
+def test_tracks_of_another_video_are_refused(
+    tmp_path: Path, indices: range, info: dict[str, Any], message: str
+) -> None:
+    clips.write_clip(tmp_path / "in.mp4", times=20)
+    write_tracks(tmp_path / "t.json", indices, **info)
+    with pytest.raises(InputError, match=message):
+        render_video(tmp_path / "in.mp4", read_tracks(tmp_path / "t.json"), tmp_path / "o.mp4")
+    assert not (tmp_path / "o.mp4").exists()
+
+
+def test_the_command(tmp_path: Path) -> None:
+    clips.write_clip(tmp_path / "in.mp4", times=20)
+    write_tracks(tmp_path / "t.json")
+    files = [str(tmp_path / name) for name in ("in.mp4", "t.json", "o.mp4", "sheet.png")]
+    options = ["--out", files[2], "--contact-sheet", files[3], "--trails", "--only-ids", "1,4"]
+    result = CliRunner().invoke(posetrack, ["render", *files[:2], *options], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "20 frames drawn" in result.output
+    assert "2 identities" in result.output
+    assert len(packet_times(tmp_path / "o.mp4")) == 20
+    sheet = cv2.imread(files[3])
+    assert sheet is not None
+    assert sheet.shape[1] == 2 * sheet.shape[0] * 184 // 268
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "say what to write"),
+        (["--out", "o.avi"], "ends in .mp4"),
+        (["--out", "missing/o.mp4"], "does not exist"),
+        (["--out", "o.mp4", "--only-ids", "one"], "separated by commas"),
+        (["--contact-sheet", "sheet.jpg"], "ends in .png"),
+        (["--contact-sheet", "sheet.png", "--only-ids", "99"], "nothing to show"),
+    ],
+)
+def test_bad_options_are_one_line(tmp_path: Path, options: list[str], message: str) -> None:
+    clips.write_clip(tmp_path / "in.mp4", times=20)
+    write_tracks(tmp_path / "t.json")
+    result = CliRunner().invoke(
+        posetrack,
+        ["render", str(tmp_path / "in.mp4"), str(tmp_path / "t.json")]
+        + [str(tmp_path / option) if "." in option else option for option in options],
+    )
+    assert result.exit_code != 0
+    assert message in f"{result.output} {result.exception}"
+
+
+def test_help_is_fast_to_import() -> None:
+    """The command line imports none of the heavy libraries before a command runs."""
+    heavy = ("torch", "cv2", "av", "decord")
+    code = f"import sys, posetrack_app.cli; print([name for name in {heavy} if name in sys.modules])"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+    )
+    assert result.stdout.strip() == "[]"
