@@ -7,9 +7,11 @@ import sys
 import click
 
 from posetrack_app import __version__
+from posetrack_app.cli.evaluate import evaluate
 from posetrack_app.cli.export import export
 from posetrack_app.cli.models import models
 from posetrack_app.cli.render import render
+from posetrack_app.cli.run import run
 from posetrack_app.cli.weights import weights
 from posetrack_app.errors import InputError
 
@@ -20,10 +22,12 @@ def posetrack() -> None:
     """Every person's identity, box and keypoints in a video."""
 
 
+posetrack.add_command(run)
 posetrack.add_command(render)
 posetrack.add_command(export)
 posetrack.add_command(models)
 posetrack.add_command(weights)
+posetrack.add_command(evaluate)
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ Pishchulin et al., "DeepCut", CVPR 2016 (the measure); Andriluka et al., "PoseTr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,7 +96,7 @@ def average_precision(
     scores 0. One without annotated keypoints scores `without_truth`; None: NaN if there are predictions,
     else 0 (poseval).
     """
-    order = np.argsort(group, kind="stable")
+    order = np.argsort(group.astype(np.min_scalar_type(len(truths))), kind="stable")  # 16 bits sort fastest
     group, hit = group[order], correct[order].astype(np.int64)
     predictions = np.bincount(group, minlength=len(truths))
     start = np.concatenate([[0], np.cumsum(predictions)])
@@ -126,3 +127,11 @@ def video_scores(ranked: RankedJoints, without_truth: float | None = None) -> Ap
     """Each video alone: row 15 * video + joint."""
     group = ranked.video * JOINTS + ranked.joint
     return average_precision(group, ranked.correct, ranked.truths.reshape(-1), without_truth)
+
+
+def precision_recall_curve(ranked: RankedJoints, joints: Sequence[int]) -> tuple[FloatArray, FloatArray]:
+    """Recall and interpolated precision, 0..1, of some joints ranked together, best score first."""
+    mine = np.isin(ranked.joint, joints)
+    hits = np.cumsum(ranked.correct[mine])
+    precision = np.maximum.accumulate((hits / np.arange(1, len(hits) + 1))[::-1])[::-1]
+    return hits / max(1, int(ranked.truths[:, list(joints)].sum())), precision

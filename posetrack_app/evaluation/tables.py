@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from posetrack_app.evaluation.average_precision import ApScores
-from posetrack_app.evaluation.clear_mot import MotCounts, mot_scores
+from posetrack_app.evaluation.clear_mot import MotCounts, MotScores, mot_scores
 from posetrack_app.evaluation.pose_hota import ALPHAS, HotaParts, hota_scores, video_hota_scores
 from posetrack_app.evaluation.posetrack import PoseTrackScores
 from posetrack_app.evaluation.protocols import POSETRACK21
@@ -16,7 +16,7 @@ from posetrack_app.formats.pose_sequence import SCORED_KEYPOINTS
 from posetrack_app.records import FloatArray
 
 COLUMNS = ("Head", "Shou", "Elb", "Wri", "Hip", "Knee", "Ankl", "Total")
-_GROUPS = ((12, 13, 14), (8, 9), (7, 10), (6, 11), (2, 3), (1, 4), (0, 5))
+JOINT_GROUPS = ((12, 13, 14), (8, 9), (7, 10), (6, 11), (2, 3), (1, 4), (0, 5))
 JOINT_NAMES = tuple("neck" if name == "head_bottom" else name for name in SCORED_KEYPOINTS)
 POSETRACK21_JOINTS = (
     "nose", "head_bottom", "head_top", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow",
@@ -37,7 +37,7 @@ def with_total(joints: FloatArray) -> FloatArray:
 def paper_row(joints: FloatArray) -> FloatArray:
     """(8,) Head, Shou, Elb, Wri, Hip, Knee, Ankl as the papers print them, and the total of the 15 joints."""
     total = with_total(joints)[-1]
-    return np.array([*(joints[list(group)].mean() for group in _GROUPS), total])
+    return np.array([*(joints[list(group)].mean() for group in JOINT_GROUPS), total])
 
 
 def percent(values: FloatArray) -> Any:
@@ -100,6 +100,12 @@ def _ap_as_json(ap: ApScores) -> dict[str, Any]:
         "table_pre": percent(paper_row(ap.precision)),
         "table_rec": percent(paper_row(ap.recall)),
     }
+
+
+def summed_mot_scores(counts: MotCounts) -> MotScores:
+    """All videos together: one number a joint (15,)."""
+    columns = (counts.objects, counts.hypotheses, counts.matches, counts.switches, counts.distance)
+    return mot_scores(*(column.sum(axis=0) for column in columns))
 
 
 def _mot_as_json(counts: MotCounts, videos: slice = slice(None)) -> dict[str, Any]:

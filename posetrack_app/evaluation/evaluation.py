@@ -1,0 +1,161 @@
+"""Score a file or a folder of predictions, whatever its kind, into one document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from posetrack_app.errors import InputError
+from posetrack_app.evaluation.box_mot import read_mot_boxes, score_boxes
+from posetrack_app.evaluation.coco_oks import score_keypoints
+from posetrack_app.evaluation.id_switches import IdSwitch, list_id_switches
+from posetrack_app.evaluation.mpii_pckh import score_pckh
+from posetrack_app.evaluation.pairing import read_pairs
+from posetrack_app.evaluation.posetrack import PoseTrackScores, score_poses
+from posetrack_app.evaluation.protocols import POSETRACK21, PROTOCOLS
+from posetrack_app.evaluation.sweep import SweepPoint, sweep_thresholds
+from posetrack_app.evaluation.tables import scores_as_json
+from posetrack_app.formats.posetrack import load_json
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """All figures: `totals` are percentages where higher is better, None where undefined.
+
+    `protocols` holds each protocol's figures (`tables.scores_as_json`), `details` the figures of the other
+    kinds. `scores` are the arrays behind the protocols, for curves. `problems` says what could not be scored.
+    """
+
+    kind: str
+    truth: str
+    predictions: str
+    keypoint_threshold: float | None = None
+    totals: dict[str, float | None] = field(default_factory=dict)
+    protocols: dict[str, dict[str, Any]] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    id_switches: list[IdSwitch] = field(default_factory=list)
+    sweep: list[SweepPoint] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    scores: dict[str, PoseTrackScores] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything but the arrays."""
+        return {
+            "format": "posetrack-evaluation/1",
+            "kind": self.kind,
+            "ground_truth": self.truth,
+            "predictions": self.predictions,
+            "keypoint_threshold": self.keypoint_threshold,
+            "totals": self.totals,
+            "protocols": self.protocols,
+            "details": self.details,
+            "id_switches": [asdict(switch) for switch in self.id_switches],
+            "sweep": [asdict(point) for point in self.sweep],
+            "problems": self.problems,
+        }
+
+
+def kind_of(truth: Path, predicted: Path) -> str:
+    """posetrack, coco, mpii or mot, told by the files themselves."""
+    if truth.is_dir():
+        return "posetrack"
+    if truth.suffix == ".txt":
+        return "mot"
+    content = load_json(truth)
+    if isinstance(content, dict) and "joint_missing" in content:
+        return "mpii"
+    if predicted.is_file() and isinstance(load_json(predicted), list):
+        return "coco"
+    return "posetrack"
+
+
+def evaluate(
+    truth: Path,
+    predicted: Path,
+    protocols: Sequence[str],
+    keypoint_threshold: float | None = None,
+    sweep: bool = False,
+) -> Evaluation:
+    """Score `predicted` against `truth`; InputError where nothing can be scored."""
+    for path in (truth, predicted):
+        if not path.exists():
+            raise InputError(f"{path}: there is no such file or folder")
+    kind = kind_of(truth, predicted)
+    if kind == "posetrack":
+        return evaluate_posetrack(truth, predicted, protocols, keypoint_threshold, sweep)
+    if keypoint_threshold is not None or sweep:
+        raise InputError(f"{truth}: keypoint thresholds are for PoseTrack files; these are {kind} files")
+    result = Evaluation(kind, str(truth), str(predicted))
+    if kind == "mot":
+        boxes = score_boxes(read_mot_boxes(truth), read_mot_boxes(predicted))
+        result.details.update(boxes)
+        result.totals.update({name: 100 * boxes["motmetrics"][name.lower()] for name in ("MOTA", "IDF1")})
+        for name in ("HOTA", "DetA", "AssA", "LocA"):
+            values = boxes["trackeval"][name]
+            result.totals[name] = 100 * sum(values) / len(values)
+    elif kind == "mpii":
+        pckh = score_pckh(truth, load_json(truth), predicted, load_json(predicted))
+        result.details["PCKh"] = pckh
+        result.totals.update({f"PCKh {name}": value for name, value in pckh.items()})
+    else:
+        oks = score_keypoints(truth, load_json(truth), predicted, load_json(predicted))
+        result.details.update(
+            stats=oks.stats, AP_by_threshold=oks.ap_by_threshold, recall_by_threshold=oks.recall_by_threshold
+        )
+        result.totals.update({n: None if value < 0 else 100 * value for n, value in oks.stats.items()})
+    return result
+
+
+def evaluate_posetrack(
+    truth: Path,
+    predicted: Path,
+    protocols: Sequence[str],
+    keypoint_threshold: float | None = None,
+    sweep: bool = False,
+) -> Evaluation:
+    """Figures of every protocol that can be scored; with a threshold AP is given before and after."""
+    result = Evaluation("posetrack", str(truth), str(predicted), keypoint_threshold)
+    pairs = {}
+    problems: list[InputError] = []
+    for name in protocols:
+        protocol = PROTOCOLS[name]
+        try:
+            fixed = protocol is POSETRACK21
+            if fixed not in pairs:
+                pairs[fixed] = read_pairs(truth, predicted, fixed)
+            scores = score_poses(pairs[fixed], protocol, keypoint_threshold)
+            result.scores[name] = scores
+            result.protocols[name] = scores_as_json(scores)
+            if keypoint_threshold is not None:
+                everything = scores_as_json(score_poses(pairs[fixed], protocol))
+                result.protocols[name]["ap_before_threshold"] = everything["ap"]
+            if scores.problem is not None:
+                problems.append(scores.problem)
+                result.problems.append(f"{name}: {scores.problem}")
+        except InputError as error:
+            problems.append(error)
+            result.problems.append(f"{name}: {error}")
+    if len(result.scores) == 0:
+        raise problems[0]
+    for name, content in result.protocols.items():
+        result.totals.update({f"{name} {key}": value for key, value in _totals(content).items()})
+    followed = [scores for scores in result.scores.values() if scores.tracking is not None]
+    if followed and followed[0].tracking is not None:
+        result.id_switches.extend(list_id_switches(followed[0].scene, followed[0].tracking))
+    if sweep:
+        if not followed:
+            raise InputError("--sweep needs a protocol with MOTA: poseval or corrected")
+        result.sweep.extend(sweep_thresholds(pairs[False], followed[0].protocol))
+    return result
+
+
+def _totals(content: dict[str, Any]) -> dict[str, float | None]:
+    """mAP, MOTA, MOTP and HOTA of one protocol."""
+    totals: dict[str, float | None] = {"mAP": content["ap"]["table"][-1]}
+    if "mot" in content:
+        totals |= {"MOTA": content["mot"]["mota"][-1], "MOTP": content["mot"]["motp"][-1]}
+    if "hota" in content:
+        totals["HOTA"] = content["hota"]["mean_over_alpha"]["HOTA"][-1]
+    return totals

@@ -1,0 +1,56 @@
+"""Where people change identity: the keypoint switches of CLEAR-MOT gathered by person and frame."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from posetrack_app.evaluation.clear_mot import MotCounts
+from posetrack_app.evaluation.scene import Scene
+from posetrack_app.formats.pose_sequence import SCORED_KEYPOINTS
+
+
+@dataclass(frozen=True)
+class IdSwitch:
+    """`truth_id` was followed by track `before`, from `frame` (from 0, in the file) on by `after`."""
+
+    sequence: str
+    frame: int
+    frame_name: str
+    truth_id: int
+    before: int
+    after: int
+    keypoints: tuple[str, ...]
+
+
+def list_id_switches(scene: Scene, counts: MotCounts) -> list[IdSwitch]:
+    """Switches by sequence and frame; one entry names all keypoints that switch together."""
+    gathered: dict[tuple[int, int, int, int], list[str]] = {}
+    events = counts.events
+    truth, predicted = scene.truth, scene.predicted
+    columns = (
+        truth.frame[events.truth],
+        truth.track_ids[truth.track[events.truth]],
+        predicted.track_ids[events.previous_track],
+        predicted.track_ids[predicted.track[events.predicted]],
+        events.joint,
+    )
+    for frame, truth_id, before, after, joint in zip(*(column.tolist() for column in columns), strict=True):
+        gathered.setdefault((frame, truth_id, before, after), []).append(SCORED_KEYPOINTS[joint])
+    return [
+        IdSwitch(
+            sequence=scene.names[scene.frame_video[frame]],
+            frame=int(scene.frame_number[frame]),
+            frame_name=scene.frame_names[frame],
+            truth_id=truth_id,
+            before=before,
+            after=after,
+            keypoints=tuple(sorted(keypoints)),
+        )
+        for (frame, truth_id, before, after), keypoints in sorted(gathered.items())
+    ]
+
+
+def switches_by_sequence(switches: list[IdSwitch]) -> Counter[str]:
+    """How many people-switches each sequence has."""
+    return Counter(switch.sequence for switch in switches)

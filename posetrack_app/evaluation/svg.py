@@ -1,0 +1,73 @@
+"""Small charts as inline SVG, for the report page; colours come from the page's style sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+
+from posetrack_app.records import FloatArray
+
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 460, 320, 44, 40
+_MOST_POINTS = 150
+
+
+def line_chart(
+    lines: Sequence[tuple[str, FloatArray, FloatArray]],
+    x_title: str,
+    y_title: str,
+    x_range: tuple[float, float],
+    y_range: tuple[float, float],
+    marked: Sequence[tuple[float, float, str]] = (),
+) -> str:
+    """Lines (name, x, y) with a legend under the chart; `marked` points (x, y, text) get a dot."""
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        across = (x - x_range[0]) / ((x_range[1] - x_range[0]) or 1)
+        up = (y - y_range[0]) / ((y_range[1] - y_range[0]) or 1)
+        return _LEFT + across * (_WIDTH - _LEFT - 8), 8 + (1 - up) * (_HEIGHT - _BOTTOM - 8)
+
+    parts = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(y_title)}">']
+    for fraction in np.linspace(0, 1, 6).tolist():
+        x_value = x_range[0] + fraction * (x_range[1] - x_range[0])
+        y_value = y_range[0] + fraction * (y_range[1] - y_range[0])
+        (x, _), (_, y) = at(x_value, y_range[0]), at(x_range[0], y_value)
+        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - 8}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{y_value:.3g}</text>')
+        parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - 22}" text-anchor="middle">{x_value:.3g}</text>')
+    middle = (_LEFT + _WIDTH) / 2
+    parts.append(f'<text x="{middle}" y="{_HEIGHT - 4}" text-anchor="middle">{escape(x_title)}</text>')
+    for k, (name, xs, ys) in enumerate(lines):
+        step = max(1, len(xs) // _MOST_POINTS)
+        points = [at(x, y) for x, y in zip(xs[::step].tolist(), ys[::step].tolist(), strict=True)]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        parts.append(f'<polyline class="line c{k}" points="{path}"><title>{escape(name)}</title></polyline>')
+    for x_value, y_value, text in marked:
+        x, y = at(x_value, y_value)
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{escape(text)}</title></circle>')
+    legend = "".join(f'<li><i class="c{k}"></i>{escape(name)}</li>' for k, (name, *_) in enumerate(lines))
+    return "".join(parts) + f'</svg><ul class="legend">{legend}</ul>'
+
+
+def bar_chart(rows: Sequence[tuple[str, float | None]], title: str) -> str:
+    """One bar a row, in percent; values below 0 go left of the axis."""
+    values = [value for _, value in rows if value is not None]
+    low, high = min([0.0, *values]), max([100.0, *values])
+    label, width, height = 190, 640, 18 * len(rows) + 4
+    scale = (width - label - 44) / (high - low)
+    zero = label - low * scale
+    parts = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">']
+    for k, (name, value) in enumerate(rows):
+        y = 18 * k + 2
+        parts.append(f'<text x="{label - 8}" y="{y + 12}" text-anchor="end">{escape(name)}</text>')
+        if value is not None:
+            x = zero + min(0.0, value) * scale
+            parts.append(
+                f'<rect class="c0" x="{x:.1f}" y="{y}" width="{abs(value) * scale:.1f}" height="14"/>'
+            )
+        end = zero + max(0.0, value or 0.0) * scale
+        shown = "–" if value is None else f"{value:.1f}"
+        parts.append(f'<text x="{end + 4:.1f}" y="{y + 12}">{shown}</text>')
+    parts.append(f'<line class="axis" x1="{zero:.1f}" x2="{zero:.1f}" y1="0" y2="{height}"/>')
+    return "".join(parts) + "</svg>"
