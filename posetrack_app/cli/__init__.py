@@ -9,6 +9,7 @@ import click
 from posetrack_app import __version__
 from posetrack_app.cli.evaluate import evaluate
 from posetrack_app.cli.export import export
+from posetrack_app.cli.link import link
 from posetrack_app.cli.models import models
 from posetrack_app.cli.render import render
 from posetrack_app.cli.run import run
@@ -26,6 +27,7 @@ posetrack.add_command(run)
 posetrack.add_command(render)
 posetrack.add_command(export)
 posetrack.add_command(models)
+posetrack.add_command(link)
 posetrack.add_command(weights)
 posetrack.add_command(evaluate)
 

@@ -102,7 +102,7 @@ def test_long_occlusion_within_patience() -> None:
 
 
 def test_leave_and_return_after_patience_is_somebody_new() -> None:
-    frames: list[People] = walk(20, a=(0, 0, 3)) + [{}] * 60 + walk(20, a=(0, 0, 3))
+    frames: list[People] = walk(20, a=(0, 0, 3)) + [{}] * 90 + walk(20, a=(0, 0, 3))
     assert ids_of(link(frames), "a") == [1, 2]
 
 

@@ -29,8 +29,8 @@ class Motion:
     body_acceleration: float = 2.0
     limb_acceleration: float = 4.0
     size_acceleration: float = 0.5
-    box_noise: float = 0.05
-    size_noise: float = 0.07
+    box_noise: float = 0.2
+    size_noise: float = 0.2
     keypoint_noise: float = 0.05
     speed: float = 1.0
     """Standard deviation of the velocity of somebody just found, in body sizes a second."""

@@ -1,0 +1,25 @@
+"""`posetrack link`: new identities for stored poses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("poses", type=_FILE)
+@click.option("--out", type=_FILE, required=True, help="The tracks file to write.")
+@click.option("--preset", default="default", show_default=True, help="Settings that ship with posetrack.")
+@click.option("--config", "config_file", type=_FILE, help="TOML file whose [tracker] and [smoothing] count.")
+def link(poses: Path, out: Path, preset: str, config_file: Path | None) -> None:
+    """Link the people of POSES (a tracks file, or PoseTrack18) anew, without video or networks."""
+    from posetrack_app.assemble import build_tracker
+    from posetrack_app.config import load_config
+    from posetrack_app.relink import relink_file
+
+    tracker, smoother = build_tracker(load_config(preset, config_file))
+    frames, people = relink_file(poses, out, tracker, smoother)
+    click.echo(f"{out}: {people} people in {frames} frames")

@@ -1,0 +1,114 @@
+"""Other linkers for the benchmark; each gives the ids (0 for nobody) of every row of every frame."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+
+import numpy as np
+from posetrack_trackers.matching import match_greedily
+from posetrack_trackers.oks import box_area, object_keypoint_similarity
+from tracking_sets import SIGMAS, Video
+
+from posetrack_app.records import IntArray
+
+CONFIDENT = 0.5
+Linker = Callable[[Video], list[IntArray]]
+
+
+def greedy_oks(video: Video) -> list[IntArray]:
+    """Simple Baselines without flow: greedy OKS with the poses of the last 8 frames."""
+    last_seen: dict[int, tuple[int, np.ndarray, np.ndarray]] = {}
+    next_id, answer = 1, []
+    for index, poses in enumerate(video.poses):
+        ids = np.zeros(len(poses), dtype=np.int64)
+        known = [number for number, (frame, _, _) in last_seen.items() if index - frame <= 8]
+        rows = np.nonzero(poses.scores >= CONFIDENT)[0]
+        if known and len(rows):
+            track, row = np.divmod(np.arange(len(known) * len(rows)), len(rows))
+            before = np.array([last_seen[number][1] for number in known])
+            weights = (
+                np.array([last_seen[number][2] for number in known])[track] * poses.keypoint_scores[rows][row]
+            )
+            oks = object_keypoint_similarity(
+                before[track], poses.keypoints[rows][row], box_area(poses.boxes[rows])[row], SIGMAS, weights
+            ).reshape(len(known), len(rows))
+            tracks, columns = match_greedily(np.where(oks >= 0.2, oks, 0.0))
+            ids[rows[columns]] = np.array(known)[tracks]
+        for row in rows:
+            if ids[row] == 0:
+                ids[row], next_id = next_id, next_id + 1
+            last_seen[int(ids[row])] = (index, poses.keypoints[row], poses.keypoint_scores[row])
+        answer.append(ids)
+    return answer
+
+
+def peers() -> dict[str, Linker]:
+    """The installed linkers of others: `pip install norfair trackers`."""
+    found: dict[str, Linker] = {}
+    if importlib.util.find_spec("norfair"):
+        found["norfair (keypoint distance)"] = _norfair
+    if importlib.util.find_spec("supervision"):
+        found["trackers: ByteTrack"] = lambda video: _boxes(video, "ByteTrackTracker")
+        found["trackers: OC-SORT"] = lambda video: _boxes(video, "OCSORTTracker")
+    return found
+
+
+def _norfair(video: Video) -> list[IntArray]:
+    """Mean distance of the sure keypoints in box heights, matched below a third."""
+    import logging
+
+    import norfair
+
+    logging.getLogger().setLevel(logging.ERROR)  # it warns of slowness once a video
+
+    def distance(detection: norfair.Detection, track: norfair.tracker.TrackedObject) -> float:
+        sure = detection.scores > 0.2
+        if not sure.any():
+            return 1.0
+        away = np.linalg.norm(detection.points - track.estimate, axis=1)[sure]
+        return float(away.mean() / detection.data[1])
+
+    tracker = norfair.Tracker(distance_function=distance, distance_threshold=0.33, hit_counter_max=30)
+    answer = []
+    for poses in video.poses:
+        ids = np.zeros(len(poses), dtype=np.int64)
+        heights = poses.boxes[:, 3] - poses.boxes[:, 1]
+        people = [
+            norfair.Detection(poses.keypoints[row], poses.keypoint_scores[row], data=(row, heights[row]))
+            for row in np.nonzero(poses.scores >= CONFIDENT)[0]
+        ]
+        for track in tracker.update(people):
+            row = track.last_detection.data[0] if track.last_detection in people else None
+            if row is not None and track.id is not None:
+                ids[row] = track.id
+        answer.append(ids)
+    return answer
+
+
+def _boxes(video: Video, name: str) -> list[IntArray]:
+    """A box tracker of the package `trackers`, told the frame rate and our threshold of confidence."""
+    import supervision
+
+    import trackers
+
+    fps = 1.0 / (video.seconds[1] - video.seconds[0]) if len(video.seconds) > 1 else 25.0
+    settings = {"high_conf_det_threshold": CONFIDENT, "frame_rate": fps, "lost_track_buffer": 45}
+    if name == "ByteTrackTracker":
+        settings["track_activation_threshold"] = CONFIDENT
+    tracker = getattr(trackers, name)(**settings)
+    answer = []
+    for poses in video.poses:
+        ids = np.zeros(len(poses), dtype=np.int64)
+        linked = tracker.update(
+            supervision.Detections(
+                xyxy=poses.boxes.astype(np.float32),
+                confidence=poses.scores.astype(np.float32),
+                class_id=np.zeros(len(poses), dtype=int),
+                data={"row": np.arange(len(poses))},
+            )
+        )
+        if linked.tracker_id is not None and len(linked):
+            ids[linked.data["row"]] = np.asarray(linked.tracker_id) + 1
+        answer.append(ids)
+    return answer

@@ -1,0 +1,113 @@
+"""MOTA, IDF1 and HOTA of whole people, with OKS as similarity."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import motmetrics
+import numpy as np
+from posetrack_trackers.oks import object_keypoint_similarity
+from scipy.optimize import linear_sum_assignment
+from tracking_sets import SIGMAS, Truth, Video, boxes_around
+
+from posetrack_app.records import FloatArray, IntArray
+
+ALPHAS = np.arange(0.05, 0.99, 0.05)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Percentages, and the number of switches."""
+
+    mota: float
+    idf1: float
+    hota: float
+    switches: int
+
+
+def similarities(truth: Truth, keypoints: FloatArray) -> FloatArray:
+    """OKS (G, N) of labelled people and found poses, over the labelled keypoints."""
+    people, found = len(truth.ids), len(keypoints)
+    if not people or not found:
+        return np.zeros((people, found))
+    boxes = boxes_around(truth.keypoints, truth.present)
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    row, column = np.divmod(np.arange(people * found), found)
+    weights = np.asarray(truth.present[row], dtype=np.float64)
+    oks = object_keypoint_similarity(truth.keypoints[row], keypoints[column], area[row], SIGMAS, weights)
+    return np.asarray(oks).reshape(people, found)
+
+
+def oracle(video: Video) -> list[IntArray]:
+    """The ids a linker would give that knows the truth: 0 for what is nobody."""
+    answer = []
+    for poses, truth in zip(video.poses, video.truth, strict=True):
+        ids = np.zeros(len(poses), dtype=np.int64)
+        if truth is not None:
+            oks = similarities(truth, poses.keypoints)
+            rows, columns = linear_sum_assignment(np.where(oks >= 0.5, oks, 0.0), maximize=True)
+            good = oks[rows, columns] >= 0.5
+            ids[columns[good]] = truth.ids[rows[good]] + 1
+        answer.append(ids)
+    return answer
+
+
+def score(videos: list[Video], answers: list[list[IntArray]]) -> Scores:
+    """Scores over all `videos` together; a pose with id 0 counts as not given."""
+    accumulators = []
+    frames: list[tuple[int, IntArray, IntArray, FloatArray]] = []
+    for number, (video, ids_of_frames) in enumerate(zip(videos, answers, strict=True)):
+        accumulator = motmetrics.MOTAccumulator(auto_id=True)
+        for poses, truth, ids in zip(video.poses, video.truth, ids_of_frames, strict=True):
+            if truth is None:
+                continue
+            given = ids > 0
+            oks = similarities(truth, poses.keypoints[given])
+            accumulator.update(truth.ids, ids[given], np.where(oks >= 0.5, 1.0 - oks, np.nan))
+            frames.append((number, truth.ids, ids[given], oks))
+        accumulators.append(accumulator)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        table = motmetrics.metrics.create().compute_many(
+            accumulators, metrics=["mota", "idf1", "num_switches"], generate_overall=True
+        )
+    overall = table.loc["OVERALL"]
+    return Scores(
+        100 * float(overall["mota"]), 100 * float(overall["idf1"]), hota(frames), int(overall["num_switches"])
+    )
+
+
+def hota(frames: list[tuple[int, IntArray, IntArray, FloatArray]]) -> float:
+    """Higher Order Tracking Accuracy (Luiten et al., IJCV 2020) in percent, mean over 19 thresholds.
+
+    frames: (video, labelled ids (G,), given ids (N,), similarity (G, N)); ids are told apart by video.
+    """
+    truth_numbers: dict[tuple[int, int], int] = {}
+    given_numbers: dict[tuple[int, int], int] = {}
+    numbered = []
+    for video, truth_ids, given_ids, similarity in frames:
+        rows = [truth_numbers.setdefault((video, int(i)), len(truth_numbers)) for i in truth_ids]
+        columns = [given_numbers.setdefault((video, int(i)), len(given_numbers)) for i in given_ids]
+        numbered.append((np.array(rows, dtype=int), np.array(columns, dtype=int), similarity))
+    shape = (max(len(truth_numbers), 1), max(len(given_numbers), 1))
+    possible, truth_count, given_count = np.zeros(shape), np.zeros(shape[0]), np.zeros(shape[1])
+    for rows, columns, similarity in numbered:
+        union = similarity.sum(axis=0)[None] + similarity.sum(axis=1)[:, None] - similarity
+        possible[rows[:, None], columns] += np.divide(
+            similarity, union, out=np.zeros_like(similarity), where=union > 1e-12
+        )
+        truth_count[rows] += 1
+        given_count[columns] += 1
+    alignment = possible / np.maximum(truth_count[:, None] + given_count - possible, 1e-12)
+    matched = np.zeros((len(ALPHAS), *shape))
+    for rows, columns, similarity in numbered:
+        row, column = linear_sum_assignment(alignment[rows[:, None], columns] * similarity, maximize=True)
+        for threshold, alpha in enumerate(ALPHAS):
+            good = similarity[row, column] >= alpha - 1e-12
+            matched[threshold, rows[row[good]], columns[column[good]]] += 1
+    hits = matched.sum(axis=(1, 2))
+    detection = hits / np.maximum(truth_count.sum() + given_count.sum() - hits, 1)
+    overlap = matched / np.maximum(truth_count[:, None] + given_count - matched, 1)
+    association = (matched * overlap).sum(axis=(1, 2)) / np.maximum(hits, 1)
+    return float(100 * np.sqrt(detection * association).mean())

@@ -1,0 +1,74 @@
+"""`posetrack link`: stored poses get new identities; wrong files are refused in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from posetrack_app.cli.link import link
+from posetrack_app.errors import InputError
+from posetrack_app.formats import TracksWriter, read_tracks
+from posetrack_app.records import TrackedPoses
+from posetrack_app.skeleton import POSETRACK
+
+
+def _write(path: Path, frames: int = 30) -> None:
+    """Two people who walk past each other; the ids are exchanged halfway, as a bad linker would."""
+    rng = np.random.default_rng(0)
+    shape = rng.uniform(0, 1, (2, 17, 2)) * [50, 150]
+    with TracksWriter(path, skeleton=POSETRACK, info={"frame_rate": 25}) as writer:
+        for index in range(frames):
+            corner = np.array([[6.0 * index, 0.0], [180.0 - 6 * index, 5.0]])
+            keypoints = corner[:, None] + shape
+            ids = np.array([7, 9] if index < frames // 2 else [9, 7])
+            writer.write(
+                index,
+                index / 25,
+                TrackedPoses(
+                    np.concatenate([corner, corner + np.array([50.0, 150.0])], axis=1),
+                    np.full(2, 0.9),
+                    keypoints,
+                    np.full((2, 17), 0.8),
+                    ids,
+                    keypoints,
+                ),
+            )
+
+
+def test_links_anew(tmp_path: Path) -> None:
+    _write(tmp_path / "in.json")
+    result = CliRunner().invoke(link, [str(tmp_path / "in.json"), "--out", str(tmp_path / "out.json")])
+    assert result.output == f"{tmp_path / 'out.json'}: 2 people in 30 frames\n"
+    before, after = read_tracks(tmp_path / "in.json"), read_tracks(tmp_path / "out.json")
+    assert [frame.tracked.ids.tolist() for frame in after.frames] == [[1, 2]] * 30
+    assert after.info["linked_from"] == "in.json"
+    for old, new in zip(before.frames, after.frames, strict=True):
+        np.testing.assert_array_equal(old.tracked.keypoints, new.tracked.keypoints)
+
+
+def test_settings_count(tmp_path: Path) -> None:
+    _write(tmp_path / "in.json")
+    (tmp_path / "strict.toml").write_text("[tracker]\nconfident = 0.95\n")
+    arguments = [str(tmp_path / "in.json"), "--out", str(tmp_path / "out.json")]
+    result = CliRunner().invoke(link, [*arguments, "--config", str(tmp_path / "strict.toml")])
+    assert "0 people in 30 frames" in result.output
+
+
+def test_frames_out_of_time_are_refused(tmp_path: Path) -> None:
+    _write(tmp_path / "in.json")
+    content = json.loads((tmp_path / "in.json").read_text())
+    content["images"][3]["seconds"] = 0.01
+    (tmp_path / "in.json").write_text(json.dumps(content))
+    result = CliRunner().invoke(link, [str(tmp_path / "in.json"), "--out", str(tmp_path / "out.json")])
+    assert isinstance(result.exception, InputError)
+    assert "frame 3 is shown at 0.01 s, before frame 2" in str(result.exception)
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nothing\.json"):
+        CliRunner().invoke(link, [str(tmp_path / "nothing.json"), "--out", "x.json"], catch_exceptions=False)
