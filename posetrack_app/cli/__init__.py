@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from typing import NoReturn
 
 import click
 
 from posetrack_app import __version__
+from posetrack_app.cli.convert import convert, validate
 from posetrack_app.cli.evaluate import evaluate
 from posetrack_app.cli.export import export
 from posetrack_app.cli.link import link
@@ -25,6 +28,8 @@ def posetrack() -> None:
 
 posetrack.add_command(run)
 posetrack.add_command(render)
+posetrack.add_command(convert)
+posetrack.add_command(validate)
 posetrack.add_command(export)
 posetrack.add_command(models)
 posetrack.add_command(link)
@@ -33,7 +38,8 @@ posetrack.add_command(evaluate)
 
 
 def main() -> None:
-    """Run the command line; bad input ends with one line and exit code 2, ctrl-C with 130."""
+    """Run the command line; bad input ends with one line and exit code 2, ctrl-C and SIGTERM with 130."""
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         posetrack.main(standalone_mode=False)
     except click.ClickException as error:
@@ -45,3 +51,8 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("posetrack: stopped", err=True)
         sys.exit(130)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    """A polite kill is treated as ctrl-C: what is done is kept."""
+    raise KeyboardInterrupt

@@ -1,0 +1,81 @@
+"""People in pictures to keypoints: crop, network, decode, keypoints in pixels of the whole picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from posetrack_detectors.crops import centre_and_scale, crop_person
+from posetrack_detectors.heatmaps import decode_heatmaps, flip_back
+from posetrack_detectors.hrnet import fold_batch_norms
+
+MEAN = (123.675, 116.28, 103.53)
+STD = (58.395, 57.12, 57.375)
+"""Of RGB in 0..255, those of ImageNet."""
+
+
+class PoseEstimator:
+    """Boxes in pictures to keypoints; `network` is taken over: BatchNorms are folded into its convolutions.
+
+    `size` is the crop's (width, height), `outputs` the number of heatmaps. `mirrored`: turn on flip averaging; `mirrored[i]` is the map that map i
+    becomes in a flipped picture. `bgr`: the network was trained on blue-green-red pictures. `dtype` "bfloat16"
+    runs the network at half precision.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        size: tuple[int, int],
+        outputs: int,
+        mirrored: tuple[int, ...] | None = None,
+        bgr: bool = False,
+        device: str = "cpu",
+        dtype: str = "float32",
+    ) -> None:
+        self.size, self.outputs, self.mirrored, self.bgr = size, outputs, mirrored, bgr
+        self.device, self.dtype = torch.device(device), getattr(torch, dtype)
+        fold_batch_norms(network.eval())
+        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # One multiply-add on bytes: (x - mean) / std.
+        self._gain = (1 / torch.tensor(STD)).view(1, 3, 1, 1).to(self.device)
+        self._offset = (torch.tensor(MEAN) / torch.tensor(STD)).view(1, 3, 1, 1).to(self.device)
+
+    @torch.inference_mode()
+    def __call__(
+        self, images: Sequence[NDArray[np.uint8]], boxes: Sequence[NDArray[Any]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Person i stands in `images[i]` (H, W, 3) RGB at `boxes[i]` x1 y1 x2 y2.
+
+        Keypoints (N, K, 2) in pixels of the whole picture and scores (N, K), the heatmaps' heights.
+        """
+        if not images:
+            return np.zeros((0, self.outputs, 2), np.float32), np.zeros((0, self.outputs), np.float32)
+        aspect = self.size[0] / self.size[1]
+        places = [centre_and_scale(box, aspect) for box in boxes]
+        centres = np.array([centre for centre, _ in places], dtype=np.float32).reshape(-1, 2)
+        scales = np.array([scale for _, scale in places], dtype=np.float32).reshape(-1, 2)
+        crops = np.empty((len(images), self.size[1], self.size[0], 3), dtype=np.uint8)
+        for crop, image, (centre, scale) in zip(crops, images, places, strict=True):
+            crop[:] = crop_person(image, centre, scale, self.size)
+        return decode_heatmaps(self._heatmaps(crops), centres, scales)
+
+    def _heatmaps(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        pixels = torch.from_numpy(crops[..., ::-1].copy() if self.bgr else crops)
+        pixels = pixels.to(self.device).permute(0, 3, 1, 2)
+        heatmaps = self._run(pixels)
+        if self.mirrored is None:
+            return heatmaps
+        turned = flip_back(self._run(pixels.flip(3)), self.mirrored)
+        return np.asarray((heatmaps + turned) * np.float32(0.5), dtype=np.float32)
+
+    def _run(self, pixels: Tensor) -> NDArray[np.float32]:
+        x = pixels.float().mul_(self._gain).sub_(self._offset).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            heatmaps: Tensor = self.network(x)
+        return np.asarray(heatmaps.float().cpu().numpy(), dtype=np.float32)

@@ -1,0 +1,191 @@
+"""Settings to working parts; the only module that names them all."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from posetrack_detectors import faster_rcnn
+from posetrack_detectors.checkpoints import CheckpointError, load_weights
+from posetrack_detectors.faster_rcnn import DetectorSize, FasterRCNN
+from posetrack_detectors.person_detector import PersonDetector
+from posetrack_detectors.pose_estimator import PoseEstimator
+from posetrack_detectors.pose_networks import POSE_NETWORKS
+from posetrack_trackers.oks_tracker import OksTracker
+
+from posetrack_app.config import Config, PoseConfig
+from posetrack_app.errors import InputError
+from posetrack_app.linking import Smoother, Tracker
+from posetrack_app.pipeline import Detector, Estimator
+from posetrack_app.records import FloatArray
+from posetrack_app.skeleton import COCO, POSETRACK, Skeleton
+from posetrack_app.skeleton_mapping import MPII, to_posetrack
+from posetrack_app.smoothing import OneEuroSmoother
+from posetrack_app.weights import Published, fetch, published
+
+EMBEDDED = Path(__file__).parent / "embedded"
+EMBEDDED_OUTPUTS = 19
+"""The 17 of PoseTrack18, then the eyes."""
+
+DETECTORS: dict[str, DetectorSize] = {
+    "faster-rcnn-compact": faster_rcnn.COMPACT,
+    "faster-rcnn-w18": faster_rcnn.W18,
+    "faster-rcnn-w32": faster_rcnn.W32,
+    "faster-rcnn-w40": faster_rcnn.W40,
+    "faster-rcnn-w48": faster_rcnn.W48,
+}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run needs, and the facts of it that belong into the output."""
+
+    detector: Detector
+    estimator: Estimator
+    tracker: Tracker
+    smoother: Smoother | None
+    skeleton: Skeleton
+    device: str
+    precision: str
+    weights: dict[str, dict[str, str]]
+
+
+def build_parts(config: Config, device: str = "auto") -> Parts:
+    """Load the networks onto `device` ("auto", "cpu", "cuda", "mps") and start a tracker.
+
+    InputError for a missing device or a weight file that is missing, broken or of another network.
+    """
+    device = choose_device(device)
+    precision = choose_precision(config.precision, device)
+    detector, detector_facts = _build_detector(config, device, precision)
+    estimator, pose_facts = _build_estimator(config.pose, device, precision)
+    tracker, smoother = build_tracker(config)
+    return Parts(
+        detector, estimator, tracker, smoother, POSETRACK, device, precision,
+        {"detector": detector_facts, "pose": pose_facts},
+    )  # fmt: skip
+
+
+def build_tracker(config: Config) -> tuple[Tracker, Smoother | None]:
+    """A fresh tracker for one video, and its smoother where smoothing is on."""
+    smoothing = asdict(config.smoothing)
+    smoother = OneEuroSmoother(**smoothing) if smoothing.pop("enabled") else None
+    return OksTracker(sigmas=POSETRACK.sigmas, **asdict(config.tracker)), smoother
+
+
+def choose_device(wanted: str) -> str:
+    """ "auto" takes CUDA, else Apple's MPS, else the CPU; InputError if the wanted one is not here."""
+    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if here[name])
+    if not here[wanted]:
+        raise InputError(f"--device {wanted}: PyTorch finds none here; use --device cpu")
+    return wanted
+
+
+def choose_precision(wanted: str, device: str) -> str:
+    """ "auto" is bfloat16 where it is computed natively: CUDA from Ampere on, CPUs with AVX512-BF16 or AMX."""
+    if wanted != "auto":
+        return wanted
+    if device == "cuda":
+        return "bfloat16" if torch.cuda.get_device_capability() >= (8, 0) else "float32"
+    if device == "cpu":
+        able = torch.cpu.get_capabilities()
+        return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"
+    return "float32"
+
+
+def _build_detector(config: Config, device: str, precision: str) -> tuple[Detector, dict[str, str]]:
+    settings = config.detector
+    path, entry = _find_weights(settings.weights, "detector")
+    name = settings.network or (entry.network if entry else "faster-rcnn-compact")
+    if name not in DETECTORS:
+        raise InputError(f"[detector] network: there is no '{name}'; there are {', '.join(DETECTORS)}")
+    # Nothing below min_score is wanted, so nothing below it need pass the suppression.
+    size = replace(DETECTORS[name], score_threshold=settings.min_score)
+    network = FasterRCNN(size)
+    _load(network, path)
+    return PersonDetector(network, device, precision), _facts(name, settings.weights, path)
+
+
+def _build_estimator(settings: PoseConfig, device: str, precision: str) -> tuple[Estimator, dict[str, str]]:
+    path, entry = _find_weights(settings.weights, "pose")
+    name = settings.network or (entry.network if entry else "hrnet-compact")
+    if name not in POSE_NETWORKS:
+        raise InputError(f"[pose] network: there is no '{name}'; there are {', '.join(POSE_NETWORKS)}")
+    if entry is not None and entry.decoding != "quarter":
+        raise InputError(
+            f"[pose] weights: {entry.name} needs {entry.decoding} decoding, which runs do not offer"
+        )
+    order = entry.keypoints if entry and entry.keypoints else POSETRACK.name
+    skeleton = {POSETRACK.name: POSETRACK, COCO.name: COCO, MPII.name: MPII}[order]
+    mirrored, outputs = skeleton.mirrored, len(skeleton.keypoints)
+    if name == "hrnet-compact":
+        mirrored, outputs = (*mirrored, 18, 17), EMBEDDED_OUTPUTS
+    network = POSE_NETWORKS[name](outputs)
+    _load(network, path)
+    estimate = PoseEstimator(
+        network,
+        size=(settings.input_width, settings.input_height),
+        outputs=outputs,
+        mirrored=mirrored if settings.flip_test else None,
+        bgr=entry is not None and entry.colour == "BGR",
+        device=device,
+        dtype=precision,
+    )
+    return _InPosetrackOrder(estimate, order), _facts(name, settings.weights, path)
+
+
+@dataclass(frozen=True)
+class _InPosetrackOrder:
+    """An estimator whose keypoints are PoseTrack18's 17."""
+
+    estimate: PoseEstimator
+    order: str
+
+    def __call__(
+        self, images: Sequence[NDArray[np.uint8]], boxes: Sequence[FloatArray], /
+    ) -> tuple[FloatArray, FloatArray]:
+        keypoints, scores = self.estimate(images, boxes)
+        if self.order == POSETRACK.name:
+            names = len(POSETRACK.keypoints)
+            return keypoints[:, :names], scores[:, :names]
+        return to_posetrack(self.order, keypoints, scores)
+
+
+def _find_weights(name: str, task: str) -> tuple[Path, Published | None]:
+    """The file of "embedded", of a published name (fetched if need be), or the path itself."""
+    if name == "embedded":
+        return EMBEDDED / f"{task}.safetensors", None
+    entry = published().get(name)
+    if entry is not None:
+        if entry.task != task:
+            raise InputError(f"[{task}] weights: {name} is for the {entry.task} network")
+        return fetch(entry), entry
+    if Path(name).is_file():
+        return Path(name), None
+    raise InputError(
+        f"[{task}] weights: there is no file {name} and no published name like that; see `posetrack weights list`"
+    )
+
+
+def _load(network: torch.nn.Module, path: Path) -> None:
+    try:
+        load_weights(network, path)
+    except CheckpointError as error:
+        raise InputError(str(error)) from error
+
+
+def _facts(network: str, weights: str, path: Path) -> dict[str, str]:
+    with path.open("rb") as file:
+        digest = (
+            hashlib.file_digest(file, "sha256")
+            if hasattr(hashlib, "file_digest")
+            else hashlib.sha256(file.read())
+        )
+    return {"network": network, "weights": weights, "sha256": digest.hexdigest()}

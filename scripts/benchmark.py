@@ -1,0 +1,63 @@
+"""Where the time and the memory of a run go.
+
+python scripts/benchmark.py run VIDEO [--device cpu] [--preset default] [--stop SECONDS]
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from posetrack_app.config import load_config
+from posetrack_app.run import track_video
+
+
+def resident_megabytes() -> float:
+    """Memory of this process now."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() / 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["run"])
+    parser.add_argument("video", type=Path)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--preset", default="default")
+    parser.add_argument("--stop", type=float)
+    options = parser.parse_args()
+    memory: list[float] = []
+    times: list[float] = []
+
+    def note(done: int, expected: int | None, people: int) -> None:
+        memory.append(resident_megabytes())
+        times.append(time.perf_counter())
+
+    with tempfile.TemporaryDirectory() as folder:
+        report = track_video(
+            options.video,
+            Path(folder) / "tracks.json",
+            config=load_config(options.preset),
+            device=options.device,
+            stop=options.stop,
+            progress=note,
+        )
+    print(report.summary())
+    print(f"{'stage':8} {'seconds':>8} {'ms a frame':>10} {'share':>6}")
+    total = sum(report.stage_seconds.values())
+    for name, seconds in report.stage_seconds.items():
+        print(f"{name:8} {seconds:8.2f} {1000 * seconds / report.frames:10.1f} {seconds / total:6.0%}")
+    # Frames come in groups, so the median gap of single frames would be that inside a group.
+    gaps = [(b - a) / 16 for a, b in zip(times[::16], times[16::16], strict=False)]
+    if gaps:
+        print(f"frames a second: {report.frames / report.seconds:.2f}, median of 16 at a time {1 / statistics.median(gaps):.2f}")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    print(f"memory: {memory[min(100, len(memory) - 1)]:.0f} MB at frame 100, {memory[-1]:.0f} MB at the end, peak {peak:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""The main job from the command line, with the embedded weights; and how it refuses what it cannot do."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from posetrack_app.formats import read_tracks
+from posetrack_app.run import track_video
+from posetrack_app.skeleton import POSETRACK
+
+
+def posetrack(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "posetrack_app", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def write_noise(path: Path, frames: int = 4) -> None:
+    """A tiny H.264 video of noise: nobody is in it."""
+    rng = np.random.default_rng(1)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+        for _ in range(frames):
+            picture = rng.integers(100, 156, (96, 160, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+        container.mux(stream.encode())
+
+
+def test_run_writes_tracks_and_overlay(tmp_path: Path) -> None:
+    video, out, overlay = tmp_path / "noise.mp4", tmp_path / "tracks.json", tmp_path / "overlay.mp4"
+    write_noise(video)
+    ended = posetrack("run", video, "--out", out, "--overlay", overlay, "--device", "cpu")
+    assert ended.returncode == 0, ended.stderr
+    assert "4 frames" in ended.stdout
+    tracks = read_tracks(out)
+    assert [frame.index for frame in tracks.frames] == [0, 1, 2, 3]
+    info = json.loads(out.read_text())["info"]
+    assert info["decoder"]
+    assert set(info["weights"]) == {"detector", "pose"}
+    assert all(len(weights["sha256"]) == 64 for weights in info["weights"].values())
+    assert set(info["stage_seconds"]) == {"decode", "detect", "pose", "track", "write"}
+    with av.open(str(overlay)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert sum(1 for _ in container.decode(stream)) == 4
+
+    again = posetrack("run", video, "--out", out)
+    assert again.returncode == 2
+    assert "exists already" in again.stderr
+    assert "Traceback" not in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["none.mp4", "--out", "t.json"], "none.mp4: no such file or folder"),
+        (["text.mp4", "--out", "t.json"], "text.mp4"),
+        (["noise.mp4", "--out", "none/t.json"], "does not exist"),
+        (["noise.mp4", "--out", "t.json", "--preset", "fast"], "there is no preset 'fast'"),
+        (["noise.mp4", "--out", "t.json", "--stride", "0"], "--stride must be 1 or more"),
+        (["noise.mp4", "--out", "t.json", "--start", "99"], "no frame in 99"),
+        (["noise.mp4", "--out", "t.json", "--config", "wrong.toml"], "did you mean 'detector'"),
+        (["noise.mp4", "--out", "t.json", "--config", "lost.toml"], "there is no file lost.pth"),
+        (["noise.mp4"], "Missing option '--out'"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path: Path, arguments: list[str], words: str) -> None:
+    write_noise(tmp_path / "noise.mp4", 1)
+    (tmp_path / "text.mp4").write_text("not a video")
+    (tmp_path / "wrong.toml").write_text("[detektor]\n")
+    (tmp_path / "lost.toml").write_text("[pose]\nweights = 'lost.pth'\n")
+    command = [sys.executable, "-m", "posetrack_app", "run", *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert ended.returncode == 2, ended.stderr
+    assert words in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not (tmp_path / "t.json").exists()
+
+
+def test_help_imports_no_heavy_package() -> None:
+    check = (
+        "import sys; from posetrack_app.cli import posetrack; posetrack(['--help'], standalone_mode=False); "
+        "sys.exit(bool({'torch', 'cv2', 'decord', 'scipy', 'av'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", check], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.data
+def test_people_are_found_in_a_real_clip(shared: Path, tmp_path: Path) -> None:
+    report = track_video(shared / "data/video/street_8frames.mp4", tmp_path / "tracks.json", device="cpu")
+    tracks = read_tracks(tmp_path / "tracks.json")
+    assert report.frames == 8
+    assert report.tracks >= 2
+    assert tracks.skeleton.keypoints == POSETRACK.keypoints

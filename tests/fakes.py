@@ -1,0 +1,45 @@
+"""Parts that follow a script instead of a network; they satisfy the pipeline's protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrack_app.records import FloatArray, Frame
+
+
+def numbered_frames(count: int, rate: float = 10.0) -> Iterator[Frame]:
+    """Pictures 64 x 48 whose pixels all hold their frame's index."""
+    for index in range(count):
+        yield Frame(index, index / rate, np.full((48, 64, 3), index, dtype=np.uint8))
+
+
+class ScriptedDetector:
+    """Gives the boxes and scores written down for the frame whose index the picture shows."""
+
+    def __init__(self, script: Sequence[tuple[FloatArray, FloatArray]]) -> None:
+        self.script = script
+        self.calls: list[int] = []
+
+    def __call__(self, images: Sequence[NDArray[np.uint8]], /) -> list[tuple[FloatArray, FloatArray]]:
+        self.calls.append(len(images))
+        return [self.script[int(image[0, 0, 0])] for image in images]
+
+
+class BoxEstimator:
+    """Keypoints spread on the diagonal of the box, scores 0.9; remembers the sizes of the batches."""
+
+    def __init__(self, keypoints: int = 17) -> None:
+        self.keypoints = keypoints
+        self.calls: list[int] = []
+
+    def __call__(
+        self, images: Sequence[NDArray[np.uint8]], boxes: Sequence[FloatArray], /
+    ) -> tuple[FloatArray, FloatArray]:
+        self.calls.append(len(images))
+        corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 1, 4)
+        share = np.linspace(0, 1, self.keypoints)[None, :, None]
+        keypoints = corners[..., :2] * (1 - share) + corners[..., 2:] * share
+        return keypoints, np.full(keypoints.shape[:2], 0.9)
