@@ -155,7 +155,8 @@ def render_video(
 
 def check_same_video(info: VideoInfo, tracks: Tracks) -> None:
     """Raise InputError where the tracks were made from a video of another size or length."""
-    size = tracks.info.get("width"), tracks.info.get("height")
+    made_from = tracks.info.get("video")
+    size = (made_from.get("width"), made_from.get("height")) if isinstance(made_from, dict) else (None, None)
     if None not in size and size != (info.width, info.height):
         raise InputError(
             f"{tracks.path}: made from a video of {size[0]}x{size[1]}, but {info.path} is "

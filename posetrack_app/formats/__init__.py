@@ -1,6 +1,6 @@
 """Files in and out: tracks.json (PoseTrack18 layout) and the converters."""
 
 from posetrack_app.formats.tracks import SCHEMA_VERSION, TracksWriter
-from posetrack_app.formats.tracks_reader import TrackedFrame, Tracks, read_tracks
+from posetrack_app.formats.tracks_reader import TrackedFrame, Tracks, load_json, read_tracks
 
-__all__ = ["SCHEMA_VERSION", "TrackedFrame", "Tracks", "TracksWriter", "read_tracks"]
+__all__ = ["SCHEMA_VERSION", "TrackedFrame", "Tracks", "TracksWriter", "load_json", "read_tracks"]

@@ -55,14 +55,16 @@ class TracksWriter:
     def __enter__(self) -> TracksWriter:
         return self
 
-    def write(self, frame_index: int, seconds: float, tracked: TrackedPoses) -> None:
+    def write(
+        self, frame_index: int, seconds: float, tracked: TrackedPoses, file_name: str | None = None
+    ) -> None:
         """Add one frame and its people; zero people is an ordinary frame."""
         images, annotations = self._open
         image = {
             "id": frame_index,
             "frame_index": frame_index,
             "seconds": round(seconds, 6),
-            "file_name": self._file_name.format(index=frame_index),
+            "file_name": file_name or self._file_name.format(index=frame_index),
         }
         people = [_dumps(person) for person in self._people(frame_index, tracked)]
         try:

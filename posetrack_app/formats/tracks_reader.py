@@ -62,8 +62,7 @@ def read_tracks(path: Path) -> Tracks:
             f"{path}: has schema version {version}, this posetrack reads {SCHEMA_VERSION} or older; update it"
         )
     skeleton = _skeleton(path, content.get("categories"))
-    rate = info.get("frame_rate")
-    rate = float(rate) if _is_number(rate) and rate > 0 else 25.0
+    rate = frame_rate_of(info) or 25.0
     people: dict[int, list[Mapping[str, Any]]] = {}
     images = [_image(path, place, image, rate) for place, image in enumerate(content["images"])]
     for image_id, *_ in images:
@@ -83,6 +82,13 @@ def read_tracks(path: Path) -> Tracks:
         if one.index == other.index:
             raise InputError(f"{path}: two images have the frame_index {one.index}")
     return Tracks(path, info, skeleton, frames)
+
+
+def frame_rate_of(info: Mapping[str, Any]) -> float | None:
+    """Frames a second by `info.video`, None where it does not say."""
+    video = info.get("video")
+    rate = video.get("frame_rate") if isinstance(video, dict) else None
+    return float(rate) if _is_number(rate) and rate > 0 else None
 
 
 def load_json(path: Path) -> Any:

@@ -220,7 +220,7 @@ def test_an_exception_keeps_what_is_drawn(tmp_path: Path, capsys: pytest.Capture
 
 
 def write_tracks(path: Path, indices: range = range(20), **info: Any) -> None:
-    with TracksWriter(path, skeleton=POSETRACK, info=info) as writer:
+    with TracksWriter(path, skeleton=POSETRACK, info={"video": info}) as writer:
         for index in indices:
             writer.write(index, index / 25, people({1: (10 + index, 10), 4: (90, 30)}))
 

@@ -1,0 +1,50 @@
+"""`posetrack convert`: tracks in other programs' formats; `posetrack validate`: what is wrong with a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from posetrack_app.errors import InputError
+
+_FORMATS = ("tracks", "posetrack17", "coco", "mot", "csv", "parquet", "openpose", "trc")
+
+
+@click.command()
+@click.argument("tracks", metavar="IN", type=click.Path(path_type=Path))
+@click.option("--to", "to", type=click.Choice(_FORMATS), required=True, help="The format to write.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The file to write; for openpose and trc the folder to make.",
+)
+@click.option("--smoothed", is_flag=True, help="Write the smoothed keypoints in place of the raw ones.")
+def convert(tracks: Path, to: str, out: Path, smoothed: bool) -> None:
+    """Write the tracks of IN (tracks.json, or a .csv or .parquet of ours) in another format."""
+    from posetrack_app.formats.convert import WRITERS, read_any, with_smoothed_keypoints
+
+    content = read_any(tracks)
+    if smoothed:
+        content = with_smoothed_keypoints(content)
+    if not out.parent.is_dir():
+        raise InputError(f"{out}: the folder {out.parent} does not exist; create it first")
+    WRITERS[to](content, out)
+    people = sum(len(frame.tracked) for frame in content.frames)
+    click.echo(f"{out}: {len(content.frames)} frames, {people} people, {len(content.ids)} identities")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def validate(file: Path) -> None:
+    """Check a tracks file against its JSON Schema and itself, and name the place of every fault."""
+    from posetrack_app.formats import load_json
+    from posetrack_app.formats.validate import find_faults
+
+    faults = find_faults(load_json(file))
+    for fault in faults:
+        click.echo(f"{file}: {fault}")
+    if faults:
+        raise InputError(f"{file}: not valid, {len(faults)} fault{'s' if len(faults) > 1 else ''}")
+    click.echo(f"{file}: valid")

@@ -1,0 +1,51 @@
+"""Tracks in other programs' formats, and back from the tables that keep everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from posetrack_app.formats.coco import write_coco
+from posetrack_app.formats.mot import write_mot
+from posetrack_app.formats.openpose import write_openpose
+from posetrack_app.formats.posetrack17_writer import write_posetrack17
+from posetrack_app.formats.table import read_csv, read_parquet, write_csv, write_parquet
+from posetrack_app.formats.tracks import TracksWriter
+from posetrack_app.formats.tracks_reader import Tracks, read_tracks
+from posetrack_app.formats.trc import write_trc
+
+
+def write_tracks(tracks: Tracks, path: Path) -> None:
+    """Write tracks.json."""
+    with TracksWriter(path, skeleton=tracks.skeleton, info=tracks.info) as writer:
+        for frame in tracks.frames:
+            writer.write(frame.index, frame.seconds, frame.tracked, frame.file_name)
+
+
+WRITERS: dict[str, Callable[[Tracks, Path], None]] = {
+    "tracks": write_tracks,
+    "posetrack17": write_posetrack17,
+    "coco": write_coco,
+    "mot": write_mot,
+    "csv": write_csv,
+    "parquet": write_parquet,
+    "openpose": write_openpose,
+    "trc": write_trc,
+}
+"""Format name -> what writes it; openpose and trc make a folder, the others a file."""
+
+
+def read_any(path: Path) -> Tracks:
+    """Tracks from tracks.json, PoseTrack18, or a .csv or .parquet of ours, told apart by the name's ending."""
+    readers = {".csv": read_csv, ".parquet": read_parquet}
+    return readers.get(path.suffix.lower(), read_tracks)(path)
+
+
+def with_smoothed_keypoints(tracks: Tracks) -> Tracks:
+    """The same tracks, with the smoothed keypoints in place of the raw ones."""
+    frames = [
+        replace(frame, tracked=replace(frame.tracked, keypoints=frame.tracked.smoothed_keypoints))
+        for frame in tracks.frames
+    ]
+    return replace(tracks, frames=frames)

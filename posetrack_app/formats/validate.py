@@ -1,0 +1,131 @@
+"""Every fault of a tracks file, with its place: against the JSON Schema shipped beside this file, then against itself."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "object": (dict,),
+    "array": (list,),
+    "string": (str,),
+    "boolean": (bool,),
+    "integer": (int,),
+    "number": (int, float),
+}
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of tracks.json."""
+    parsed: dict[str, Any] = json.loads(files(__package__).joinpath("tracks.schema.json").read_text("utf-8"))
+    return parsed
+
+
+def find_faults(content: Any) -> list[str]:
+    """Faults of a parsed tracks file, a line each, "annotations[3] (frame 5, person 2): ..."; [] if it is valid."""
+    faults = [f"{_where(content, path)}{fault}" for path, fault in _check(content, schema(), ())]
+    # What points at what can only be followed in a file of the right shape.
+    return faults or [f"{_where(content, path)}{fault}" for path, fault in _check_references(content)]
+
+
+_Fault = tuple[tuple[str | int, ...], str]
+
+
+def _check(value: Any, rule: dict[str, Any], path: tuple[str | int, ...]) -> Iterator[_Fault]:
+    """Where `value` breaks `rule`: the part of JSON Schema that ours uses, a test holds it to that."""
+    if "$ref" in rule:
+        rule = schema()["$defs"][rule["$ref"].rpartition("/")[2]]
+    kind = rule.get("type")
+    if kind and not _is(value, kind):
+        yield path, f"must be {'an' if kind[0] in 'aio' else 'a'} {kind}, is {_show(value)}"
+        return
+    if "const" in rule and (value != rule["const"] or isinstance(value, bool)):
+        yield path, f"must be {rule['const']!r}, is {_show(value)}"
+    if "enum" in rule and (value not in rule["enum"] or isinstance(value, bool)):
+        yield path, f"must be one of {rule['enum']}, is {_show(value)}"
+    if "minimum" in rule and value < rule["minimum"]:
+        yield path, f"must be {rule['minimum']} or more, is {_show(value)}"
+    if "maximum" in rule and value > rule["maximum"]:
+        yield path, f"must be {rule['maximum']} or less, is {_show(value)}"
+    if "exclusiveMinimum" in rule and value <= rule["exclusiveMinimum"]:
+        yield path, f"must be more than {rule['exclusiveMinimum']}, is {_show(value)}"
+    if isinstance(value, list):
+        least, most = rule.get("minItems", 0), rule.get("maxItems", math.inf)
+        if not least <= len(value) <= most:
+            yield path, f"must have {least} items, has {len(value)}"
+        for place, item in enumerate(value):
+            yield from _check(item, rule.get("items", {}), (*path, place))
+    if isinstance(value, dict):
+        for key in rule.get("required", ()):
+            if key not in value:
+                yield path, f"lacks {key!r}"
+        for key, part in rule.get("properties", {}).items():
+            if key in value:
+                yield from _check(value[key], part, (*path, key))
+
+
+def _is(value: Any, kind: str) -> bool:
+    if isinstance(value, bool):
+        return kind == "boolean"
+    return isinstance(value, _TYPES[kind]) and (not isinstance(value, float) or math.isfinite(value))
+
+
+def _check_references(content: dict[str, Any]) -> Iterator[_Fault]:
+    """Ids that are missing or doubled, frames out of order, boxes turned inside out."""
+    for key, name in (("images", "id"), ("images", "frame_index"), ("annotations", "id")):
+        places: dict[int, int] = {}
+        for place, entry in enumerate(content[key]):
+            first = places.setdefault(entry[name], place)
+            if first != place:
+                yield (key, place), f"has the same {name!r} as {key}[{first}]: {entry[name]}"
+    for place, (one, other) in enumerate(zip(content["images"], content["images"][1:], strict=False)):
+        if other["frame_index"] > one["frame_index"] and other["seconds"] <= one["seconds"]:
+            yield (
+                ("images", place + 1),
+                f"its 'seconds' ({other['seconds']}) are not later than the frame before",
+            )
+    images = {image["id"] for image in content["images"]}
+    people: dict[tuple[int, int], int] = {}
+    for place, person in enumerate(content["annotations"]):
+        path = ("annotations", place)
+        if person["image_id"] not in images:
+            yield path, f"its 'image_id' ({person['image_id']}) is not the id of an image"
+        first = people.setdefault((person["image_id"], person["track_id"]), place)
+        if first != place:
+            yield path, f"has the same 'track_id' in the same image as annotations[{first}]"
+        if min(person["bbox"][2:]) < 0:
+            yield path, "its 'bbox' (x y width height) has a negative size"
+
+
+def _where(content: Any, path: tuple[str | int, ...]) -> str:
+    """ "annotations[3].keypoints[7] (frame 5, person 2): " """
+    if not path:
+        return ""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
+    entry = content.get(path[0]) if isinstance(content, dict) else None
+    if path[0] not in ("images", "annotations") or len(path) < 2 or not isinstance(entry, list):
+        return f"{text}: "
+    person = entry[int(path[1])]
+    if not isinstance(person, dict):
+        return f"{text}: "
+    if path[0] == "images":
+        return f"{text} (frame {_show(person.get('frame_index'))}): "
+    frame = next(
+        (
+            image.get("frame_index")
+            for image in content.get("images", [])
+            if isinstance(image, dict) and image.get("id") == person.get("image_id")
+        ),
+        "unknown",
+    )
+    return f"{text} (frame {frame}, person {_show(person.get('track_id'))}): "
+
+
+def _show(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 40 else f"{text[:37]}..."

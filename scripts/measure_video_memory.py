@@ -1,0 +1,114 @@
+"""Resident memory while a long generated video is read, drawn and written: it must not grow with it.
+
+    python scripts/measure_video_memory.py [frames]
+
+Prints MiB and frames a second of processor time for reading (decord and PyAV), writing tracks.json and
+writing overlays, and ends with 1 where memory grew by more than 5 % between a tenth of the way and the end.
+"""
+
+from __future__ import annotations
+
+import gc
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from posetrack_app.formats import TracksWriter
+from posetrack_app.records import Frame, TrackedPoses
+from posetrack_app.render import OverlayWriter
+from posetrack_app.skeleton import POSETRACK
+from posetrack_app.video import open_video
+
+SIZE = (640, 360)
+
+
+def main() -> None:
+    frames = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
+    print(f"{frames} frames of {SIZE[0]}x{SIZE[1]}, 7 people in each")
+    grown = False
+    with tempfile.TemporaryDirectory() as folder:
+        for ending in ("mp4", "ts"):  # decord reads the first, PyAV the second
+            video = Path(folder) / f"clip.{ending}"
+            write_video(video, frames)
+            for what in ("reading", "tracks.json", "overlay"):
+                grown |= measure(video, what, frames if what != "overlay" else frames // 5)
+    sys.exit(grown)
+
+
+def write_video(path: Path, frames: int) -> None:
+    container: Any = av.open(str(path), "w")
+    random = np.random.default_rng(0)
+    pictures = [random.integers(0, 256, (SIZE[1] // 20, SIZE[0] // 20, 3), np.uint8) for _ in range(50)]
+    pictures = [picture.repeat(20, axis=0).repeat(20, axis=1) for picture in pictures]
+    with container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        for index in range(frames):
+            frame = av.VideoFrame.from_ndarray(pictures[index // 25 % 50], "rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def measure(video: Path, what: str, frames: int) -> bool:
+    """Run one stage over the video and print its memory and speed; True where memory grew."""
+    poses = some_people()
+    with open_video(video, stop=frames / 25) as source:
+        began = time.process_time()
+        memory: list[float] = []
+        if what == "reading":
+            for frame in source:
+                note(memory, frame)
+        elif what == "tracks.json":
+            with TracksWriter(video.with_suffix(".json"), skeleton=POSETRACK, info={}) as writer:
+                for frame in source:
+                    writer.write(frame.index, frame.seconds, poses)
+                    note(memory, frame)
+        else:
+            with OverlayWriter(video.with_name("overlay.mp4"), source.info) as overlay:
+                for frame in source:
+                    overlay.write(frame, poses)
+                    note(memory, frame)
+        spent = time.process_time() - began
+        early, late = memory[len(memory) // 10], memory[-1]
+        growth = late / early - 1
+        print(
+            f"{what:12} {source.info.decoder[:12]:14} {early:7.0f} MiB at a tenth, {late:7.0f} MiB at the "
+            f"end ({growth:+.1%}), {frames / spent:6.0f} frames a second of processor time"
+        )
+    return growth > 0.05
+
+
+def note(memory: list[float], frame: Frame) -> None:
+    if frame.index % 100 == 0:
+        memory.append(resident())
+
+
+def resident() -> float:
+    """Resident memory of this process now, MiB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def some_people() -> TrackedPoses:
+    gc.collect()
+    random = np.random.default_rng(0)
+    corner = random.uniform(0, 250, (7, 2))
+    keypoints = corner[:, None] + random.uniform(0, 90, (7, 17, 2))
+    return TrackedPoses(
+        boxes=np.concatenate([corner, corner + 90], axis=1),
+        scores=np.full(7, 0.9),
+        keypoints=keypoints,
+        keypoint_scores=random.uniform(0.3, 1, (7, 17)),
+        ids=np.arange(1, 8),
+        smoothed_keypoints=keypoints,
+    )
+
+
+if __name__ == "__main__":
+    main()
