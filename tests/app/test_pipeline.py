@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
-from pathlib import Path
 
+import fakes
 import numpy as np
 import pytest
 from posetrack_trackers.oks_tracker import OksTracker
@@ -14,12 +13,6 @@ from posetrack_app.linking import link_poses
 from posetrack_app.pipeline import StageClock, detect_people, drop_duplicates, estimate_poses
 from posetrack_app.records import FloatArray, Frame, Poses
 from posetrack_app.skeleton import POSETRACK
-
-_spec = importlib.util.spec_from_file_location("fakes", Path(__file__).parents[1] / "fakes.py")
-assert _spec is not None
-assert _spec.loader is not None
-fakes = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(fakes)
 
 Script = list[tuple[FloatArray, FloatArray]]
 
