@@ -1,10 +1,12 @@
 """HRNet for ImageNet classes: the four branches gathered from fine to coarse (Wang et al., TPAMI 2020).
 
-For its trunk: `checkpoints.load_trunk` puts a classifier's trunk into a pose net or a detector before training.
+For its trunk: `checkpoints.load_trunk` puts a classifier's trunk into a pose net or a detector before
+training.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import cast
 
 from torch import Tensor, nn
@@ -27,7 +29,7 @@ class HRNetClassifier(HRNetTrunk):
         )
         self.downsamp_modules = nn.ModuleList(
             self._layer(nn.Conv2d(fine, coarse, 3, stride=2, padding=1), coarse)
-            for fine, coarse in zip(widths[:-1], widths[1:], strict=True)
+            for fine, coarse in pairwise(widths)
         )
         self.final_layer = self._layer(nn.Conv2d(widths[-1], FEATURES, 1), FEATURES)
         self.classifier = nn.Linear(FEATURES, classes)

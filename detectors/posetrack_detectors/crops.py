@@ -1,7 +1,7 @@
 """A person's box to the network's input and back: the only place where coordinates change frame.
 
-Conventions of the official HRNet code: `centre` (x, y) in pixels, `scale` (w, h) in units of 200 pixels, padded by
-1.25 and of the input's aspect; only the width of the scale sets the zoom.
+Conventions of the official HRNet code: `centre` (x, y) in pixels, `scale` (w, h) in units of 200 pixels,
+padded by 1.25 and of the input's aspect; only the width of the scale sets the zoom.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def crop_affine(
 ) -> NDArray[np.float64]:
     """(2, 3) affine from frame pixels to a crop of `size` (width, height), or back with `inverse`.
 
-    `shift` moves the crop by that share of the scale. Solved from three float32 points as in the official code.
+    `shift` moves the crop by that share of the scale. Solved from three float32 points as in the official
+    code.
     """
     width, height = size
     scale_pixels = scale * PIXEL_STD
@@ -51,8 +52,9 @@ def crop_affine(
     up = scale_pixels[0] * -0.5
     source = np.zeros((3, 2), dtype=np.float32)
     target = np.zeros((3, 2), dtype=np.float32)
-    source[0] = centre + scale_pixels * np.asarray(shift)
-    source[1] = centre + np.array([-up * sin, up * cos]) + scale_pixels * np.asarray(shift)
+    moved = scale_pixels * np.asarray(shift, dtype=np.float32)
+    source[0] = centre + moved
+    source[1] = centre + np.array([-up * sin, up * cos]) + moved
     target[0] = width * 0.5, height * 0.5
     target[1] = np.array([width * 0.5, height * 0.5]) + np.array([0, width * -0.5], dtype=np.float32)
     for points in (source, target):
@@ -68,8 +70,31 @@ def apply_affine(points: FloatArray, affine: FloatArray) -> NDArray[np.float64]:
 
 
 def crop_person(
-    image: NDArray[np.uint8], centre: FloatArray, scale: FloatArray, size: tuple[int, int]
+    image: NDArray[np.uint8],
+    centre: FloatArray,
+    scale: FloatArray,
+    size: tuple[int, int],
+    degrees: float = 0.0,
 ) -> NDArray[np.uint8]:
-    """The (height, width, 3) crop of `size` (width, height); black outside the frame."""
-    affine = crop_affine(centre, scale, 0.0, size)
+    """The (height, width, 3) crop of `size` (width, height), turned by `degrees`; black outside the frame."""
+    affine = crop_affine(centre, scale, degrees, size)
     return np.asarray(cv2.warpAffine(image, affine, size, flags=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
+def udp_affine(
+    centre: FloatArray, scale: FloatArray, degrees: float, size: tuple[int, int]
+) -> NDArray[np.float32]:
+    """(2, 3) affine from frame pixels to a crop of `size`, for networks trained with UDP.
+
+    Unbiased data processing: distances are between pixel centres, so a crop spans `size - 1` units (Huang
+    et al., CVPR 2020).
+    """
+    width, height = scale * np.float32(PIXEL_STD)
+    radians = np.deg2rad(degrees)
+    sin, cos = np.sin(radians), np.cos(radians)
+    zoom_x, zoom_y = (size[0] - 1) / width, (size[1] - 1) / height
+    x, y = centre
+    affine = np.zeros((2, 3), dtype=np.float32)
+    affine[0] = cos * zoom_x, -sin * zoom_x, zoom_x * (-x * cos + y * sin + 0.5 * width)
+    affine[1] = sin * zoom_y, cos * zoom_y, zoom_y * (-x * sin - y * cos + 0.5 * height)
+    return affine

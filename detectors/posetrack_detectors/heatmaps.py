@@ -13,9 +13,9 @@ FloatArray = NDArray[np.floating[Any]]
 
 
 def find_peaks(heatmaps: FloatArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Heatmaps (N, K, H, W) to the highest cells (N, K, 2) x y and their heights (N, K); (0, 0) where height <= 0."""
-    people, keypoints, _, width = heatmaps.shape
-    flat = heatmaps.reshape(people, keypoints, -1)
+    """Heatmaps (N, K, H, W) to highest cells (N, K, 2) x y and heights (N, K); (0, 0) where height <= 0."""
+    people, keypoints, height, width = heatmaps.shape
+    flat = heatmaps.reshape(people, keypoints, height * width)
     best = flat.argmax(axis=2)
     heights = np.take_along_axis(flat, best[..., None], axis=2)[..., 0].astype(np.float32)
     cells = np.stack([best % width, best // width], axis=2).astype(np.float32)
@@ -36,13 +36,13 @@ def quarter_offset(heatmaps: FloatArray, cells: FloatArray) -> NDArray[np.float3
     step_x = np.sign(heatmaps[person, joint, y, x + 1] - heatmaps[person, joint, y, x - 1])
     step_y = np.sign(heatmaps[person, joint, y + 1, x] - heatmaps[person, joint, y - 1, x])
     steps = np.stack([step_x, step_y], axis=2) * inside[..., None]
-    return (cells + steps * 0.25).astype(np.float32)
+    return np.asarray(cells + steps * 0.25, dtype=np.float32)
 
 
 def decode_heatmaps(
     heatmaps: FloatArray, centres: FloatArray, scales: FloatArray
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Heatmaps (N, K, H, W) of crops at centres, scales (N, 2) to keypoints (N, K, 2) in frame pixels, scores (N, K)."""
+    """Heatmaps (N, K, H, W) of crops at centres, scales (N, 2) to keypoints in frame pixels and scores."""
     height, width = heatmaps.shape[2:]
     cells, heights = find_peaks(heatmaps)
     cells = quarter_offset(heatmaps, cells)
@@ -56,7 +56,8 @@ def decode_heatmaps(
 def flip_back(heatmaps: FloatArray, mirrored: tuple[int, ...], *, shift: bool = True) -> FloatArray:
     """Heatmaps of mirrored crops turned back: columns reversed, left and right names exchanged.
 
-    With `shift` one column to the right, as the official code does to undo the misalignment of flipped features.
+    With `shift` one column to the right, as the official code does to undo the misalignment of flipped
+    features.
     """
     turned = heatmaps[:, list(mirrored), :, ::-1].copy()
     if shift:

@@ -1,13 +1,15 @@
-"""The HRNet trunk shared by every network: parallel branches at strides 4 to 32 that keep exchanging features.
+"""The HRNet trunk shared by every network: parallel branches at strides 4 to 32 that exchange features.
 
-Sun et al., "Deep High-Resolution Representation Learning for Human Pose Estimation", CVPR 2019, and Wang et al.,
-"Deep High-Resolution Representation Learning for Visual Recognition", TPAMI 2020. State-dict keys are those of
-the authors' code, so published files load as they are; tests/detectors compare outputs with recorded ones.
+Sun et al., "Deep High-Resolution Representation Learning for Human Pose Estimation", CVPR 2019, and Wang et
+al., "Deep High-Resolution Representation Learning for Visual Recognition", TPAMI 2020. State-dict keys are
+those of the authors' code, so published files load as they are; tests/detectors compare outputs with
+recorded ones.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, cast
 
 import torch
@@ -112,9 +114,9 @@ def upsample(factor: int, upsampling: Upsampling) -> nn.Upsample:
 class ExchangeModule(nn.Module):
     """Residual blocks in every branch, then every output is the sum of all branches brought to its size.
 
-    Coarser branches get a 1x1 convolution and are upsampled, finer ones get 3x3 convolutions of stride 2. With
-    `outputs=1` only the finest branch is produced, as in the last module of the pose networks; with `outputs=0`
-    nothing is exchanged and the branches come out as they are.
+    Coarser branches get a 1x1 convolution and are upsampled, finer ones get 3x3 convolutions of stride 2.
+    With `outputs=1` only the finest branch is produced, as in the last module of the pose networks; with
+    `outputs=0` nothing is exchanged and the branches come out as they are.
     """
 
     def __init__(
@@ -163,9 +165,10 @@ class ExchangeModule(nn.Module):
 
 
 class HRNetTrunk(nn.Module):
-    """(N, 3, H, W), H and W multiples of 32, to the branches' features (N, C, H/4, W/4), (N, 2C, H/8, W/8), ...
+    """(N, 3, H, W), sides multiples of 32, to the branches' (N, C, H/4, W/4), (N, 2C, H/8, W/8), ...
 
-    With `outputs=1` only the finest branch comes out of the last module. `exchange` is for the paper's ablation.
+    With `outputs=1` only the finest branch comes out of the last module. `exchange` is for the paper's
+    ablation.
     """
 
     def __init__(
@@ -257,7 +260,7 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
     for module in list(network.modules()):
         if isinstance(module, nn.Sequential):
             names = list(module._modules)
-            pairs = [(str(a), str(b)) for a, b in zip(names, names[1:], strict=False)]
+            pairs = [(str(a), str(b)) for a, b in pairwise(names)]
         else:
             pairs = [(f"conv{i}", f"bn{i}") for i in (1, 2, 3)]
         for conv_name, norm_name in pairs:

@@ -1,4 +1,4 @@
-"""HRNet for keypoints: the trunk's finest branch and one 1x1 convolution to heatmaps (Sun et al., CVPR 2019)."""
+"""HRNet for keypoints: the finest branch and a 1x1 convolution to heatmaps (Sun et al., CVPR 2019)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """SimpleBaseline for keypoints: a ResNet and three transposed convolutions (Xiao et al., ECCV 2018).
 
-State-dict keys are those of the authors' code. The authors' weight files (both official repositories) expect BGR
-crops normalised with the RGB mean and deviation; mmpose's expect RGB.
+State-dict keys are those of the authors' code. The authors' weight files (both official repositories)
+expect BGR crops normalised with the RGB mean and deviation; mmpose's expect RGB.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ DECONV_CHANNELS = 256
 class PoseResNet(nn.Module):
     """(N, 3, H, W) normalised crops to (N, K, H/4, W/4) heatmaps, one a keypoint; H and W multiples of 32.
 
-    `caffe_style` puts the stride of a downsampling bottleneck on its first convolution, as the authors' `*_caffe`
-    configurations do: same keys and shapes, another network.
+    `caffe_style` puts the stride of a downsampling bottleneck on its first convolution, as the authors'
+    `*_caffe` configurations do: same keys and shapes, another network.
     """
 
     def __init__(self, depth: Depth, keypoints: int, *, caffe_style: bool = False) -> None:

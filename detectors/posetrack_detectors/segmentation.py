@@ -1,4 +1,4 @@
-"""HRNetV2 for semantic segmentation: all branches at the finest size, concatenated (Wang et al., TPAMI 2020)."""
+"""HRNetV2 for semantic segmentation: branches concatenated at the finest size (Wang et al., TPAMI 2020)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from posetrack_detectors.hrnet import BN_MOMENTUM, HRNetTrunk, TrunkSize, upsample
+from posetrack_detectors.hrnet import BN_MOMENTUM, HRNetTrunk, TrunkSize, Upsampling, upsample
 
 
 class HRNetSegmentation(HRNetTrunk):
@@ -19,7 +19,7 @@ class HRNetSegmentation(HRNetTrunk):
     """
 
     def __init__(self, size: TrunkSize, classes: int, *, align_corners: bool) -> None:
-        upsampling = "bilinear with aligned corners" if align_corners else "bilinear"
+        upsampling: Upsampling = "bilinear with aligned corners" if align_corners else "bilinear"
         super().__init__(size, upsampling=upsampling)
         self.to_finest = nn.ModuleList(upsample(2**i, upsampling) for i in range(1, 4))
         channels = sum(size.channels)

@@ -1,0 +1,126 @@
+"""Heatmaps to keypoints finer than a cell, as mmpose decodes them: quarter offset, DARK and UDP.
+
+Zhang et al., "Distribution-Aware Coordinate Representation for Human Pose Estimation", CVPR 2020 (DARK);
+Huang et al., "The Devil Is in the Details: Delving Into Unbiased Data Processing", CVPR 2020 (UDP). All
+take heatmaps (N, K, H, W) and give keypoints (N, K, 2) in pixels of the network's input, and scores (N, K).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.floating[Any]]
+Decoded = tuple[FloatArray, FloatArray]
+
+OFFSET_REACH = 0.0546875
+"""UDP offsets are in units of this share of the heatmap's height."""
+
+
+def decode_quarter(heatmaps: FloatArray, size: tuple[int, int]) -> Decoded:
+    """The highest cell moved 0.25 to the higher neighbour, each axis for itself; `size` (width, height)."""
+    cells, heights = _peaks(heatmaps)
+    people, keypoints, rows, columns = heatmaps.shape
+    x, y = cells[..., 0].astype(np.int64), cells[..., 1].astype(np.int64)
+    person, joint = np.ogrid[:people, :keypoints]
+    inner_x = (x > 1) & (x < columns - 1) & (y > 0)
+    inner_y = (y > 1) & (y < rows - 1) & (x > 0)
+    x_in, y_in = np.clip(x, 1, columns - 2), np.clip(y, 1, rows - 2)
+    step_x = np.sign(heatmaps[person, joint, y, x_in + 1] - heatmaps[person, joint, y, x_in - 1])
+    step_y = np.sign(heatmaps[person, joint, y_in + 1, x] - heatmaps[person, joint, y_in - 1, x])
+    cells += np.stack([step_x * inner_x, step_y * inner_y], axis=2).astype(np.float32) * np.float32(0.25)
+    return cells * _stride(heatmaps, size), heights
+
+
+def decode_dark(heatmaps: FloatArray, size: tuple[int, int], kernel: int = 11) -> Decoded:
+    """The top of a Gaussian fitted to the smoothed heatmap by one Newton step.
+
+    `kernel` is the smoothing; mmpose takes 11, or 17 for a large sigma. Peaks on the two outer rings are
+    not moved.
+    """
+    cells, heights = _peaks(heatmaps)
+    rows, columns = heatmaps.shape[2:]
+    x, y = cells[..., 0].astype(np.int64), cells[..., 1].astype(np.int64)
+    for n, k in np.argwhere((x > 1) & (x < columns - 2) & (y > 1) & (y < rows - 2)):
+        patch = np.log(np.maximum(smooth(heatmaps[n, k], kernel), 1e-10))
+        patch = patch[y[n, k] - 2 : y[n, k] + 3, x[n, k] - 2 : x[n, k] + 3]
+        dx, dy = 0.5 * (patch[2, 3] - patch[2, 1]), 0.5 * (patch[3, 2] - patch[1, 2])
+        dxx = 0.25 * (patch[2, 4] - 2 * patch[2, 2] + patch[2, 0])
+        dyy = 0.25 * (patch[4, 2] - 2 * patch[2, 2] + patch[0, 2])
+        dxy = 0.25 * (patch[3, 3] - patch[1, 3] - patch[3, 1] + patch[1, 1])
+        if dxx * dyy - dxy**2 != 0:
+            cells[n, k] -= np.linalg.inv(np.array([[dxx, dxy], [dxy, dyy]])) @ np.array([dx, dy])
+    return cells * _stride(heatmaps, size), heights
+
+
+def decode_udp(heatmaps: FloatArray, size: tuple[int, int], kernel: int = 11) -> Decoded:
+    """As DARK, on smoothed heatmaps clipped to 0.001..50; H and W cells span `size` pixels end to end."""
+    cells, heights = _peaks(heatmaps)
+    people, keypoints, rows, columns = heatmaps.shape
+    width = columns + 2
+    joint_start = width * (rows + 2) * np.arange(keypoints)
+    for n in range(people):
+        smoothed = np.stack([smooth(heatmap, kernel) for heatmap in heatmaps[n]])
+        logs = np.log(np.clip(smoothed, 1e-3, 50.0))
+        flat = np.pad(logs, ((0, 0), (1, 1), (1, 1)), mode="edge").ravel()
+        at = (cells[n, :, 0] + 1 + (cells[n, :, 1] + 1) * width + joint_start).astype(np.int64)
+        centre, right, left = flat[at], flat[at + 1], flat[at - 1]
+        below, above = flat[at + width], flat[at - width]
+        dx, dy = 0.5 * (right - left), 0.5 * (below - above)
+        dxx, dyy = right - 2 * centre + left, below - 2 * centre + above
+        diagonals = flat[at + width + 1] + flat[at - width - 1]
+        dxy = 0.5 * (diagonals - right - below + 2 * centre - left - above)
+        hessian = np.stack([dxx, dxy, dxy, dyy], axis=1).reshape(keypoints, 2, 2)
+        inverse = np.linalg.inv(hessian + np.finfo(np.float32).eps * np.eye(2))
+        cells[n] -= np.einsum("kij,kj->ki", inverse, np.stack([dx, dy], axis=1))
+    return _udp_pixels(cells, heatmaps, size), heights
+
+
+def decode_udp_offsets(outputs: FloatArray, size: tuple[int, int], kernel: int = 11) -> Decoded:
+    """Outputs (N, 3K, H, W), a map of nearness and its x and y offsets a keypoint: peak plus offset there."""
+    people, _, rows, columns = outputs.shape
+    maps = outputs.astype(np.float32).reshape(people, -1, 3, rows, columns)
+    near = np.empty_like(maps[:, :, 0])
+    offsets = np.empty_like(maps[:, :, 1:])
+    for n, k in np.ndindex(*near.shape[:2]):
+        near[n, k] = cv2.GaussianBlur(maps[n, k, 0], (2 * kernel + 1, 2 * kernel + 1), 0)
+        for axis in (0, 1):
+            offsets[n, k, axis] = cv2.GaussianBlur(maps[n, k, axis + 1], (kernel, kernel), 0)
+    cells, heights = _peaks(near)
+    x, y = cells[..., 0].astype(np.int64), cells[..., 1].astype(np.int64)
+    person, joint = np.ogrid[: near.shape[0], : near.shape[1]]
+    cells += offsets[person, joint, :, y, x] * (OFFSET_REACH * rows)
+    return _udp_pixels(cells, outputs, size), heights
+
+
+def smooth(heatmap: FloatArray, kernel: int) -> NDArray[np.float32]:
+    """(H, W) blurred by a Gaussian of `kernel` cells, zero outside, its highest value kept."""
+    border = (kernel - 1) // 2
+    padded = np.pad(np.asarray(heatmap, dtype=np.float32), border)
+    blurred = np.asarray(cv2.GaussianBlur(padded, (kernel, kernel), 0))[border:-border, border:-border]
+    highest = blurred.max()
+    return np.asarray(blurred * (heatmap.max() / highest) if highest != 0 else blurred, dtype=np.float32)
+
+
+def _peaks(heatmaps: FloatArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """As `heatmaps.find_peaks`, but (-1, -1) where the height is not positive."""
+    people, keypoints, height, width = heatmaps.shape
+    flat = heatmaps.reshape(people, keypoints, height * width)
+    best = flat.argmax(axis=2)
+    heights = np.take_along_axis(flat, best[..., None], axis=2)[..., 0].astype(np.float32)
+    cells = np.stack([best % width, best // width], axis=2).astype(np.float32)
+    cells[heights <= 0] = -1
+    return cells, heights
+
+
+def _stride(heatmaps: FloatArray, size: tuple[int, int]) -> NDArray[np.float32]:
+    rows, columns = heatmaps.shape[2:]
+    return np.array([size[0] / columns, size[1] / rows], dtype=np.float32)
+
+
+def _udp_pixels(cells: FloatArray, heatmaps: FloatArray, size: tuple[int, int]) -> NDArray[np.float64]:
+    rows, columns = heatmaps.shape[2:]
+    return np.asarray(cells / np.array([columns - 1, rows - 1]) * np.array(size), dtype=np.float64)

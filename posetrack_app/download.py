@@ -1,0 +1,81 @@
+"""One file over HTTP, resumed where it broke off."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from posetrack_app.errors import InputError
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes that are here and the bytes of the whole file, None if the server does not say."""
+
+TIMEOUT_SECONDS = 30.0
+_ATTEMPTS = 3
+_CHUNK = 1 << 18
+
+
+def no_progress(_here: int, _whole: int | None) -> None:
+    """Show nothing."""
+
+
+def download(url: str, part: Path, *, by_hand: str, progress: Progress = no_progress) -> None:
+    """Fetch `url` into `part`, after what an earlier try left there; broken connections are resumed.
+
+    InputError where there is no network, no such file or no space; it ends with `by_hand`, what to do
+    without us.
+    """
+    trouble = ""
+    for _ in range(_ATTEMPTS):
+        try:
+            part.parent.mkdir(parents=True, exist_ok=True)
+            _fetch_rest(url, part, progress)
+            return
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:  # longer than the file: not of it
+                part.unlink()
+                trouble = "the server refused to resume"
+                continue
+            raise InputError(f"{url} answers {error.code} {error.reason}; {by_hand}") from None
+        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+            trouble = str(getattr(error, "reason", "") or error or type(error).__name__)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                part.unlink(missing_ok=True)
+                raise InputError(
+                    f"no space left in {part.parent} for {part.stem}: free some and try again"
+                ) from None
+            raise InputError(f"{part} cannot be written: {error.strerror}") from None
+    kept = f"; {part.stat().st_size} bytes are kept and the next try resumes" if part.is_file() else ""
+    raise InputError(f"no connection to {url} ({trouble}){kept}; try again or {by_hand}")
+
+
+def _fetch_rest(url: str, part: Path, progress: Progress) -> None:
+    """Append what is missing; ConnectionError if the server ends early."""
+    have = part.stat().st_size if part.is_file() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+        resumed = answer.status == http.client.PARTIAL_CONTENT and _starts_at(answer) == have
+        if not resumed:
+            have = 0
+        length = answer.headers.get("Content-Length")
+        whole = have + int(length) if length else None
+        with part.open("ab" if resumed else "wb") as file:
+            while chunk := answer.read(_CHUNK):
+                file.write(chunk)
+                have += len(chunk)
+                progress(have, whole)
+    if whole is not None and have < whole:
+        raise ConnectionError(f"broke off at {have} of {whole} bytes")
+
+
+def _starts_at(answer: Any) -> int | None:
+    found = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
+    return int(found.group(1)) if found else None

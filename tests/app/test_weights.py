@@ -1,0 +1,321 @@
+"""Published weights, and getting them from a loopback server that breaks, lies and resumes."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import hashlib
+import http.server
+import io
+import tarfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from posetrack_app import weights
+from posetrack_app.cli import posetrack
+from posetrack_app.errors import InputError
+from posetrack_app.weights import Published, bundle, check_file, fetch, find, import_file, published
+
+CONTENT = bytes(range(256)) * 4000
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves CONTENT; `cut` ends the first answers after so many bytes; `ranges` are the Range headers."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.content = CONTENT
+        self.cut: list[int] = []
+        self.status: int | None = None
+        self.ranges: list[str | None] = []
+        self.honours_ranges = True
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        asked = self.headers.get("Range")
+        self.server.ranges.append(asked)
+        if self.server.status:
+            self.send_error(self.server.status)
+            return
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and self.server.honours_ranges else 0
+        if start >= len(self.server.content):
+            self.send_error(416)
+            return
+        body = self.server.content[start:]
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(self.server.content) - 1}/*")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: self.server.cut.pop(0)] if self.server.cut else body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def entry(server: Server) -> Published:
+    url = f"http://127.0.0.1:{server.server_port}/net.pth"
+    return dataclasses.replace(find("hrnet-w32-coco-256x192"), file="net.pth", url=url, sha256=DIGEST[:8])
+
+
+@pytest.fixture
+def registered(entry: Published, monkeypatch: pytest.MonkeyPatch) -> Published:
+    """The registry holds only the served file."""
+    monkeypatch.setattr(weights, "published", lambda: {entry.name: entry})
+    return entry
+
+
+def test_download(server: Server, entry: Published, tmp_path: Path) -> None:
+    seen: list[tuple[int, int | None]] = []
+    path = fetch(entry, tmp_path / "new" / "folder", progress=lambda done, whole: seen.append((done, whole)))
+    assert path.read_bytes() == CONTENT
+    assert seen[-1] == (len(CONTENT), len(CONTENT))
+    assert fetch(entry, tmp_path / "new" / "folder") == path
+    assert len(server.ranges) == 1, "the second time it is here"
+    assert sorted(p.name for p in path.parent.iterdir()) == ["net.pth"]
+
+
+def test_a_broken_connection_is_resumed(server: Server, entry: Published, tmp_path: Path) -> None:
+    server.cut = [300_000, 200_000]
+    assert fetch(entry, tmp_path).read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=300000-", "bytes=500000-"]
+
+
+def test_a_connection_that_keeps_breaking_leaves_what_came(
+    server: Server, entry: Published, tmp_path: Path
+) -> None:
+    server.cut = [1000, 1000, 1000]
+    with pytest.raises(InputError, match="3000 bytes are kept and the next try resumes") as caught:
+        fetch(entry, tmp_path)
+    assert entry.url in str(caught.value)
+    assert fetch(entry, tmp_path).read_bytes() == CONTENT
+    assert server.ranges[-1] == "bytes=3000-"
+
+
+def test_a_server_that_cannot_resume(server: Server, entry: Published, tmp_path: Path) -> None:
+    server.honours_ranges = False
+    (tmp_path / "net.pth.part").write_bytes(b"old")
+    assert fetch(entry, tmp_path).read_bytes() == CONTENT
+
+
+def test_a_part_longer_than_the_file(server: Server, entry: Published, tmp_path: Path) -> None:
+    (tmp_path / "net.pth.part").write_bytes(CONTENT + b"more")
+    assert fetch(entry, tmp_path).read_bytes() == CONTENT
+
+
+def test_a_wrong_hash_is_never_used(server: Server, entry: Published, tmp_path: Path) -> None:
+    server.content = CONTENT[:-1] + b"!"
+    with pytest.raises(
+        InputError, match=rf"the published one {DIGEST[:8]}.*deleted, try again or put net.pth"
+    ):
+        fetch(entry, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_file_here_is_refused(entry: Published, tmp_path: Path) -> None:
+    (tmp_path / "net.pth").write_bytes(CONTENT[:-1])
+    with pytest.raises(InputError, match="is not hrnet-w32-coco-256x192: its SHA-256"):
+        fetch(entry, tmp_path)
+
+
+def test_no_space_left(
+    server: Server, entry: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class FullDisk(io.BytesIO):
+        def write(self, _: Any) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "open", lambda *_args, **_options: FullDisk())
+    with pytest.raises(InputError, match="no space left in"):
+        fetch(entry, tmp_path)
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_the_file_is_gone(server: Server, entry: Published, tmp_path: Path, status: int) -> None:
+    server.status = status
+    with pytest.raises(InputError, match=rf"answers {status}.*put net.pth .* into"):
+        fetch(entry, tmp_path)
+
+
+def test_no_network(entry: Published, tmp_path: Path) -> None:
+    unreachable = dataclasses.replace(entry, url="http://127.0.0.1:1/net.pth")
+    with pytest.raises(InputError, match=r"no connection to http://127.0.0.1:1/net\.pth") as caught:
+        fetch(unreachable, tmp_path)
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_offline_says_what_to_put_where(
+    server: Server, entry: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSETRACK_OFFLINE", "1")
+    with pytest.raises(InputError, match=r"offline mode is on: put net.pth") as caught:
+        fetch(entry, tmp_path)
+    assert str(entry.url) in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+    assert server.ranges == []
+    (tmp_path / "net.pth").write_bytes(CONTENT)
+    assert fetch(entry, tmp_path).name == "net.pth"
+
+
+def test_the_authors_files_are_brought_by_hand(tmp_path: Path) -> None:
+    authors = find("hrnet-w48-coco-384x288-authors")
+    with pytest.raises(
+        InputError, match=r"get pose_hrnet_w48_384x288\.pth from https://github\.com/leoxiaobin"
+    ):
+        fetch(authors, tmp_path)
+
+
+def test_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("POSETRACK_WEIGHTS", str(tmp_path))
+    assert weights.weights_folder() == tmp_path
+    assert weights.weights_folder(tmp_path / "other") == tmp_path / "other"
+    monkeypatch.delenv("POSETRACK_WEIGHTS")
+    assert "posetrack" in weights.weights_folder().parts
+
+
+def test_bundle_and_import(registered: Published, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "net.pth").write_bytes(CONTENT)
+    bundle([registered], tmp_path / "out.tar", tmp_path / "a")
+    assert import_file(tmp_path / "out.tar", tmp_path / "b") == [registered]
+    assert (tmp_path / "b" / "net.pth").read_bytes() == CONTENT
+
+
+def test_import_by_hash_under_any_name(registered: Published, tmp_path: Path) -> None:
+    (tmp_path / "download(1).pth").write_bytes(CONTENT)
+    assert import_file(tmp_path / "download(1).pth", tmp_path / "b") == [registered]
+    assert (tmp_path / "b" / "net.pth").is_file()
+
+
+def hostile_tar(path: Path, *members: tuple[str, bytes, bytes]) -> Path:
+    with tarfile.open(path, "w") as archive:
+        for name, kind, content in members:
+            member = tarfile.TarInfo(name)
+            member.type, member.size, member.linkname = kind, len(content), "/etc/passwd"
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        ("../net.pth", tarfile.REGTYPE, CONTENT),
+        ("/tmp/net.pth", tarfile.REGTYPE, CONTENT),
+        ("folder/net.pth", tarfile.REGTYPE, CONTENT),
+        ("net.pth", tarfile.SYMTYPE, b""),
+        ("net.pth", tarfile.LNKTYPE, b""),
+        ("readme.txt", tarfile.REGTYPE, b"hello"),
+    ],
+    ids=["parent folder", "absolute", "folder", "symbolic link", "hard link", "another file"],
+)
+def test_a_strange_bundle_writes_nothing(
+    registered: Published, tmp_path: Path, member: tuple[str, bytes, bytes]
+) -> None:
+    path = hostile_tar(tmp_path / "out.tar", ("net.pth", tarfile.REGTYPE, CONTENT), member)
+    with pytest.raises(InputError, match="nothing was imported"):
+        import_file(path, tmp_path / "b")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.tar"]
+
+
+def test_a_damaged_bundle(registered: Published, tmp_path: Path) -> None:
+    path = hostile_tar(tmp_path / "out.tar", ("net.pth", tarfile.REGTYPE, CONTENT[:-1] + b"!"))
+    with pytest.raises(InputError, match="its SHA-256"):
+        import_file(path, tmp_path / "b")
+    path.write_bytes(path.read_bytes()[:600_000])
+    with pytest.raises(InputError, match=r"out\.tar"):
+        import_file(path, tmp_path / "b")
+    assert list((tmp_path / "b").iterdir()) == []
+
+
+def test_the_registry_is_sound() -> None:
+    entries = list(published().values())
+    assert len(entries) > 80
+    assert len({entry.file for entry in entries}) == len(entries)
+    for entry in entries:
+        assert (entry.url is None) == (entry.page is not None), entry.name
+        if entry.url:
+            assert entry.url.startswith("https://"), entry.name
+            assert entry.url.endswith(entry.file), entry.name
+            assert entry.sha256, entry.name
+            assert entry.sha256 in entry.file, entry.name
+        if entry.task == "pose":
+            assert entry.input, entry.name
+            assert entry.decoding, entry.name
+            maps = 3 if entry.decoding == "udp-offsets" else 1
+            assert entry.outputs == maps * {"coco": 17, "mpii": 16, "posetrack18": 17}[str(entry.keypoints)]
+    assert find("hrnet-w48-posetrack18-384x288").metric == "AP 77.8 PoseTrack18 val, 84.6 with labelled boxes"
+    assert find("resnet-50-coco-256x192-authors").colour == "BGR"
+    assert find("resnet-50-coco-256x192").colour == "RGB"
+
+
+def test_an_unknown_name() -> None:
+    with pytest.raises(InputError, match="did you mean hrnet-w48-coco-384x288"):
+        find("hrnet-w48-coco-384x28")
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(posetrack, [str(argument) for argument in arguments])
+
+
+def test_commands(registered: Published, tmp_path: Path) -> None:
+    folder = ("--folder", tmp_path / "a")
+    assert f"1 of 1 are in {tmp_path}" not in run("weights", "list", *folder).output
+    pulled = run("weights", "pull", registered.name, *folder)
+    assert pulled.output == f"{registered.name}: {tmp_path / 'a' / 'net.pth'}\n"
+    assert f"* {registered.name}" in run("weights", "list", *folder).output
+    assert "ok      " in run("weights", "verify", *folder).output
+    assert run("weights", "bundle", tmp_path / "out.tar", *folder).exit_code == 0
+    assert run("weights", "import", tmp_path / "out.tar", "--folder", tmp_path / "b").exit_code == 0
+    check_file(tmp_path / "b" / "net.pth", registered)
+    (tmp_path / "a" / "net.pth").write_bytes(b"no")
+    damaged = run("weights", "verify", *folder)
+    assert isinstance(damaged.exception, InputError)
+    assert "DAMAGED" in damaged.output
+    assert isinstance(
+        run("weights", "bundle", tmp_path / "x.tar", "--folder", tmp_path / "c").exception, InputError
+    )
+
+
+def test_models_prints_the_published_figures(tmp_path: Path) -> None:
+    lines = run("models", "--folder", tmp_path).output.splitlines()
+    line = next(line for line in lines if line.startswith("hrnet-w48-coco-384x288 "))
+    assert line.split()[:7] == [
+        "hrnet-w48-coco-384x288",
+        "288x384",
+        "63.60",
+        "32.88",
+        "35.31",
+        "Apache-2.0",
+        "no",
+    ]
+    assert "AP 76.7 COCO val2017" in line
+    assert not any(line.startswith(("htc", "fcos")) for line in lines)
+
+
+def test_export_refuses_a_detector(tmp_path: Path) -> None:
+    outcome = run("export", "faster-rcnn-w40-2x", "--folder", tmp_path)
+    assert isinstance(outcome.exception, InputError)
+    assert "is a detector" in str(outcome.exception)

@@ -1,0 +1,73 @@
+"""What the networks cost, and the arguments of the trunk."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from posetrack_detectors.checkpoints import load_trunk
+from posetrack_detectors.classifier import HRNetClassifier
+from posetrack_detectors.hrnet import W32, Exchange, HRNetTrunk, TrunkSize, fold_batch_norms
+from posetrack_detectors.pose_hrnet import PoseHRNet
+from posetrack_detectors.pose_networks import POSE_NETWORKS, cost
+from posetrack_detectors.pose_resnet import PoseResNet
+
+TINY = TrunkSize(4, modules=(1, 2, 2), blocks=1, stem_channels=4, stem_planes=4, stem_blocks=1)
+
+
+@pytest.mark.parametrize(
+    ("network", "keypoints", "size", "millions", "gflops"),
+    [
+        ("hrnet-w32", 17, (192, 256), 28.5, 7.1),
+        ("resnet-50", 17, (192, 256), 34.0, 9.0),  # the paper prints 8.9; the counter gives 8.99
+    ],
+)
+def test_costs_are_the_published_ones(
+    network: str, keypoints: int, size: tuple[int, int], millions: float, gflops: float
+) -> None:
+    costs = cost(lambda: POSE_NETWORKS[network](keypoints), size)
+    assert round(costs.parameters / 1e6, 1) == millions
+    assert round(costs.published_macs / 2**30, 1) == gflops
+
+
+def test_transposed_convolutions_count_once_in_truth() -> None:
+    costs = cost(lambda: PoseResNet(50, 17), (192, 256))
+    assert round(costs.macs / 1e9, 2) == 5.43
+
+
+@pytest.mark.parametrize(("exchange", "fusions"), [("within", 8), ("across", 3), ("final", 1)])
+def test_fusion_ablation(exchange: Exchange, fusions: int) -> None:
+    """8, 3 or 1 exchanges, as in table 6 of the CVPR paper; every variant gives the four branches."""
+    trunk = HRNetTrunk(dataclasses.replace(W32, width=4), exchange=exchange)
+    modules = [module for stage in (trunk.stage2, trunk.stage3, trunk.stage4) for module in stage]
+    assert sum(len(module.fuse_layers) > 0 for module in modules) == fusions
+    small = HRNetTrunk(TINY, exchange=exchange).eval()
+    with torch.inference_mode():
+        shapes = [tuple(branch.shape) for branch in small(torch.zeros(1, 3, 64, 32))]
+    assert shapes == [(1, 4, 16, 8), (1, 8, 8, 4), (1, 16, 4, 2), (1, 32, 2, 1)]
+
+
+def test_folded_norms_give_the_same_heatmaps() -> None:
+    torch.manual_seed(0)
+    network = PoseHRNet(TINY, 3)
+    with torch.inference_mode():
+        network.train()(torch.randn(4, 3, 64, 32))  # running figures that are not 0 and 1
+        crops = torch.randn(2, 3, 64, 32)
+        before = network.eval()(crops)
+        after = fold_batch_norms(network)(crops)
+    assert torch.allclose(before, after, atol=1e-5 * float(before.std()))
+
+
+def test_a_classifiers_trunk_gives_a_pose_net_the_same_features(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    classifier = HRNetClassifier(TINY, classes=5).eval()
+    torch.save(classifier.state_dict(), tmp_path / "classifier.pth")
+    pose = HRNetTrunk(TINY).eval()
+    pictures = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        wanted = HRNetTrunk.forward(classifier, pictures)
+        load_trunk(pose, tmp_path / "classifier.pth")
+        got = pose(pictures)
+    assert all(torch.equal(a, b) for a, b in zip(got, wanted, strict=True))
