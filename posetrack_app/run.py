@@ -60,7 +60,8 @@ def track_video(
     """
     config = config or Config()
     with ExitStack() as stack:
-        frames = stack.enter_context(open_video(video, start=start, stop=stop, stride=stride, device=device))
+        frames = open_video(video, start=start, stop=stop, stride=stride, device=device)
+        stack.enter_context(frames)
         parts = build_parts(config, device)
         source = frames.info
         info = {
