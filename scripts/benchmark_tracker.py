@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 from posetrack_trackers import Motion, OksTracker
 from tracking_peers import Linker, greedy_oks, peers
 from tracking_scores import oracle, score
-from tracking_sets import SETTINGS, SIGMAS, Video, Walkers, golden_videos, make_video, walker_videos
+from tracking_sets import SETTINGS, SIGMAS, Video, golden_videos, parade, walker_videos
 
 from posetrack_app.records import IntArray
 
@@ -100,10 +99,7 @@ def quality(shared: Path, timing: Path | None, ablation: bool) -> None:
 def speed() -> None:
     """Frames a second on one core, by CPU time, best of three."""
     click.echo("| linker | 1 person | 5 | 20 | 50 |\n|---|---|---|---|---|")
-    videos = [
-        make_video(str(people), Walkers(people=people, frames=300, ghosts=0.0), np.random.default_rng(0))
-        for people in (1, 5, 20, 50)
-    ]
+    videos = [parade(people) for people in (1, 5, 20, 50)]
     linkers: dict[str, Linker] = {"OksTracker": ours(), "greedy OKS": greedy_oks, **peers()}
     for name, linker in linkers.items():
         cells = []

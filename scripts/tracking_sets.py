@@ -121,6 +121,22 @@ def walker_videos(name: str, count: int = 3) -> Iterator[Video]:
         yield make_video(f"{name} {number}", setting, np.random.default_rng([setting.seed, number]))
 
 
+def parade(people: int, frames: int = 300) -> Video:
+    """Everyone in full view, 5 % missed: what linking this many people costs."""
+    rng = np.random.default_rng(people)
+    row, column = np.divmod(np.arange(people), 10)
+    start, velocity = np.stack([160.0 * column, 250.0 * row], axis=1), rng.normal(0, 60, (people, 2))
+    build, poses = rng.normal(1, 0.06, (people, 15, 2)), []
+    for frame in range(frames):
+        place = start + velocity * frame / 25
+        keypoints = place[:, None] + _BODY * build * 200.0 + rng.normal(0, 2, (people, 15, 2))
+        boxes = boxes_around(keypoints, np.ones((people, 15), dtype=bool))
+        found = rng.uniform(size=people) >= 0.05
+        scores = rng.uniform(0.6, 1, people), rng.uniform(0.5, 1, (people, 15))
+        poses.append(Poses(boxes, scores[0], keypoints, scores[1])[found])
+    return Video(f"{people} people", [frame / 25 for frame in range(frames)], poses, [None] * frames)
+
+
 def make_video(name: str, setting: Walkers, rng: np.random.Generator) -> Video:
     """One made video, 1280 x 720 pixels."""
     people = setting.people

@@ -68,28 +68,35 @@ class BodyFilters:
         """Move every body on by `elapsed` seconds (0 or more)."""
         if len(self) == 0:
             return
+        elapsed = round(elapsed, 6)  # frames of a fixed rate are then equally far apart
         if elapsed != self._elapsed:
             self._elapsed = elapsed
             self._step = self._coefficients(elapsed)
-        travel, decay, carried, kept, noise, noise_both, noise_velocity = self._step
-        x, velocity = self.state[X : Y + 1], self.state[VX : VY + 1]
-        var, cov, vel_var = self.state[VAR], self.state[COV], self.state[VEL_VAR]
-        body_velocity = velocity[:, :, self._centre, None]
-        x += velocity * travel + body_velocity * carried
-        self.state[VX : VY + 1] = velocity * decay + body_velocity * kept
-        moved = travel * vel_var
-        var += travel * (2.0 * cov + moved) + noise
-        self.state[COV] = decay * (cov + moved) + noise_both
-        self.state[VEL_VAR] = decay**2 * vel_var + noise_velocity
+        by_velocity, by_body, by_cov, by_vel_var, noise = self._step
+        velocity = self.state[VX : VY + 1]
+        moved = by_velocity * velocity + by_body * velocity[:, :, self._centre, None]
+        spread = by_cov * self.state[COV] + by_vel_var * self.state[VEL_VAR] + noise
+        self.state[: VY + 1] += moved.reshape(4, len(self), -1)
+        self.state[VAR:] += spread
 
     def _coefficients(self, elapsed: float) -> tuple[Floats, ...]:
-        """What `predict` needs of the elapsed time, (K + 2,) each."""
+        """What `elapsed` seconds change, per point.
+
+        Of place and velocity, (2, 1, 1, K + 2): by the point's velocity and by the body's. Of variance, covariance
+        and variance of the velocity, (3, 1, K + 2): by covariance, by variance of the velocity, and by noise.
+        """
         decay = np.exp(-elapsed / self._seconds)
         travel = self._seconds * (1.0 - decay)
         carried = self._follows_body * (travel[self._centre] - travel)
         kept = self._follows_body * (decay[self._centre] - decay)
         noise = self._density * elapsed
-        return travel, decay, carried, kept, noise * elapsed**2 / 3.0, noise * elapsed / 2.0, noise
+        return (
+            np.stack([travel, decay - 1.0])[:, None, None],
+            np.stack([carried, kept])[:, None, None],
+            np.stack([2.0 * travel, decay - 1.0, np.zeros_like(decay)])[:, None],
+            np.stack([travel**2, decay * travel, decay**2 - 1.0])[:, None],
+            np.stack([noise * elapsed**2 / 3.0, noise * elapsed / 2.0, noise])[:, None],
+        )
 
     def noise_of(self, box_scores: Floats, keypoint_scores: Floats) -> Floats:
         """Measurement variances (N, K + 2) in body sizes; an unsure (occluded) keypoint has a great one."""
@@ -102,16 +109,13 @@ class BodyFilters:
 
     def correct(self, tracks: NDArray[np.intp], measured: Floats, noise: Floats) -> None:
         """Take in `measured` (2, n, K + 2) with variances `noise` (n, K + 2) for the bodies `tracks` (n,)."""
-        state = self.state[:, tracks]
-        var, cov = state[VAR], state[COV]
-        total = var + noise
-        gain, velocity_gain = var / total, cov / total
+        state = self.state.take(tracks, axis=1)
+        var_and_cov = state[VAR : COV + 1]
+        gains = var_and_cov / (var_and_cov[0] + noise)
         surprise = measured - state[X : Y + 1]
-        state[X : Y + 1] += gain * surprise
-        state[VX : VY + 1] += velocity_gain * surprise
-        state[VEL_VAR] -= velocity_gain * cov
-        state[COV] -= gain * cov
-        state[VAR] -= gain * var
+        state[: VY + 1] += (gains[:, None] * surprise).reshape(4, *noise.shape)
+        state[VEL_VAR] -= gains[1] * var_and_cov[1]
+        var_and_cov -= gains[0] * var_and_cov
         self.state[:, tracks] = state
 
     def add(self, measured: Floats, noise: Floats) -> None:

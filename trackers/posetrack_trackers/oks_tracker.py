@@ -175,22 +175,23 @@ class OksTracker:
         centre, size = state[X : Y + 1, :, centre_at], np.maximum(state[X : Y + 1, :, size_at], 1.0)
         seen_size = seen.points[:, :, size_at]
         away = centre[:, :, None] - seen.points[:, None, :, centre_at]
-        area = np.sqrt((size[0] * size[1])[:, None] * (seen_size[0] * seen_size[1]))
-        reach = 2.0 + 4.0 * state[VAR, :, centre_at]
-        track, row = np.nonzero(away[0] ** 2 + away[1] ** 2 < area * reach[:, None])
+        away *= away
+        area = np.sqrt(size[0] * size[1])[:, None] * np.sqrt(seen_size[0] * seen_size[1])
+        reach = 1.0 + 4.0 * state[VAR, :, centre_at]
+        track, row = np.nonzero(away[0] + away[1] < area * reach[:, None])
         if len(track) == 0:
             return similarity
 
-        predicted = np.take(state[: VAR + 1, :, :centre_at], track, axis=1)
-        apart = predicted[: Y + 1] - np.take(seen.points[:, :, :centre_at], row, axis=1)
+        predicted = state[: VAR + 1, :, :centre_at].take(track, axis=1)
+        apart = predicted[: Y + 1] - seen.points[:, :, :centre_at].take(row, axis=1)
         apart *= apart
         spread = (self._keypoint_variances + predicted[VAR]) * (-2.0 * area[track, row, None])
         near = np.exp((apart[0] + apart[1]) / spread)
-        weights = self._certainty[track] * seen.certainty[row]
+        weights = self._certainty.take(track, axis=0) * seen.certainty.take(row, axis=0)
         boxes = np.concatenate([centre - 0.5 * size, centre + 0.5 * size]).T
-        votes = np.einsum("pk,pk->p", weights, near) + self._box_weight * box_iou(
-            boxes[track], seen.boxes[row]
-        )
+        overlap = box_iou(boxes.take(track, axis=0), seen.boxes.take(row, axis=0))
+        near *= weights
+        votes = near.sum(axis=1) + self._box_weight * overlap
         voters = weights.sum(axis=1) + self._box_weight
         if seen.appearance is not None and self._appearance is not None:
             alike = np.einsum("pd,pd->p", self._appearance[track], seen.appearance[row])
@@ -210,8 +211,11 @@ class OksTracker:
         free_track, free_row = np.ones(len(is_person), dtype=bool), np.ones(len(scores), dtype=bool)
         all_tracks, all_rows = [_NOTHING], [_NOTHING]
         for of_tracks, of_rows, least in rounds:
-            tracks, rows = np.nonzero(of_tracks & free_track)[0], np.nonzero(of_rows & free_row)[0]
-            if len(tracks) == 0 or len(rows) == 0:
+            rows = (of_rows & free_row).nonzero()[0]
+            if len(rows) == 0:
+                continue
+            tracks = (of_tracks & free_track).nonzero()[0]
+            if len(tracks) == 0:
                 continue
             table = similarity[tracks[:, None], rows]
             table[table < least] = 0.0
