@@ -98,7 +98,9 @@ class DetectionCrops:
         if self.vary:
             if rng.random() < 0.5:
                 crop = np.ascontiguousarray(crop[:, ::-1])
-                tables = [(np.array([width, 0, width, 0]) - t[:, [2, 1, 0, 3]]) * [1, -1, 1, -1] for t in tables]
+                tables = [
+                    (np.array([width, 0, width, 0]) - t[:, [2, 1, 0, 3]]) * [1, -1, 1, -1] for t in tables
+                ]
             crop = self._recolour(crop, rng)
         limits = np.array([width, height, width, height])
         clipped = [t.clip(0, limits) for t in tables]

@@ -13,8 +13,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +25,24 @@ from golden_report import Report, draw, sampled_error, share_found
 from numpy.typing import NDArray
 from posetrack_detectors import faster_rcnn
 from posetrack_detectors.boxes import pyramid_level
-from posetrack_detectors.faster_rcnn import FasterRCNN, stack_rois
+from posetrack_detectors.cascade_rcnn import STAGE_STDS, CascadeRCNN
+from posetrack_detectors.faster_rcnn import FasterRCNN, move_rois, stack_rois
+from posetrack_detectors.mask_rcnn import MaskRCNN, paste_masks
 from posetrack_detectors.person_detector import PERSON, prepare
 from torch import Tensor
 
 Array = NDArray[Any]
 WIDTHS = {"w18": faster_rcnn.W18, "w32": faster_rcnn.W32, "w40": faster_rcnn.W40, "w48": faster_rcnn.W48}
-NETWORKS: dict[str, type[FasterRCNN]] = {"faster": FasterRCNN}
+NETWORKS: dict[str, type[FasterRCNN]] = {
+    "faster": FasterRCNN,
+    "cascade": CascadeRCNN,
+    "mask": MaskRCNN,
+}
 
 TOLERANCES = {"input": 0.0, "backbone": 3e-3, "fpn": 3e-3, "rpn_cls": 1e-3, "rpn_reg": 2e-4}
-PROPOSALS_FOUND, DETECTIONS_FOUND = 0.98, 0.95
+PROPOSALS_FOUND, DETECTIONS_FOUND, MASKS_FOUND = 0.98, 0.95, 0.95
 ROI_FEATURES, HEAD = 3e-3, 3e-3
+SHARED_PICTURES = Path(__file__).resolve().parents[2] / "shared" / "data" / "images"
 PICTURES = {"b785": ["000000000785.jpg"], "b197388": ["000000197388.jpg"]}
 PICTURES["batch2"] = PICTURES["b785"] + PICTURES["b197388"]
 
@@ -108,13 +114,13 @@ def read_case(directory: Path, tag: str, facts: dict[str, Any]) -> tuple[Tensor,
         shape = tuple(facts["input"]["shape"])
         pictures = torch.from_numpy(draw("input:a", shape).astype(np.float32))
         return pictures, torch.tensor([[shape[3], shape[2]]], dtype=torch.float32), torch.ones(1, 2), ""
-    folder = directory.resolve().parents[1] / "data" / "images"
+    folders = [directory.resolve().parents[1] / "data" / "images", SHARED_PICTURES]
     images = []
     for name in PICTURES[tag]:
-        bgr = cv2.imread(str(folder / name))
-        if bgr is None:
-            return torch.zeros(0), torch.zeros(0), torch.zeros(0), f"picture {folder / name} cannot be read"
-        images.append(np.ascontiguousarray(bgr[:, :, ::-1]))
+        files = [folder / name for folder in folders if (folder / name).exists()]
+        if not files:
+            return *[torch.zeros(0)] * 3, f"picture {name} is not in {folders[0]}"
+        images.append(np.ascontiguousarray(cv2.imread(str(files[0]))[:, :, ::-1]))
     pictures, sizes, scales = prepare(images, faster_rcnn.W18, torch.device("cpu"))
     wanted = [list(reversed(one["img_shape"])) for one in facts["preproc"]]
     return (
@@ -157,6 +163,9 @@ def check_case(network: FasterRCNN, directory: Path, model: str, tag: str, facts
         own = [level[i : i + 1] for level in levels]
         start = torch.from_numpy(wanted)
         check_boxes(report, network, own, start, sizes[i : i + 1], recorded)
+        if isinstance(network, MaskRCNN):
+            shape = tuple(facts["mask_image_shape"][1:])
+            check_masks(report, network, own, scales[i], shape, recorded)
         staged = network.find(own, [start], sizes[i : i + 1], scales[i : i + 1])[0]
         wanted = detection_rows(recorded["det.bboxes"], recorded["det.scores"], recorded["det.labels"])
         for name, found in (("detections", staged), ("end_to_end", whole[i])):
@@ -186,19 +195,67 @@ def check_boxes(
     features = network.roi_features(levels, stack_rois([proposals]))
     difference = np.abs(features[:8].numpy() - recorded["roi_feats8"]).max()
     report.error("roi", float(difference), ROI_FEATURES)
-    if "head.cls64" in recorded:
+    if isinstance(network, CascadeRCNN):
+        check_stages(report, network, levels, size, recorded)
+    else:
         logits, offsets = network.roi_head["bbox_head"](features)
         for name, values in (("head.cls", logits), ("head.reg", offsets.flatten(1))):
             report.error("head", float(np.abs(values[:64].numpy() - recorded[name + "64"]).max()), HEAD)
             report.error("head", sampled_error(values, recorded, name), HEAD)
 
 
-def check_model(directory: Path, model: str) -> Iterator[int]:
-    """Every recorded input of one network."""
+def check_stages(
+    report: Report, network: CascadeRCNN, levels: list[Tensor], size: Tensor, recorded: dict[str, Array]
+) -> None:
+    """Each stage of a cascade from its recorded boxes; offsets by the boxes that they lead to."""
+    for i in range(len(STAGE_STDS)):
+        rois = stack_rois([torch.from_numpy(recorded[f"stage{i}.rois64"])])
+        logits, boxes = network.refine(i, levels, rois, size)
+        report.error("head", float(np.abs(logits.numpy() - recorded[f"stage{i}.cls64"]).max()), HEAD)
+        offsets = torch.from_numpy(recorded[f"stage{i}.reg64"])[:, None]
+        wanted = move_rois(rois, offsets, STAGE_STDS[i], size)
+        report.error("stage_boxes", float((boxes - wanted).abs().max()), 0.05)
+        if i + 1 < len(STAGE_STDS):
+            after = torch.from_numpy(recorded[f"stage{i + 1}.rois64"])
+            report.error("stage_boxes", float((boxes[:, 0] - after).abs().max()), 0.05)
+
+
+def check_masks(
+    report: Report,
+    network: MaskRCNN,
+    levels: list[Tensor],
+    scale: Tensor,
+    shape: tuple[int, int],
+    recorded: dict[str, Array],
+) -> None:
+    """Silhouettes of the recorded detections: features, logits, area and centre in the original picture."""
+    boxes = torch.from_numpy(recorded["mask.rois"])
+    labels = torch.from_numpy(recorded["mask.roi_labels"]).long()
+    features = network.mask_features(levels, stack_rois([boxes]))
+    report.error("mask_features", sampled_error(features, recorded, "mask.feats"), ROI_FEATURES)
+    logits = network.roi_head["mask_head"](features)
+    report.error("mask_logits", sampled_error(logits, recorded, "mask.logits"), HEAD)
+    own = logits[torch.arange(len(labels)), labels]
+    difference = np.abs(own[:16].numpy() - recorded["mask.logits_own_class16"]).max()
+    report.error("mask_logits", float(difference), HEAD)
+    masks = paste_masks(own.sigmoid(), boxes * scale.repeat(2), *shape).numpy()
+    area = masks.sum(axis=(1, 2))
+    for name, sums, wanted in (
+        ("area", area, recorded["mask.area"]),
+        ("centre_x", (masks * np.arange(shape[1])).sum(axis=(1, 2)), recorded["mask.sum_x"]),
+        ("centre_y", (masks * np.arange(shape[0])[:, None]).sum(axis=(1, 2)), recorded["mask.sum_y"]),
+    ):
+        # A pixel whose value is just at the threshold may turn: up to one, or one in a thousand.
+        unit = 1 if name == "area" else max(shape)
+        error = np.abs(sums - wanted) / np.maximum(recorded["mask.area"] * 1e-3, 1) / unit
+        report.share("mask_" + name, float((error <= 1).mean()), MASKS_FOUND)
+
+
+def check_model(directory: Path, model: str, only: Sequence[str] = ()) -> int:
+    """Every recorded input of one network, or those named in `only`; how many cases failed."""
     kind, width = re.fullmatch(r"(\w+)_rcnn_(w\d+)", model).groups()  # type: ignore[union-attr]
-    with (directory / model / "meta.json").open() as file:
-        facts = json.load(file)
-    network = NETWORKS[kind](replace(WIDTHS[width])).eval()
+    facts = json.loads((directory / model / "meta.json").read_text())
+    network = NETWORKS[kind](WIDTHS[width]).eval()
     report = Report(f"{model} keys")
     problem = load_pseudo_weights(network, facts["keys"], facts["weights_sha256"])
     parameters = sum(p.numel() for p in network.parameters())
@@ -206,10 +263,14 @@ def check_model(directory: Path, model: str) -> Iterator[int]:
     report.failures += [problem] if problem else []
     if parameters != facts["total_params"]:
         report.failures.append(f"{parameters} parameters, not {facts['total_params']}")
-    yield report.close()
-    if not problem:
-        for tag in facts["golden"]:
-            yield check_case(network, directory, model, tag, facts["golden"][tag])
+    failures = report.close()
+    if problem:
+        return failures
+    for file in sorted((directory / model).glob("golden_*.npz")):
+        tag = file.stem.removeprefix("golden_")
+        if tag in only or not only:
+            failures += check_case(network, directory, model, tag, facts["golden"][tag])
+    return failures
 
 
 def check(directory: Path) -> int:
@@ -218,7 +279,7 @@ def check(directory: Path) -> int:
     if (directory / "unit" / "unit.json").exists():
         failures += goldens_detector_units.check(directory / "unit")
     for facts in sorted(directory.glob("*/meta.json")):
-        failures += sum(check_model(directory, facts.parent.name))
+        failures += check_model(directory, facts.parent.name)
     return int(failures > 0)
 
 

@@ -81,9 +81,7 @@ def measure(detector: PersonDetector, store: PictureStore, *, every: int = 1) ->
         all_scores, count = np.concatenate([scores[i] for i in rows]), sum(people[i] for i in rows)
         hits = np.concatenate([right[i] for i in rows], axis=1)
         counted = ~np.concatenate([left_out[i] for i in rows], axis=1)
-        values = [
-            average_precision(all_scores[c], h[c], count) for h, c in zip(hits, counted, strict=True)
-        ]
+        values = [average_precision(all_scores[c], h[c], count) for h, c in zip(hits, counted, strict=True)]
         return round(float(np.mean(values)), 4), round(values[0], 4)
 
     everything = list(range(len(chosen)))
@@ -101,7 +99,9 @@ def measure(detector: PersonDetector, store: PictureStore, *, every: int = 1) ->
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
     parser.add_argument("--weights", type=Path, help="default: the embedded weights")

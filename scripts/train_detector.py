@@ -51,18 +51,20 @@ def load_trunk(network: FasterRCNN, path: Path) -> int:
     """Start the trunk with a pose net's; how many of its tensors stay as they are (the pose net lacks them)."""
     trunk = network.backbone.state_dict()
     given = {name: value.float() for name, value in load_file(path).items() if name in trunk}
-    missing = [
-        name for name in trunk.keys() - given.keys() if not name.endswith("num_batches_tracked")
-    ]
+    missing = [name for name in trunk.keys() - given.keys() if not name.endswith("num_batches_tracked")]
     network.backbone.load_state_dict(given, strict=False)
     return len(missing)
 
 
 def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add = parser.add_argument
     add("--data", type=Path, required=True, help="folder with annotations-*.json.gz and shard-*.tar")
-    add("--out", type=Path, required=True, help="folder for log.jsonl, checkpoint.pt and detector.safetensors")
+    add(
+        "--out", type=Path, required=True, help="folder for log.jsonl, checkpoint.pt and detector.safetensors"
+    )
     add("--cache", type=Path, default=Path("runs/cache"), help="folder for the decoded pictures")
     add("--network", choices=SIZES, default="compact")
     add("--init-trunk", type=Path, help="pose.safetensors to start the trunk with")
@@ -75,7 +77,12 @@ def parse_options() -> argparse.Namespace:
     add("--workers", type=int, default=1)
     add("--seed", type=int, default=1)
     add("--save-minutes", type=float, default=5.0)
-    add("--by-heart", type=int, default=0, help="only the first n pictures, never varied: a test of the training")
+    add(
+        "--by-heart",
+        type=int,
+        default=0,
+        help="only the first n pictures, never varied: a test of the training",
+    )
     add("--resume", action="store_true", help="go on from checkpoint.pt in --out")
     return parser.parse_args()
 
@@ -104,7 +111,9 @@ def main() -> None:
     initialise(network.backbone)
     initialise_heads(network)
     if options.init_trunk:
-        write_log(log, {"trunk": str(options.init_trunk), "left_untrained": load_trunk(network, options.init_trunk)})
+        write_log(
+            log, {"trunk": str(options.init_trunk), "left_untrained": load_trunk(network, options.init_trunk)}
+        )
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(network).eval()
     optimizer = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=0.01, fused=cuda)
@@ -134,7 +143,9 @@ def main() -> None:
         record = {"seen": seen, "minutes": round(elapsed / 60, 2), "progress": round(progress, 4)}
         write_log(log, {**record, **quality})
 
-    crops = DetectionCrops(store, options.side, options.seed, mosaic=options.mosaic, vary=not options.by_heart)
+    crops = DetectionCrops(
+        store, options.side, options.seed, mosaic=options.mosaic, vary=not options.by_heart
+    )
     loader = torch.utils.data.DataLoader(
         crops,  # type: ignore[arg-type]
         batch_size=options.batch,

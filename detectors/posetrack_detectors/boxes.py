@@ -68,7 +68,7 @@ def suppress(boxes: Tensor, scores: Tensor, groups: Tensor, overlap: float) -> T
     if len(boxes) < SPLIT_FROM:
         return cast(Tensor, nms(apart, scores, overlap))
     kept = []
-    for group in groups.unique():
+    for group in set(groups.tolist()):
         rows = (groups == group).nonzero()[:, 0]
         kept.append(rows[nms(apart[rows], scores[rows], overlap)])
     rows = torch.cat(kept)

@@ -57,7 +57,11 @@ def proposal_losses(
 
 
 def box_losses(
-    network: FasterRCNN, levels: list[Tensor], proposals: list[Tensor], boxes: list[Tensor], ignore: list[Tensor]
+    network: FasterRCNN,
+    levels: list[Tensor],
+    proposals: list[Tensor],
+    boxes: list[Tensor],
+    ignore: list[Tensor],
 ) -> tuple[Tensor, Tensor]:
     """Losses of the box head over sampled proposals; the people themselves are proposals too."""
     proposals = [torch.cat([people, found]) for people, found in zip(boxes, proposals, strict=True)]
@@ -98,7 +102,10 @@ def match(
     labels[overlap < low] = NEGATIVE
     if len(ignore):
         corners = torch.cat(
-            [torch.maximum(candidates[:, None, :2], ignore[:, :2]), torch.minimum(candidates[:, None, 2:], ignore[:, 2:])],
+            [
+                torch.maximum(candidates[:, None, :2], ignore[:, :2]),
+                torch.minimum(candidates[:, None, 2:], ignore[:, 2:]),
+            ],
             dim=2,
         )
         shared = (corners[..., 2:] - corners[..., :2]).clamp(min=0).prod(dim=2).amax(dim=1)
@@ -112,7 +119,9 @@ def match(
     return labels, nearest
 
 
-def sample(labels: Tensor, count: int, most_positive: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+def sample(
+    labels: Tensor, count: int, most_positive: int
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """(picture, candidate) indices of random positives and negatives of labels (N, A), at most `count` a picture."""
     order = torch.rand(labels.shape, device=labels.device)
     first, positive = order.masked_fill(labels != POSITIVE, -1).topk(min(most_positive, labels.shape[1]))

@@ -78,7 +78,8 @@ class Found(NamedTuple):
     labels: Tensor
 
 
-def _named_conv(channels_in: int, channels_out: int, kernel: int) -> nn.Sequential:
+def named_conv(channels_in: int, channels_out: int, kernel: int) -> nn.Sequential:
+    """A convolution of unchanged size that the official state-dict calls `conv`."""
     conv = nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2)
     return nn.Sequential(OrderedDict(conv=conv))
 
@@ -89,13 +90,13 @@ class HRFPN(nn.Module):
     def __init__(self, branches: Sequence[int], channels: int) -> None:
         super().__init__()
         self.branches = list(branches)
-        self.reduction_conv = _named_conv(sum(branches), channels, 1)
-        self.fpn_convs = nn.ModuleList(_named_conv(channels, channels, 3) for _ in STRIDES)
+        self.reduction_conv = named_conv(sum(branches), channels, 1)
+        self.fpn_convs = nn.ModuleList(named_conv(channels, channels, 3) for _ in STRIDES)
 
     def forward(self, branches: list[Tensor]) -> list[Tensor]:
         # The paper upsamples, concatenates, then reduces. Reducing each branch first is the same sum, much cheaper.
         conv = cast(nn.Conv2d, self.reduction_conv.conv)
-        weights = conv.weight.split(self.branches, dim=1)
+        weights = torch.split(conv.weight, self.branches, dim=1)
         fused = F.conv2d(branches[0], weights[0], conv.bias)
         for i in range(1, len(branches)):
             reduced = F.conv2d(branches[i], weights[i])
@@ -169,7 +170,7 @@ class FasterRCNN(nn.Module):
         size = self.size
         cells = [cell_anchors(stride, size.anchor_scale, size.anchor_ratios) for stride in STRIDES]
         return [
-            anchor_grid(cell.to(level.device), *level.shape[2:], stride)
+            anchor_grid(cell.to(level.device), level.shape[2], level.shape[3], stride)
             for cell, level, stride in zip(cells, levels, STRIDES, strict=True)
         ]
 
@@ -214,14 +215,7 @@ class FasterRCNN(nn.Module):
     def classify(self, levels: list[Tensor], rois: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
         """Probabilities (R, classes) and boxes (R, classes or 1, 4) of `rois` (R, 5), in pixels of the batch."""
         logits, offsets = self.roi_head["bbox_head"](self.roi_features(levels, rois))
-        return self.read_boxes(logits, offsets, rois, sizes)
-
-    @staticmethod
-    def read_boxes(logits: Tensor, offsets: Tensor, rois: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
-        """As `classify`, from what the box head said."""
-        start = rois[:, None, 1:].expand_as(offsets)
-        limits = sizes[rois[:, 0].long()][:, None].expand(*offsets.shape[:2], 2)
-        return logits.softmax(dim=1)[:, :-1], decode(start, offsets, BOX_STDS, limits)
+        return logits.softmax(dim=1)[:, :-1], move_rois(rois, offsets, BOX_STDS, sizes)
 
     def find(
         self, levels: list[Tensor], proposals: list[Tensor], sizes: Tensor, scales: Tensor
@@ -230,13 +224,20 @@ class FasterRCNN(nn.Module):
         rois = stack_rois(proposals)
         probabilities, boxes = self.classify(levels, rois, sizes)
         counts = [len(p) for p in proposals]
-        rows = zip(probabilities.split(counts), boxes.split(counts), scales, strict=True)
+        rows = zip(torch.split(probabilities, counts), torch.split(boxes, counts), scales, strict=True)
         return [choose_detections(prob, box * scale.repeat(2), self.size)[0] for prob, box, scale in rows]
 
 
 def stack_rois(boxes: list[Tensor]) -> Tensor:
     """Boxes (P, 4) of each picture as one (R, 5) with the picture's index in front."""
     return torch.cat([F.pad(b, (1, 0), value=float(i)) for i, b in enumerate(boxes)])
+
+
+def move_rois(rois: Tensor, offsets: Tensor, stds: Sequence[float], sizes: Tensor) -> Tensor:
+    """(R, C, 4) boxes that `offsets` (R, C, 4) make of `rois` (R, 5), clipped to their pictures' `sizes` (N, 2)."""
+    start = rois[:, None, 1:].expand_as(offsets)
+    limits = sizes[rois[:, 0].long()][:, None].expand(*offsets.shape[:2], 2)
+    return decode(start, offsets, stds, limits)
 
 
 def choose_detections(probabilities: Tensor, boxes: Tensor, size: DetectorSize) -> tuple[Found, Tensor]:

@@ -60,8 +60,8 @@ def resized_shape(width: int, height: int, size: DetectorSize) -> tuple[int, int
 
 
 def padded_shape(shapes: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """(width, height) of a batch that holds pictures of these."""
-    width, height = (-(-max(sides) // STRIDE) * STRIDE for sides in zip(*shapes, strict=True))
+    """(width, height) of a batch that holds pictures of these: multiples of 32, at least 64 for the coarsest level."""
+    width, height = (max(64, -(-max(sides) // STRIDE) * STRIDE) for sides in zip(*shapes, strict=True))
     return width, height
 
 
