@@ -28,7 +28,7 @@ def test_agrees_with_filterpy() -> None:
     seconds = [motion.limb_seconds, motion.body_seconds, motion.size_seconds]
     density = [motion.limb_acceleration**2, motion.body_acceleration**2, motion.size_acceleration**2]
     for step in range(1, 12):
-        elapsed = float(times[step] - times[step - 1])
+        elapsed = round(float(times[step] - times[step - 1]), 6)
         noise = bodies.noise_of(box_scores[step], scores[step])
         bodies.predict(elapsed)
         bodies.correct(np.array([0]), points[step], noise)
