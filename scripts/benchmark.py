@@ -23,7 +23,9 @@ def resident_megabytes() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=["run"])
     parser.add_argument("video", type=Path)
     parser.add_argument("--device", default="auto")
@@ -54,9 +56,11 @@ def main() -> None:
     # Frames come in groups, so the median gap of single frames would be that inside a group.
     gaps = [(b - a) / 16 for a, b in zip(times[::16], times[16::16], strict=False)]
     if gaps:
-        print(f"frames a second: {report.frames / report.seconds:.2f}, median of 16 at a time {1 / statistics.median(gaps):.2f}")
+        steady = 1 / statistics.median(gaps)
+        print(f"frames a second: {report.frames / report.seconds:.2f}, median of 16 at a time {steady:.2f}")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    print(f"memory: {memory[min(100, len(memory) - 1)]:.0f} MB at frame 100, {memory[-1]:.0f} MB at the end, peak {peak:.0f} MB")
+    early, late = memory[min(100, len(memory) - 1)], memory[-1]
+    print(f"memory: {early:.0f} MB at frame 100, {late:.0f} MB at the end, peak {peak:.0f} MB")
 
 
 if __name__ == "__main__":

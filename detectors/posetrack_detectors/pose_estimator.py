@@ -22,9 +22,9 @@ STD = (58.395, 57.12, 57.375)
 class PoseEstimator:
     """Boxes in pictures to keypoints; `network` is taken over: BatchNorms are folded into its convolutions.
 
-    `size` is the crop's (width, height), `outputs` the number of heatmaps. `mirrored`: turn on flip averaging; `mirrored[i]` is the map that map i
-    becomes in a flipped picture. `bgr`: the network was trained on blue-green-red pictures. `dtype` "bfloat16"
-    runs the network at half precision.
+    `size` is the crop's (width, height), `outputs` the number of heatmaps. `mirrored` turns flip averaging
+    on; `mirrored[i]` is the map that map i becomes in a flipped picture. `bgr`: the network was trained on
+    blue-green-red pictures. `dtype` "bfloat16" runs the network at half precision.
     """
 
     def __init__(

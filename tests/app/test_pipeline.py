@@ -64,7 +64,12 @@ def _crowd(frames: int) -> Script:
 def test_poses_do_not_depend_on_the_batch(batch: int) -> None:
     script = _crowd(11)
     people = detect_people(
-        fakes.numbered_frames(11), fakes.ScriptedDetector(script), min_score=0.3, box_overlap=0.65, max_people=9, batch=3
+        fakes.numbered_frames(11),
+        fakes.ScriptedDetector(script),
+        min_score=0.3,
+        box_overlap=0.65,
+        max_people=9,
+        batch=3,
     )
     estimator = fakes.BoxEstimator()
     poses = list(estimate_poses(people, estimator, batch=batch))
@@ -80,7 +85,12 @@ def test_poses_do_not_depend_on_the_batch(batch: int) -> None:
 def test_ids_do_not_depend_on_the_batch(batch: int) -> None:
     script = [_boxes((5.0 + i, 1, 15.0 + i, 40, 0.9), (50.0 - i, 1, 60.0 - i, 40, 0.8)) for i in range(12)]
     people = detect_people(
-        fakes.numbered_frames(12), fakes.ScriptedDetector(script), min_score=0.3, box_overlap=0.65, max_people=9, batch=batch
+        fakes.numbered_frames(12),
+        fakes.ScriptedDetector(script),
+        min_score=0.3,
+        box_overlap=0.65,
+        max_people=9,
+        batch=batch,
     )
     poses = estimate_poses(people, fakes.BoxEstimator(), batch=batch)
     linked = list(link_poses(poses, OksTracker(sigmas=POSETRACK.sigmas)))
@@ -109,5 +119,5 @@ def test_the_clock_counts_nested_stages_once() -> None:
     outer = clock.pull("outer", (time.sleep(0.01) for _ in inner))
     assert len(list(outer)) == 3
     assert clock.seconds["inner"] >= 0.06
-    assert 0.03 <= clock.seconds["outer"]
+    assert clock.seconds["outer"] >= 0.03
     assert set(clock.seconds) == {"inner", "outer"}
