@@ -13,6 +13,8 @@ from posetrack_app.formats import Tracks, TracksWriter, read_tracks
 from posetrack_app.linking import Smoother, Tracker, link_poses
 from posetrack_app.records import Frame, Poses
 
+_OF_THE_RUN = {"schema_version", "posetrack_version", "complete", "frames", "tracks", "stage_seconds"}
+"""What `info` says of the writing of a file, not of the poses in it."""
 _NO_PICTURE = np.zeros((0, 0, 3), dtype=np.uint8)
 
 
@@ -22,7 +24,8 @@ def relink_file(source: Path, out: Path, tracker: Tracker, smoother: Smoother | 
     The ids in `source` play no part. InputError for what cannot be read or written.
     """
     stored = read_tracks(source)
-    info = {**stored.info, "linked_from": source.name}
+    info = {key: value for key, value in stored.info.items() if key not in _OF_THE_RUN}
+    info["linked_from"] = source.name
     people: set[int] = set()
     with TracksWriter(out, skeleton=stored.skeleton, info=info) as writer:
         for frame, tracked in link_poses(_stream(stored), tracker, smoother):

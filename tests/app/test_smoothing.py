@@ -1,0 +1,133 @@
+"""Smoothing: less jitter, the lag promised, no influence across gaps, scale does not matter."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from posetrack_app.offline_smoothing import Method, smooth_track
+from posetrack_app.smoothing import OneEuroSmoother
+
+BOX = np.array([[0.0, 0.0, 60.0, 200.0]])
+TIMES = np.arange(100) / 25
+METHODS = get_args(Method)
+
+
+def _online(
+    tracks: np.ndarray, seconds: np.ndarray = TIMES, box: np.ndarray = BOX, scores: np.ndarray | None = None
+) -> np.ndarray:
+    smoother = OneEuroSmoother()
+    given = np.ones(tracks.shape[:2]) if scores is None else scores
+    return np.array(
+        [
+            smoother.smooth(np.array([3]), box, keypoints[None], score[None], at)[0]
+            for keypoints, score, at in zip(tracks, given, seconds, strict=True)
+        ]
+    )
+
+
+def _walk(noise: float, seconds: np.ndarray = TIMES) -> tuple[np.ndarray, np.ndarray]:
+    """True and noisy keypoints (F, 4, 2) of somebody 200 pixels tall walking at 100 pixels a second."""
+    swing = 20 * np.sin(2 * np.pi * seconds)[:, None] * [0.0, 0.3, 1.0, -1.0]
+    x = 100 * seconds[:, None] + swing
+    y = np.broadcast_to([0.0, 60, 130, 200], x.shape)
+    true = np.stack([x, y], axis=2)
+    return true, true + np.random.default_rng(0).normal(0, noise, true.shape)
+
+
+def _jitter(tracks: np.ndarray) -> float:
+    return float(np.diff(tracks, n=2, axis=0).std())
+
+
+def _still(noise: float) -> np.ndarray:
+    return 50 + np.random.default_rng(1).normal(0, noise, (100, 4, 2))
+
+
+def test_one_euro_at_rest_and_in_motion() -> None:
+    still = _still(3.0)
+    assert _jitter(_online(still)) < 0.4 * _jitter(still)
+    true, _ = _walk(0.0)
+    assert np.abs(_online(true) - true)[10:].mean() < 3.0
+
+
+def test_one_euro_does_not_depend_on_scale() -> None:
+    _, noisy = _walk(3.0)
+    np.testing.assert_allclose(_online(10 * noisy, box=10 * BOX), 10 * _online(noisy))
+
+
+def test_one_euro_starts_afresh_after_a_gap() -> None:
+    _, noisy = _walk(3.0)
+    seconds = np.where(np.arange(100) < 50, TIMES, TIMES + 0.4)
+    np.testing.assert_array_equal(_online(noisy, seconds)[50], noisy[50])
+    assert (_online(noisy)[50] != noisy[50]).all()
+
+
+def test_one_euro_starts_a_keypoint_afresh_after_it_was_missing() -> None:
+    _, noisy = _walk(3.0)
+    noisy[40, 2] = 0.0
+    scores = np.ones((100, 4))
+    scores[40, 2] = 0.0
+    smoothed = _online(noisy, scores=scores)
+    np.testing.assert_array_equal(smoothed[40:42, 2], noisy[40:42, 2])
+    assert (smoothed[41, 0] != noisy[41, 0]).all()
+
+
+def test_one_euro_keeps_people_apart() -> None:
+    smoother = OneEuroSmoother()
+    ones = np.ones((2, 4))
+    boxes = np.repeat(BOX, 2, axis=0)
+    first = np.stack([np.zeros((4, 2)), np.full((4, 2), 500.0)])
+    smoother.smooth(np.array([1, 2]), boxes, first, ones, 0.0)
+    again = smoother.smooth(np.array([2, 1]), boxes, first[::-1], ones, 0.04)
+    np.testing.assert_array_equal(again, first[::-1])
+
+
+def test_one_euro_without_people() -> None:
+    empty = np.zeros((0, 4, 2))
+    smoothed = OneEuroSmoother().smooth(
+        np.zeros(0, dtype=np.int64), np.zeros((0, 4)), empty, np.zeros((0, 4)), 0.0
+    )
+    assert smoothed.shape == (0, 4, 2)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_offline_is_nearer_to_the_truth_and_has_no_lag(method: Method) -> None:
+    true, noisy = _walk(4.0)
+    smoothed = smooth_track(method, TIMES, noisy, np.ones((100, 4)))
+    assert _jitter(smoothed) < 0.35 * _jitter(noisy)
+    assert np.abs(smoothed - true).mean() < 0.75 * np.abs(noisy - true).mean()
+    # With lag, the error along the walk would have a mean of speed x lag: 100 pixels a second x 0.04 s = 4.
+    assert abs((smoothed - true)[10:-10, :, 0].mean()) < 0.5
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_offline_does_not_reach_across_a_gap(method: Method) -> None:
+    _, noisy = _walk(4.0)
+    seconds = np.where(np.arange(100) < 50, TIMES, TIMES + 1.0)
+    moved = noisy.copy()
+    moved[50:] += 300
+    ones = np.ones((100, 4))
+    one, other = (smooth_track(method, seconds, tracks, ones) for tracks in (noisy, moved))
+    np.testing.assert_allclose(one[:50], other[:50])
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("frames", [1, 2, 3, 4, 6])
+def test_offline_short_tracks(method: Method, frames: int) -> None:
+    true, _ = _walk(0.0)
+    smoothed = smooth_track(method, TIMES[:frames], true[:frames], np.ones((frames, 4)))
+    np.testing.assert_allclose(smoothed, true[:frames], atol=3.0)
+
+
+def test_kalman_trusts_sure_keypoints() -> None:
+    still = np.zeros((21, 4, 2)) + np.arange(4)[:, None] * 50
+    outlier = still.copy()
+    outlier[10, 2] += 40
+    for score, most in ((1.0, 40.0), (0.05, 2.0)):
+        scores = np.ones((21, 4))
+        scores[10, 2] = score
+        off = np.abs(smooth_track("kalman", TIMES[:21], outlier, scores) - still).max()
+        assert off < most
+        assert (off > 5) == (score == 1.0)
