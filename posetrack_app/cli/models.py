@@ -18,7 +18,7 @@ def models(folder: Path | None) -> None:
     """Networks and their published weights: size, cost, accuracy, licence, and whether they are here.
 
     GFLOPs are those of the papers (multiply-adds / 2^30, transposed convolutions counted at every output);
-    GMACs are true multiply-adds / 10^9. Detectors are counted at 1344x800.
+    GMACs are true multiply-adds / 10^9. Inputs are height x width, as in the papers.
     """
     from posetrack_app.weights import here, published
 
@@ -28,7 +28,7 @@ def models(folder: Path | None) -> None:
     for entry in published().values():
         if not entry.network.startswith(RUNS):
             continue
-        size = f"{entry.input[0]}x{entry.input[1]}" if entry.input else "800"
+        size = f"{entry.input[1]}x{entry.input[0]}" if entry.input else "800x1344"
         click.echo(
             row.format(
                 entry.name,
