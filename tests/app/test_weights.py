@@ -304,7 +304,7 @@ def test_models_prints_the_published_figures(tmp_path: Path) -> None:
     line = next(line for line in lines if line.startswith("hrnet-w48-coco-384x288 "))
     assert line.split()[:7] == [
         "hrnet-w48-coco-384x288",
-        "288x384",
+        "384x288",
         "63.60",
         "32.88",
         "35.31",
