@@ -1,0 +1,130 @@
+"""Malformed input ends in one line that names the file, the frame and the person."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from posetrack_app.errors import InputError
+from posetrack_app.evaluation.evaluation import evaluate
+
+EDGE = Path(__file__).resolve().parents[1] / "golden" / "eval" / "edge"
+FILE = "920001_mpii_test.json"
+FRAME_0 = r"frame 0 \(images/val/920001_mpii_test/000000.jpg\)"
+Change = Callable[[dict[str, Any]], Any]
+
+REFUSED = {
+    "e01_prediction_file_missing": "pred",
+    "e02_frame_count": rf"pred/{FILE}: has 4 frames, the ground truth .*gt/{FILE} has 5",
+    "e03_duplicate_track_id": rf"pred/{FILE}: {FRAME_0}: person 1 has the track id 0 of another",
+    "e04_no_track_id_18": rf"pred/{FILE}: {FRAME_0}: person 0 has no integer 'track_id'",
+    "e05_no_track_id_17": r"pred/920001_mpii.json: frame 0 \(.*00000001.jpg\): person 0 has no integer 'track_id'",
+    "e06_no_head_box": rf"gt/{FILE}: {FRAME_0}: person 1 has no head box",
+    "e09_no_categories": rf"pred/{FILE}: needs exactly one entry in 'categories'",
+    "e11_two_point_region": rf"gt/{FILE}: frame 1 .*: ignore region 0 has 2 points",
+}
+MAP = {  # poseval's figure where it has one
+    "e07_single_frame": 91.666666667,
+    "e12_prediction_order": 23.862433862,
+    "e13_gt_duplicate_id": 88.894444444,
+    "e14_no_ground_truth_at_all": 0.0,
+    "e15_zero_head": 74.608465608,
+    "e16_no_prediction_at_all": 0.0,
+    "e17_missing_scores_in_some_people": 88.299206349,
+    "e18_no_ignore_keys": 88.894444444,
+    "e19_is_labeled_false_with_people": 88.894444444,
+    "e20_other_image_ids": 88.894444444,
+}
+# where poseval breaks for reasons of its own, the corrected protocol scores
+CORRECTED = {
+    "e08_track_id_10000": 88.894444444,
+    "e10_video_name": 88.894444444,
+    "e12_prediction_order": 88.894444444,
+}
+
+
+def _evaluate(case: str, protocol: str) -> dict[str, float | None]:
+    return evaluate(EDGE / case / "gt", EDGE / case / "pred", [protocol]).totals
+
+
+@pytest.mark.parametrize("protocol", ["poseval", "corrected"])
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(case: str, protocol: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        _evaluate(case, protocol)
+    assert re.search(REFUSED[case], str(refusal.value))
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("case", MAP)
+def test_scored_as_poseval(case: str) -> None:
+    assert _evaluate(case, "poseval")["poseval mAP"] == pytest.approx(MAP[case], abs=1e-6)
+
+
+@pytest.mark.parametrize("case", CORRECTED)
+def test_scored_where_poseval_cannot(case: str) -> None:
+    assert _evaluate(case, "corrected")["corrected mAP"] == pytest.approx(CORRECTED[case], abs=1e-6)
+
+
+def test_every_recorded_case_is_here() -> None:
+    assert {path.name for path in EDGE.iterdir() if path.is_dir()} == {*REFUSED, *MAP, *CORRECTED}
+
+
+def test_the_command_prints_one_line_and_exits_with_2() -> None:
+    case = EDGE / "e03_duplicate_track_id"
+    command = [sys.executable, "-m", "posetrack_app", "evaluate", str(case / "gt"), str(case / "pred")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert re.fullmatch(rf"posetrack: .*{FILE}: {FRAME_0}: person 1 has .*\n", done.stderr)
+
+
+def _people(content: dict[str, Any]) -> list[dict[str, Any]]:
+    people: list[dict[str, Any]] = content["annotations"]
+    return people
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            lambda c: _people(c)[1].update(keypoints=[1, 2]),
+            "frame 0 .*person 1 needs 'keypoints' as a list of 51",
+        ),
+        (lambda c: _people(c)[1]["keypoints"].__setitem__(4, float("nan")), "person 1 needs 'keypoints'"),
+        (lambda c: _people(c)[1]["keypoints"].__setitem__(4, None), "person 1 needs 'keypoints'"),
+        (lambda c: _people(c)[2].update(scores=[0.5]), "frame 1 .*person 0 needs 'scores' as a list of 17"),
+        (lambda c: _people(c)[2].update(track_id=1.5), "frame 1 .*person 0 has no integer 'track_id'"),
+        (lambda c: c["images"][1].pop("file_name"), r"images\[1\] needs an integer 'id' and a 'file_name'"),
+        (lambda c: c["images"][1].update(id=1000), "share an id"),
+        (lambda c: c["images"][1].update(file_name="images/val/000002_mpii/0.jpg"), "frames of 2 videos"),
+        (
+            lambda c: c["categories"][0]["keypoints"].__setitem__(2, "left_eye"),
+            "lacks the keypoints head_top",
+        ),
+        (lambda c: c.pop("annotations"), "has no list 'annotations'"),
+        (lambda c: c.pop("images"), "is no PoseTrack file"),
+    ],
+)
+def test_what_is_wrong_with_a_prediction(write: Any, make_video: Any, change: Change, says: str) -> None:
+    frames = [[(0, 100.0), (1, 400.0)], [(0, 110.0)]]
+    truth = write("gt", make_video(frames))
+    content = make_video(frames)
+    change(content)
+    with pytest.raises(InputError, match=says):
+        evaluate(truth, write("pred", content), ["corrected"])
+
+
+def test_not_json(write: Any, make_video: Any) -> None:
+    truth = write("gt", make_video([[(0, 100.0)]]))
+    predicted = write("pred", {})
+    (predicted / "000001_mpii_test.json").write_text("{")
+    with pytest.raises(InputError, match="is not JSON"):
+        evaluate(truth, predicted, ["corrected"])
+    with pytest.raises(InputError, match="no such file or folder"):
+        evaluate(truth, predicted / "nowhere", ["corrected"])

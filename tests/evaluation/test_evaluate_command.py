@@ -1,0 +1,119 @@
+"""posetrack evaluate: tables, sweep, files, baseline."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from posetrack_app.cli import posetrack
+from posetrack_app.errors import InputError
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "eval"
+SET = GOLDEN / "poseval" / "s14_ignore17"
+
+
+def _run(*arguments: str | Path, folder: Path = SET, expect: int = 0) -> Result:
+    result = CliRunner().invoke(
+        posetrack, ["evaluate", str(folder / "gt"), str(folder / "pred"), *map(str, arguments)]
+    )
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == expect
+    return result
+
+
+def test_both_protocols_side_by_side() -> None:
+    printed = _run().stdout
+    expected = json.loads((SET / "expected.json").read_text())
+    row = [f"{value:.1f}" for value in expected["ap"]["table"]]
+    assert re.search(r"poseval\s+" + r"\s+".join(row), printed)
+    row = [f"{value:.1f}" for value in expected["mot"]["table"]]
+    assert re.search(r"poseval\s+" + r"\s+".join(row), printed)
+    assert len(re.findall("corrected", printed)) == 3  # AP, MOTA, HOTA
+
+
+def test_json_holds_everything(tmp_path: Path) -> None:
+    folder = GOLDEN / "poseval" / "s08_empty_pred"
+    _run("--json", tmp_path / "out.json", "--protocol", "poseval", folder=folder)
+    content = json.loads((tmp_path / "out.json").read_text())
+    expected = json.loads((folder / "expected.json").read_text())
+    poseval = content["protocols"]["poseval"]
+    assert content["totals"]["poseval MOTA"] == expected["mot"]["mota"][-1]
+    assert poseval["mot_per_sequence"].keys() == expected["mot_per_sequence"].keys()
+    assert len(poseval["ap"]["ap"]) == len(poseval["joints"]) + 1
+    assert len(content["id_switches"]) > 0
+    assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
+
+
+def test_the_report_stands_alone(tmp_path: Path) -> None:
+    _run("--report", tmp_path / "out.html", "--sweep", folder=GOLDEN / "poseval" / "s08_empty_pred")
+    page = (tmp_path / "out.html").read_text()
+    assert not re.search(r"https?://|<script|<link|src=", page)
+    assert page.count("<svg") == page.count("</svg>") == 3  # curves, sweep, bars
+    worst, best = page.index("900109_mpii_test"), page.index("900108_mpii_test")
+    assert worst < best
+    assert "Identity switches" in page
+    assert "NaN" not in page
+
+
+def test_sweep_prints_the_best_thresholds() -> None:
+    printed = _run("--sweep").stdout
+    best = re.search(r"best MOTA ([-\d.]+) at ([\d.]+)", printed)
+    assert best
+    motas = [
+        float(m) for m in re.findall(r"^ +[\d.]+ +-?[\d.]+ +(-?[\d.]+)(?: +█*)? *$", printed, re.MULTILINE)
+    ]
+    assert len(motas) == 20
+    assert float(best.group(1)) == max(motas)
+    alone = _run("--keypoint-threshold", best.group(2)).stdout
+    assert re.search(rf"corrected(\s+[-\d.]+){{7}}\s+{re.escape(best.group(1))}\b", alone)
+
+
+def test_baseline(tmp_path: Path) -> None:
+    earlier = tmp_path / "earlier.json"
+    _run("--json", earlier)
+    assert _run("--baseline", earlier).stderr == ""
+    content = json.loads(earlier.read_text())
+    content["totals"]["corrected MOTA"] += 0.5
+    earlier.write_text(json.dumps(content))
+    assert "fallen: corrected MOTA" in _run("--baseline", earlier, expect=1).stderr
+    _run("--baseline", earlier, "--margin", "0.6")
+    content["totals"]["corrected new"] = 1.0
+    earlier.write_text(json.dumps(content))
+    assert "not scored now" in _run("--baseline", earlier, "--margin", "0.6", expect=1).stderr
+
+
+def test_a_baseline_of_another_kind_is_refused() -> None:
+    with pytest.raises(InputError, match="has no 'totals'"):
+        _run("--baseline", SET / "expected.json")
+
+
+@pytest.mark.parametrize(
+    ("truth", "predicted", "says"),
+    [
+        ("coco/c2_synthetic/gt.json", "results.json", r"36\.4 +59\.7"),
+        ("coco/p2_crowdpose_synthetic/gt.json", "results.json", r"34\.7 .*30\.6 +31\.6 +41\.3"),
+        ("mpii/m1_synthetic/gt.json", "pred.json", r"78\.6 +16\.7"),
+        ("box_mot/b1/gt.txt", "pred.txt", r"55\.9 +61\.5 +54\.4"),
+    ],
+)
+def test_other_kinds_are_recognised(truth: str, predicted: str, says: str) -> None:
+    file = GOLDEN / truth
+    result = CliRunner().invoke(posetrack, ["evaluate", str(file), str(file.with_name(predicted))])
+    assert result.exit_code == 0
+    assert re.search(says, result.stdout)
+
+
+def test_tracks_that_cannot_be_scored_end_with_an_error() -> None:
+    case = GOLDEN / "edge" / "e13_gt_duplicate_id"
+    with pytest.raises(InputError, match="two ground-truth people share the track id 0"):
+        _run(folder=case)
+
+
+def test_one_protocol_may_fail_alone() -> None:
+    printed = _run(folder=GOLDEN / "edge" / "e07_single_frame").stdout
+    assert "not scored: poseval: 920001_mpii_test: only one frame has people" in printed

@@ -1,0 +1,124 @@
+"""What the corrected protocol does otherwise, on scenes small enough to count by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from posetrack_app.evaluation.evaluation import Evaluation, evaluate
+
+HERE, THERE = (0, 100.0), (1, 400.0)
+BOTH = ("corrected", "poseval")
+
+
+def _score(
+    write: Any, make_video: Any, truth: Any, predicted: Any, protocols: Any = BOTH, **options: Any
+) -> Evaluation:
+    labelled = options.pop("labelled", None)
+    return evaluate(
+        write("gt", make_video(truth, labelled)), write("pred", make_video(predicted)), protocols, **options
+    )
+
+
+def _count(result: Evaluation, protocol: str, name: str) -> int:
+    counts: list[int] = result.protocols[protocol]["mot"]["counts"][name]
+    assert len(set(counts)) == 1  # all joints alike
+    return counts[0]
+
+
+def test_perfect_predictions(write: Any, make_video: Any) -> None:
+    frames = [[HERE, THERE]] * 3
+    result = _score(write, make_video, frames, frames, (*BOTH, "posetrack21"))
+    assert list(result.totals.values()) == [pytest.approx(100)] * len(result.totals)
+    assert result.id_switches == []
+
+
+def test_the_last_frame_counts(write: Any, make_video: Any) -> None:
+    result = _score(write, make_video, [[HERE]] * 3, [[HERE], [HERE], []])
+    assert [_count(result, p, "num_misses") for p in BOTH] == [1, 0]
+    assert [_count(result, p, "num_objects") for p in BOTH] == [3, 2]
+
+
+def test_a_frame_without_predictions_misses_everybody(write: Any, make_video: Any) -> None:
+    people = [HERE, THERE, (2, 700.0)]
+    result = _score(write, make_video, [people] * 3, [people, [], people])
+    assert [_count(result, p, "num_misses") for p in BOTH] == [3, 1]
+    assert [_count(result, p, "num_false_positives") for p in BOTH] == [0, 1]
+
+
+def test_ghosts_in_a_labelled_frame_without_people_count(write: Any, make_video: Any) -> None:
+    truth = [[HERE], [], [HERE], [HERE]]
+    predicted = [[HERE], [HERE, THERE], [HERE], [HERE]]
+    result = _score(write, make_video, truth, predicted)
+    assert [_count(result, p, "num_false_positives") for p in BOTH] == [2, 0]
+    unlabelled = _score(write, make_video, truth, predicted, labelled=[True, False, True, True])
+    assert _count(unlabelled, "corrected", "num_false_positives") == 0
+
+
+def test_a_joint_nobody_annotated_does_not_count(write: Any, make_video: Any) -> None:
+    truth, predicted = make_video([[HERE]] * 3), make_video([[HERE]] * 3)
+    for content in (truth, predicted):
+        for someone in content["annotations"]:
+            someone["keypoints"][:3] = [0, 0, 0]  # the nose
+    result = evaluate(write("gt", truth), write("pred", predicted), BOTH)
+    assert result.totals["corrected mAP"] == pytest.approx(100)
+    assert result.totals["poseval mAP"] == pytest.approx(100 * 14 / 15)
+
+
+def test_frames_are_paired_by_image_id(write: Any, make_video: Any) -> None:
+    frames = [[HERE], [THERE], [(0, 700.0)]]
+    predicted = make_video(frames)
+    predicted["images"] = [predicted["images"][k] for k in (1, 2, 0)]
+    result = evaluate(write("gt", make_video(frames)), write("pred", predicted), BOTH)
+    assert result.totals["corrected mAP"] == pytest.approx(100)
+    assert result.totals["poseval mAP"] == 0
+
+
+def test_an_identity_switch_is_listed_where_it_happens(write: Any, make_video: Any) -> None:
+    truth = [[HERE, THERE]] * 4
+    swapped = [(1, 100.0), (0, 400.0)]
+    result = _score(write, make_video, truth, [[HERE, THERE], [HERE, THERE], swapped, swapped])
+    assert [(s.frame, s.truth_id, s.before, s.after, len(s.keypoints)) for s in result.id_switches] == [
+        (2, 0, 0, 1, 15),
+        (2, 1, 1, 0, 15),
+    ]
+    assert _count(result, "corrected", "num_switches") == 2
+
+
+def test_hota_counts_a_frame_without_predictions_by_its_own_keypoints(write: Any, make_video: Any) -> None:
+    frames = [[HERE, THERE]] * 4
+    result = _score(
+        write, make_video, frames, [frames[0], [], frames[0], frames[0]], ("corrected", "posetrack21")
+    )
+    misses = {n: np.array(c["hota"]["counts_by_alpha"]["HOTA_FN"])[0, 0] for n, c in result.protocols.items()}
+    assert misses == {"corrected": 2, "posetrack21": 8}
+
+
+def test_hota_is_that_of_the_kit_where_every_frame_has_predictions(write: Any, make_video: Any) -> None:
+    rng = np.random.default_rng(3)
+    frames = [[(k, float(100 + 60 * k + rng.normal(0, 5))) for k in range(4)] for _ in range(8)]
+    predicted = [[(k, x + float(rng.normal(0, 6)), float(rng.normal(0, 6))) for k, x in f] for f in frames]
+    result = _score(write, make_video, frames, predicted, ("corrected", "posetrack21"))
+    ours, theirs = (result.protocols[name]["hota"] for name in ("corrected", "posetrack21"))
+    assert ours == theirs
+    assert 0 < ours["mean_over_alpha"]["HOTA"][-1] < 100
+
+
+def test_the_threshold_drops_keypoints_and_people_left_without_any(write: Any, make_video: Any) -> None:
+    predicted = make_video([[HERE, THERE]] * 3)
+    for someone in predicted["annotations"]:
+        if someone["track_id"] == 1:
+            someone["scores"] = [0.1] * 17
+    truth, folder = write("gt", make_video([[HERE]] * 3)), write("pred", predicted)
+    before, after = (evaluate(truth, folder, ["corrected"], threshold) for threshold in (None, 0.3))
+    assert _count(before, "corrected", "num_false_positives") == 3
+    assert _count(after, "corrected", "num_false_positives") == 0
+    assert after.protocols["corrected"]["ap_before_threshold"] == before.protocols["corrected"]["ap"]
+
+
+def test_a_dropped_person_leaves_an_empty_frame(write: Any, make_video: Any) -> None:
+    truth = [[HERE, THERE]] * 3
+    result = _score(write, make_video, truth, [[HERE, THERE]] * 3, keypoint_threshold=0.9)
+    assert [_count(result, p, "num_misses") for p in BOTH] == [6, 2]
