@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,28 +11,53 @@ import numpy as np
 from posetrack_app.errors import InputError
 from posetrack_app.formats import Tracks, TracksWriter, read_tracks
 from posetrack_app.linking import Smoother, Tracker, link_poses
-from posetrack_app.records import Frame, Poses
+from posetrack_app.offline import SecondPass, origin_runs, second_pass
+from posetrack_app.records import Frame, Poses, TrackedPoses
+from posetrack_app.suspicions import SuspicionWatch
 
-_OF_THE_RUN = {"schema_version", "posetrack_version", "complete", "frames", "tracks", "stage_seconds"}
+_OF_THE_RUN = {
+    "schema_version", "posetrack_version", "complete", "frames", "tracks", "stage_seconds", "suspicions",
+    "origins"
+}  # fmt: skip
 """What `info` says of the writing of a file, not of the poses in it."""
 _NO_PICTURE = np.zeros((0, 0, 3), dtype=np.uint8)
 
 
-def relink_file(source: Path, out: Path, tracker: Tracker, smoother: Smoother | None) -> tuple[int, int]:
+def relink_file(
+    source: Path, out: Path, tracker: Tracker, smoother: Smoother | None, offline: SecondPass | None = None
+) -> tuple[int, int]:
     """Write the poses of `source` to `out` with ids of `tracker`; the numbers of frames and of people.
 
-    The ids in `source` play no part. InputError for what cannot be read or written.
+    The ids in `source` play no part. With `offline`, the second pass follows; `info.origins` then lists the
+    stretches of frames whose keypoints were not detected. `info.suspicions` lists what a person should look
+    at. InputError for what cannot be read or written.
     """
     stored = read_tracks(source)
     info = {key: value for key, value in stored.info.items() if key not in _OF_THE_RUN}
     info["linked_from"] = source.name
+    linked: Iterable[tuple[Frame, TrackedPoses]] = link_poses(_stream(stored), tracker, smoother)
+    if offline is not None:
+        linked, info["origins"] = _after_second_pass(list(linked), stored, offline)
     people: set[int] = set()
+    watch = SuspicionWatch()
     with TracksWriter(out, skeleton=stored.skeleton, info=info) as writer:
-        for frame, tracked in link_poses(_stream(stored), tracker, smoother):
+        for frame, tracked in linked:
             writer.write(frame.index, frame.seconds, tracked)
+            watch.see(frame.index, frame.seconds, tracked)
             people.update(tracked.ids.tolist())
-        writer.finish({"tracks": len(people)})
+        suspicions = [suspicion.as_dict() for suspicion in watch.found]
+        writer.finish({"tracks": len(people), "suspicions": suspicions})
     return len(stored.frames), len(people)
+
+
+def _after_second_pass(
+    linked: list[tuple[Frame, TrackedPoses]], stored: Tracks, settings: SecondPass
+) -> tuple[list[tuple[Frame, TrackedPoses]], list[dict[str, int | str]]]:
+    """The frames, and where their keypoints were not detected."""
+    frames = [frame for frame, _ in linked]
+    seconds = np.array([frame.seconds for frame in frames])
+    poses, tracks = second_pass(seconds, [tracked for _, tracked in linked], stored.skeleton, settings)
+    return list(zip(frames, poses, strict=True)), origin_runs(tracks, [frame.index for frame in frames])
 
 
 def _stream(stored: Tracks) -> Iterator[tuple[Frame, Poses]]:
@@ -40,8 +65,8 @@ def _stream(stored: Tracks) -> Iterator[tuple[Frame, Poses]]:
     for before, after in pairwise(stored.frames):
         if after.seconds < before.seconds:
             raise InputError(
-                f"{stored.path}: frame {after.index} is shown at {after.seconds} s, before frame {before.index} "
-                f"at {before.seconds} s; correct their 'seconds'"
+                f"{stored.path}: frame {after.index} is shown at {after.seconds} s, before frame "
+                f"{before.index} at {before.seconds} s; correct their 'seconds'"
             )
     for frame in stored.frames:
         poses = frame.tracked

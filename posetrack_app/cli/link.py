@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from posetrack_app.offline_smoothing import Method
 
 _FILE = click.Path(path_type=Path)
 
@@ -14,12 +18,24 @@ _FILE = click.Path(path_type=Path)
 @click.option("--out", type=_FILE, required=True, help="The tracks file to write.")
 @click.option("--preset", default="default", show_default=True, help="Settings that ship with posetrack.")
 @click.option("--config", "config_file", type=_FILE, help="TOML file whose [tracker] and [smoothing] count.")
-def link(poses: Path, out: Path, preset: str, config_file: Path | None) -> None:
+@click.option("--offline", is_flag=True, help="Then join broken tracks, fill short gaps, repair, smooth.")
+@click.option(
+    "--smooth",
+    type=click.Choice(["savgol", "kalman", "butterworth"]),
+    default="savgol",
+    show_default=True,
+    help="Zero-lag smoothing of --offline.",
+)
+def link(
+    poses: Path, out: Path, preset: str, config_file: Path | None, offline: bool, smooth: Method
+) -> None:
     """Link the people of POSES (a tracks file, or PoseTrack18) anew, without video or networks."""
     from posetrack_app.assemble import build_tracker
     from posetrack_app.config import load_config
+    from posetrack_app.offline import SecondPass
     from posetrack_app.relink import relink_file
 
     tracker, smoother = build_tracker(load_config(preset, config_file))
-    frames, people = relink_file(poses, out, tracker, smoother)
+    second = SecondPass(smoothing=smooth) if offline else None
+    frames, people = relink_file(poses, out, tracker, smoother, second)
     click.echo(f"{out}: {people} people in {frames} frames")

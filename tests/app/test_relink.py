@@ -58,6 +58,20 @@ def test_settings_count(tmp_path: Path) -> None:
     assert "0 people in 30 frames" in result.output
 
 
+def test_offline_fills_and_says_so(tmp_path: Path) -> None:
+    _write(tmp_path / "in.json")
+    content = json.loads((tmp_path / "in.json").read_text())
+    content["annotations"] = [a for a in content["annotations"] if a["image_id"] not in (4, 5)]
+    (tmp_path / "in.json").write_text(json.dumps(content))
+    arguments = [str(tmp_path / "in.json"), "--out", str(tmp_path / "out.json"), "--offline"]
+    result = CliRunner().invoke(link, [*arguments, "--smooth", "kalman"])
+    assert "2 people in 30 frames" in result.output
+    after = read_tracks(tmp_path / "out.json")
+    assert [len(frame.tracked) for frame in after.frames] == [2] * 30
+    run = {"first_frame": 4, "last_frame": 5, "origin": "interpolated"}
+    assert after.info["origins"] == [{"track_id": 1, **run}, {"track_id": 2, **run}]
+
+
 def test_frames_out_of_time_are_refused(tmp_path: Path) -> None:
     _write(tmp_path / "in.json")
     content = json.loads((tmp_path / "in.json").read_text())

@@ -177,7 +177,7 @@ class OksTracker:
         away = centre[:, :, None] - seen.points[:, None, :, centre_at]
         away *= away
         area = np.sqrt(size[0] * size[1])[:, None] * np.sqrt(seen_size[0] * seen_size[1])
-        reach = 1.0 + 4.0 * state[VAR, :, centre_at]
+        reach = 2.0 + 4.0 * state[VAR, :, centre_at]
         track, row = np.nonzero(away[0] + away[1] < area * reach[:, None])
         if len(track) == 0:
             return similarity

@@ -1,0 +1,290 @@
+"""The second pass, with the whole video known: join broken tracks, fill gaps, repair swaps, drop ghosts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
+from scipy.optimize import linear_sum_assignment
+
+from posetrack_app.offline_smoothing import Method, smooth_track
+from posetrack_app.records import FloatArray, IntArray, TrackedPoses
+from posetrack_app.skeleton import Skeleton
+
+DETECTED, PROPAGATED, INTERPOLATED = 0, 1, 2
+ORIGINS = ("detected", "propagated", "interpolated")
+"""Where a person's keypoints in a frame come from."""
+
+_SWAPPING = (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle"))
+
+
+@dataclass(frozen=True)
+class SecondPass:
+    """Settings. Lengths are body sizes (square root of the box's area).
+
+    A track that begins up to `join_seconds` after another ended continues it where that costs less than
+    `join_cost` squared standard deviations. Gaps up to `fill_seconds` are filled. A track shorter than
+    `ghost_seconds` whose mean box score is below `ghost_score` is dropped.
+    """
+
+    join_seconds: float = 4.0
+    join_cost: float = 9.0
+    fill_seconds: float = 0.5
+    ghost_seconds: float = 0.3
+    ghost_score: float = 0.6
+    swap_penalty: float = 0.02
+    smoothing: Method | None = "savgol"
+
+
+@dataclass(frozen=True)
+class Track:
+    """One person over F frames: `frames` (F,) are rising places in the video; each has a row in every column."""
+
+    id: int
+    frames: IntArray
+    seconds: FloatArray
+    boxes: FloatArray
+    scores: FloatArray
+    keypoints: FloatArray
+    keypoint_scores: FloatArray
+    origins: IntArray
+
+    def rows(self, rows: NDArray[np.bool_] | IntArray | slice) -> Track:
+        """The same person in the chosen frames only."""
+        return replace(self, **{name: getattr(self, name)[rows] for name in _COLUMNS})
+
+
+_COLUMNS = ("frames", "seconds", "boxes", "scores", "keypoints", "keypoint_scores", "origins")
+
+
+def _concatenated(parts: Sequence[Track]) -> Track:
+    """One person out of `parts`, in order of time, with the first one's id."""
+    whole = replace(
+        parts[0], **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS}
+    )
+    return whole.rows(np.argsort(whole.frames, kind="stable"))
+
+
+def second_pass(
+    seconds: FloatArray,
+    frames: Sequence[TrackedPoses],
+    skeleton: Skeleton,
+    settings: SecondPass | None = None,
+) -> tuple[list[TrackedPoses], list[Track]]:
+    """The frames after the second pass, and the tracks they consist of; `seconds` (len(frames),) rise.
+
+    A joined track keeps the id of its first part.
+    """
+    settings = settings or SecondPass()
+    tracks = drop_ghosts(tracks_of(seconds, frames), settings)
+    tracks = join_tracks(tracks, settings)
+    tracks = [repair_swaps(track, skeleton, settings.swap_penalty) for track in tracks]
+    tracks = [fill_gaps(track, seconds, settings.fill_seconds) for track in tracks]
+    return list(_frames_of(tracks, len(frames), len(skeleton.keypoints), settings.smoothing)), tracks
+
+
+def tracks_of(seconds: FloatArray, frames: Sequence[TrackedPoses]) -> list[Track]:
+    """One track an id, by id; everything in them is detected."""
+    rows = [(place, row) for place, poses in enumerate(frames) for row in range(len(poses))]
+    if not rows:
+        return []
+    place = np.array(rows)[:, 0]
+    columns = ("ids", "boxes", "scores", "keypoints", "keypoint_scores")
+    ids, *values = (np.concatenate([getattr(poses, name) for poses in frames]) for name in columns)
+    tracks = []
+    for number in np.unique(ids):
+        of_track = ids == number
+        at = place[of_track]
+        tracks.append(
+            Track(int(number), at, seconds[at], *(value[of_track] for value in values), np.zeros_like(at))
+        )
+    return tracks
+
+
+def drop_ghosts(tracks: Sequence[Track], settings: SecondPass) -> list[Track]:
+    """Without the tracks that are both short and unsure."""
+    return [
+        track
+        for track in tracks
+        if track.seconds[-1] - track.seconds[0] >= settings.ghost_seconds
+        or track.scores.mean() >= settings.ghost_score
+    ]
+
+
+def join_tracks(tracks: Sequence[Track], settings: SecondPass) -> list[Track]:
+    """Tracks whose end and beginning fit are one; the set of joints with the least total cost."""
+    if not tracks:
+        return []
+    cost = np.full((len(tracks), len(tracks)), settings.join_cost)
+    for first, before in enumerate(tracks):
+        for second, after in enumerate(tracks):
+            gap = after.seconds[0] - before.seconds[-1]
+            if 0 < gap <= settings.join_seconds:
+                cost[first, second] = min(cost[first, second], _joint_cost(before, after, gap))
+    rows, columns = linear_sum_assignment(cost)
+    follower = {
+        int(row): int(column)
+        for row, column in zip(rows, columns, strict=True)
+        if cost[row, column] < settings.join_cost
+    }
+    joined = []
+    for first in sorted(set(range(len(tracks))) - set(follower.values())):
+        chain = [first]
+        while chain[-1] in follower:
+            chain.append(follower[chain[-1]])
+        joined.append(_concatenated([tracks[link] for link in chain]))
+    return joined
+
+
+def _joint_cost(before: Track, after: Track, gap: float) -> float:
+    """Squared standard deviations between where `before` goes to, where `after` comes from, and their sizes.
+
+    Velocities fade with a time constant of a second: who is lost has often stopped or turned.
+    """
+    centre_before, size_before, velocity_before = _end_of(before, last=True)
+    centre_after, size_after, velocity_after = _end_of(after, last=False)
+    size = np.sqrt(size_before * size_after)
+    travel = 1.0 - np.exp(-gap)
+    forwards = centre_before + velocity_before * travel - centre_after
+    backwards = centre_after - velocity_after * travel - centre_before
+    miss = 0.5 * (np.hypot(*forwards) + np.hypot(*backwards)) / size
+    return float((miss / (0.3 + 0.6 * gap)) ** 2 + (np.log(size_after / size_before) / 0.2) ** 2)
+
+
+def _end_of(track: Track, *, last: bool) -> tuple[FloatArray, float, FloatArray]:
+    """Centre (2,), body size and velocity (2,) in pixels at one end of a track, from half a second of it."""
+    edge = track.seconds[-1] if last else track.seconds[0]
+    near = track.rows(np.abs(track.seconds - edge) <= 0.5)
+    centres = 0.5 * (near.boxes[:, :2] + near.boxes[:, 2:])
+    extent = np.maximum(near.boxes[:, 2:] - near.boxes[:, :2], 1.0)
+    size = float(np.median(np.sqrt(extent.prod(axis=1))))
+    since = near.seconds - edge
+    if len(since) < 3 or np.ptp(since) < 0.1:
+        return centres[-1 if last else 0], size, np.zeros(2)
+    slope, at_edge = np.polyfit(since, centres, 1)
+    return at_edge, size, slope
+
+
+def repair_swaps(track: Track, skeleton: Skeleton, penalty: float) -> Track:
+    """Exchange left and right arms, or legs, in the frames where that makes the motion smoother.
+
+    The choice for all frames together that minimises the limbs' accelerations, in body heights and weighted
+    by score, plus `penalty` for every exchanged frame (Viterbi over pairs of frames).
+    """
+    keypoints, scores = track.keypoints.copy(), track.keypoint_scores.copy()
+    ends = np.nonzero(np.diff(track.seconds) > 0.25)[0] + 1
+    for names in _SWAPPING:
+        sides = [f"left_{name}" for name in names]
+        left = [i for i, name in enumerate(skeleton.keypoints) if name in sides]
+        limb = [*left, *(skeleton.mirrored[i] for i in left)]
+        other = [skeleton.mirrored[i] for i in limb]
+        for stretch in np.split(np.arange(len(track.frames)), ends):
+            if len(stretch) < 3:
+                continue
+            part = track.rows(stretch)
+            exchanged = stretch[_exchanged(part, limb, other, penalty)][:, None]
+            keypoints[exchanged, limb] = track.keypoints[exchanged, other]
+            scores[exchanged, limb] = track.keypoint_scores[exchanged, other]
+    return replace(track, keypoints=keypoints, keypoint_scores=scores)
+
+
+def _exchanged(track: Track, limb: list[int], other: list[int], penalty: float) -> NDArray[np.bool_]:
+    """(F,) the frames to exchange."""
+    height = np.maximum((track.boxes[:, 2:] - track.boxes[:, :2]).max(axis=1), 1.0)
+    # variant[s]: the limb as it is (s = 0) or exchanged (s = 1), (F, limb, 2).
+    variant = np.stack([track.keypoints[:, limb], track.keypoints[:, other]])
+    surety = np.minimum(track.keypoint_scores[:, limb], track.keypoint_scores[:, other]).clip(0, 1)
+    surety = np.minimum(np.minimum(surety[2:], surety[1:-1]), surety[:-2])
+    frames = len(height)
+    best = np.array([[0.0, penalty], [penalty, 2 * penalty]])
+    came_from = np.zeros((frames, 2, 2), dtype=int)
+    cost = np.empty((2, 2, 2, frames - 2))
+    for a, b, c in np.ndindex(2, 2, 2):
+        bend = variant[c, 2:] - 2 * variant[b, 1:-1] + variant[a, :-2]
+        cost[a, b, c] = (np.linalg.norm(bend, axis=2) * surety).sum(axis=1) / height[2:]
+    for frame in range(2, frames):
+        total = best[:, :, None] + cost[..., frame - 2] + penalty * np.arange(2)
+        came_from[frame] = total.argmin(axis=0)
+        best = total.min(axis=0)
+    states = np.zeros(frames, dtype=int)
+    states[-2:] = np.unravel_index(best.argmin(), (2, 2))
+    for frame in range(frames - 1, 1, -1):
+        states[frame - 2] = came_from[frame, states[frame - 1], states[frame]]
+    return states.astype(bool)
+
+
+def fill_gaps(track: Track, seconds: FloatArray, longest: float) -> Track:
+    """With the frames of gaps of up to `longest` seconds; longer gaps stay open.
+
+    Places come from a cubic through the two frames on either side (monotone, so it cannot overshoot),
+    scores are half of the lesser side's.
+    """
+    parts = [track]
+    for before in np.nonzero(np.diff(track.frames) > 1)[0]:
+        if track.seconds[before + 1] - track.seconds[before] > longest:
+            continue
+        frames = np.arange(track.frames[before] + 1, track.frames[before + 1])
+        knots = track.rows(slice(max(before - 1, 0), before + 3))
+        sides = track.rows(slice(before, before + 2))
+        at = seconds[frames]
+        count = len(frames)
+        parts.append(
+            Track(
+                track.id,
+                frames,
+                at,
+                PchipInterpolator(knots.seconds, knots.boxes)(at),
+                np.full(count, 0.5 * sides.scores.min()),
+                PchipInterpolator(knots.seconds, knots.keypoints)(at),
+                np.repeat(0.5 * sides.keypoint_scores.min(axis=0)[None], count, axis=0),
+                np.full(count, INTERPOLATED),
+            )
+        )
+    return _concatenated(parts)
+
+
+def origin_runs(tracks: Sequence[Track], frame_indices: Sequence[int]) -> list[dict[str, int | str]]:
+    """Stretches of frames whose keypoints were not detected, for the `info` of a tracks file."""
+    runs: list[dict[str, int | str]] = []
+    for track in tracks:
+        starts = np.nonzero(np.diff(track.origins, prepend=-1) | (np.diff(track.frames, prepend=-9) > 1))[0]
+        for stretch in np.split(np.arange(len(track.frames)), starts[1:]):
+            origin = int(track.origins[stretch[0]])
+            if origin != DETECTED:
+                runs.append(
+                    {
+                        "track_id": track.id,
+                        "first_frame": frame_indices[int(track.frames[stretch[0]])],
+                        "last_frame": frame_indices[int(track.frames[stretch[-1]])],
+                        "origin": ORIGINS[origin],
+                    }
+                )
+    return runs
+
+
+def _frames_of(
+    tracks: Sequence[Track], count: int, keypoints: int, smoothing: Method | None
+) -> Iterator[TrackedPoses]:
+    """`count` frames with the rows of `tracks`, by id."""
+    smoothed = [
+        track.keypoints
+        if smoothing is None
+        else smooth_track(smoothing, track.seconds, track.keypoints, track.keypoint_scores)
+        for track in tracks
+    ]
+    rows: list[list[tuple[int, int]]] = [[] for _ in range(count)]
+    for number, track in enumerate(tracks):
+        for row, frame in enumerate(track.frames.tolist()):
+            rows[frame].append((number, row))
+    for people in rows:
+        yield TrackedPoses(
+            np.array([tracks[i].boxes[row] for i, row in people]).reshape(-1, 4),
+            np.array([tracks[i].scores[row] for i, row in people], dtype=np.float64),
+            np.array([tracks[i].keypoints[row] for i, row in people]).reshape(-1, keypoints, 2),
+            np.array([tracks[i].keypoint_scores[row] for i, row in people]).reshape(-1, keypoints),
+            np.array([tracks[i].id for i, _ in people], dtype=np.int64),
+            np.array([smoothed[i][row] for i, row in people]).reshape(-1, keypoints, 2),
+        )

@@ -1,0 +1,155 @@
+"""The second pass: what it joins, fills, repairs and drops, and what it leaves alone."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from posetrack_app.offline import SecondPass, origin_runs, second_pass, tracks_of
+from posetrack_app.records import TrackedPoses
+from posetrack_app.skeleton import POSETRACK
+
+SIZE = np.array([50.0, 150.0])
+SHAPE = np.random.default_rng(0).uniform(0.1, 0.9, (17, 2)) * SIZE
+NO_SMOOTHING = SecondPass(smoothing=None)
+
+
+def _frames(people: list[dict[int, tuple[float, float]]], score: float = 0.9) -> list[TrackedPoses]:
+    """A frame a dictionary, id -> left upper corner of a box."""
+    frames = []
+    for frame in people:
+        corner = np.array(list(frame.values())).reshape(-1, 2)
+        keypoints = corner[:, None] + SHAPE
+        frames.append(
+            TrackedPoses(
+                np.concatenate([corner, corner + SIZE], axis=1),
+                np.full(len(corner), score),
+                keypoints,
+                np.full(keypoints.shape[:2], 0.8),
+                np.array(list(frame), dtype=np.int64),
+                keypoints,
+            )
+        )
+    return frames
+
+
+def _times(count: int) -> np.ndarray:
+    return np.arange(count) / 25
+
+
+def _pass(frames: list[TrackedPoses], settings: SecondPass = NO_SMOOTHING) -> list[TrackedPoses]:
+    return second_pass(_times(len(frames)), frames, POSETRACK, settings)[0]
+
+
+def test_whole_tracks_stay_as_they_are() -> None:
+    frames = _frames([{4: (3.0 * i, 0.0), 9: (300 - 3.0 * i, 9.0)} for i in range(30)])
+    for old, new in zip(frames, _pass(frames), strict=True):
+        np.testing.assert_array_equal(old.ids, new.ids)
+        np.testing.assert_array_equal(old.keypoints, new.keypoints)
+        np.testing.assert_array_equal(old.boxes, new.boxes)
+
+
+def test_a_broken_track_becomes_one_again() -> None:
+    """Somebody walks on behind a wall for a second and gets a new id; a bystander is left alone."""
+    people: list[dict[int, tuple[float, float]]] = []
+    for i in range(75):
+        walker = {} if 25 <= i < 50 else {1 if i < 25 else 3: (3.0 * i, 0.0)}
+        people.append({**walker, 2: (75.0, 200.0)})
+    ids = [poses.ids.tolist() for poses in _pass(_frames(people))]
+    assert ids[:25] == [[1, 2]] * 25
+    assert ids[25:50] == [[2]] * 25
+    assert ids[50:] == [[1, 2]] * 25
+
+
+def test_who_comes_back_elsewhere_or_twice_as_large_is_somebody_else() -> None:
+    for jump, growth in ((500.0, 1.0), (0.0, 2.0)):
+        frames = _frames([{1: (0.0, 0.0)}] * 20 + [{}] * 10)
+        for poses in _frames([{2: (jump, 0.0)}] * 20):
+            boxes = poses.boxes.copy()
+            boxes[:, 2:] = boxes[:, :2] + SIZE * growth
+            frames.append(
+                TrackedPoses(
+                    boxes, poses.scores, poses.keypoints, poses.keypoint_scores, poses.ids, poses.keypoints
+                )
+            )
+        assert {i for poses in _pass(frames) for i in poses.ids.tolist()} == {1, 2}
+
+
+def test_the_nearest_of_two_continues_the_track() -> None:
+    people: list[dict[int, tuple[float, float]]] = [{1: (0.0, 0.0), 2: (80.0, 0.0)}] * 20
+    people = people + [{}] * 20 + [{3: (85.0, 0.0), 4: (5.0, 0.0)}] * 20
+    assert sorted(_pass(_frames(people))[-1].ids.tolist()) == [1, 2]
+    last = _pass(_frames(people))[-1]
+    assert last.boxes[last.ids.tolist().index(1), 0] == 5.0
+
+
+def test_short_gaps_are_filled_and_say_so_long_ones_stay_open() -> None:
+    people = [{} if 20 <= i < 26 or 40 <= i < 70 else {1: (4.0 * i, 0.0)} for i in range(90)]
+    frames, tracks = second_pass(_times(90), _frames(people), POSETRACK, NO_SMOOTHING)
+    counts = [len(poses) for poses in frames]
+    assert counts == [1] * 40 + [0] * 30 + [1] * 20
+    np.testing.assert_allclose(
+        [frames[i].keypoints[0] for i in range(20, 26)],
+        [SHAPE + np.array([4.0 * i, 0]) for i in range(20, 26)],
+    )
+    assert (frames[22].keypoint_scores < 0.5).all()
+    assert origin_runs(tracks, range(100, 190)) == [
+        {"track_id": 1, "first_frame": 120, "last_frame": 125, "origin": "interpolated"}
+    ]
+
+
+def test_short_unsure_tracks_are_ghosts() -> None:
+    people = [{1: (0.0, 0.0), **({2: (300.0, 0.0)} if i in (5, 6, 7) else {})} for i in range(30)]
+    assert {i for poses in _pass(_frames(people, score=0.5)) for i in poses.ids.tolist()} == {1}
+    assert {i for poses in _pass(_frames(people, score=0.9)) for i in poses.ids.tolist()} == {1, 2}
+
+
+def _walking(swapped: set[int]) -> tuple[list[TrackedPoses], np.ndarray]:
+    """Somebody whose legs swing past each other; in frames `swapped` left and right legs are exchanged."""
+    frames = _frames([{1: (3.0 * i, 0.0)} for i in range(60)])
+    legs = [i for i, name in enumerate(POSETRACK.keypoints) if name.endswith(("knee", "ankle", "hip"))]
+    true, given = [], []
+    for i, poses in enumerate(frames):
+        keypoints = poses.keypoints.copy()
+        swing = 20 * np.sin(2 * np.pi * i / 25)
+        for leg in legs:
+            height = 80.0 if "hip" in POSETRACK.keypoints[leg] else 140.0
+            side = 1 if POSETRACK.keypoints[leg].startswith("left") else -1
+            keypoints[0, leg] = [3.0 * i + 25 + side * swing * (height - 80) / 60 + side * 3, height]
+        true.append(keypoints)
+        shown = keypoints.copy()
+        if i in swapped:
+            shown[:, legs] = keypoints[:, [POSETRACK.mirrored[leg] for leg in legs]]
+        given.append(TrackedPoses(poses.boxes, poses.scores, shown, poses.keypoint_scores, poses.ids, shown))
+    return given, np.array(true)
+
+
+def test_swapped_legs_are_put_right() -> None:
+    given, true = _walking({10, 11, 30, 44})
+    repaired = np.array([poses.keypoints for poses in _pass(given)])
+    np.testing.assert_allclose(repaired, true)
+
+
+def test_legs_that_really_cross_are_left_alone() -> None:
+    given, true = _walking(set())
+    np.testing.assert_allclose([poses.keypoints for poses in _pass(given)], true)
+
+
+def test_smoothing_stands_beside_the_raw_values() -> None:
+    rng = np.random.default_rng(1)
+    frames = []
+    for poses in _frames([{1: (3.0 * i, 0.0)} for i in range(40)]):
+        keypoints = poses.keypoints + rng.normal(0, 3, poses.keypoints.shape)
+        frames.append(
+            TrackedPoses(poses.boxes, poses.scores, keypoints, poses.keypoint_scores, poses.ids, keypoints)
+        )
+    smoothed = _pass(frames, SecondPass(swap_penalty=9.0))
+    raw = np.array([poses.keypoints[0] for poses in smoothed])
+    np.testing.assert_array_equal(raw, [poses.keypoints[0] for poses in frames])
+    smooth = np.array([poses.smoothed_keypoints[0] for poses in smoothed])
+    assert np.diff(smooth, n=2, axis=0).std() < 0.3 * np.diff(raw, n=2, axis=0).std()
+
+
+def test_nobody() -> None:
+    frames = _frames([{}] * 3)
+    assert tracks_of(_times(3), frames) == []
+    assert [len(poses) for poses in _pass(frames)] == [0, 0, 0]

@@ -1,0 +1,54 @@
+"""What must look suspicious, and what must not."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from posetrack_app.records import TrackedPoses
+from posetrack_app.suspicions import SuspicionWatch
+
+
+def _watch(people: list[dict[int, tuple[float, float]]]) -> list[tuple[tuple[int, ...], str]]:
+    watch = SuspicionWatch()
+    for index, frame in enumerate(people):
+        corner = np.array(list(frame.values())).reshape(-1, 2)
+        keypoints = np.zeros((len(corner), 17, 2))
+        boxes = np.concatenate([corner, corner + [50.0, 150.0]], axis=1)
+        ids = np.array(list(frame), dtype=np.int64)
+        scores = np.ones(len(corner)), np.ones((len(corner), 17))
+        watch.see(index, index / 25, TrackedPoses(boxes, scores[0], keypoints, scores[1], ids, keypoints))
+    assert all(0 <= suspicion.score <= 1 for suspicion in watch.found)
+    return [(suspicion.ids, suspicion.reason) for suspicion in watch.found]
+
+
+def _cross(swap: bool) -> list[dict[int, tuple[float, float]]]:
+    people: list[dict[int, tuple[float, float]]] = []
+    for i in range(60):
+        right, left = (5.0 * i, 0.0), (300 - 5.0 * i, 4.0)
+        people.append({1: left, 2: right} if swap and i > 30 else {1: right, 2: left})
+    return people
+
+
+def test_passing_each_other_is_fine() -> None:
+    assert _watch(_cross(swap=False)) == []
+
+
+def test_exchange_while_passing() -> None:
+    assert _watch(_cross(swap=True)) == [((1, 2), "exchanged")]
+
+
+def test_new_id_where_one_was_lost() -> None:
+    people: list[dict[int, tuple[float, float]]] = [{1 if i < 20 else 2: (3.0 * i, 0.0)} for i in range(40)]
+    assert _watch(people) == [((1, 2), "new")]
+
+
+def test_somebody_new_elsewhere_is_fine() -> None:
+    assert _watch([{1: (0.0, 0.0)} if i < 20 else {2: (400.0, 0.0)} for i in range(40)]) == []
+
+
+def test_jump() -> None:
+    assert _watch([{1: (0.0 if i < 20 else 400.0, 0.0)} for i in range(40)]) == [((1,), "jump")]
+
+
+def test_nobody() -> None:
+    assert _watch([{}] * 3) == []
