@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from posetrack_app.records import FloatArray, Frame, IntArray, Poses, TrackedPoses
 
@@ -37,9 +38,13 @@ class Tracker(Protocol):
         keypoints: FloatArray,
         keypoint_scores: FloatArray,
         seconds: float,
+        *,
+        camera_motion: FloatArray | None = None,
     ) -> Links: ...
 
-    def finish(self) -> Links: ...
+    def finish(self) -> Links:
+        """The shot is over; whoever comes next is new."""
+        ...
 
 
 class Smoother(Protocol):
@@ -55,8 +60,19 @@ class Smoother(Protocol):
     ) -> FloatArray: ...
 
 
+class Camera(Protocol):
+    """Follows one video's camera, frame by frame."""
+
+    def follow(self, image: NDArray[np.uint8], boxes: FloatArray) -> FloatArray | None:
+        """Affine map (2, 3) of the previous frame's pixels to this one's; None at a cut in the film."""
+        ...
+
+
 def link_poses(
-    stream: Iterable[tuple[Frame, Poses]], tracker: Tracker, smoother: Smoother | None = None
+    stream: Iterable[tuple[Frame, Poses]],
+    tracker: Tracker,
+    smoother: Smoother | None = None,
+    camera: Camera | None = None,
 ) -> Iterator[tuple[Frame, TrackedPoses]]:
     """Every frame with the people who have an identity; poses that are nobody's are left out.
 
@@ -65,8 +81,18 @@ def link_poses(
     """
     waiting: deque[tuple[Frame, Poses, IntArray]] = deque()
     for frame, poses in stream:
+        motion = None
+        if camera is not None:
+            motion = camera.follow(frame.image, poses.boxes)
+            if motion is None:
+                _fill_in(waiting, tracker.finish().earlier)
         links = tracker.update(
-            poses.boxes, poses.scores, poses.keypoints, poses.keypoint_scores, frame.seconds
+            poses.boxes,
+            poses.scores,
+            poses.keypoints,
+            poses.keypoint_scores,
+            frame.seconds,
+            camera_motion=motion,
         )
         waiting.append((frame, poses, links.ids))
         _fill_in(waiting, links.earlier)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,8 @@ class Track:
 
     def rows(self, rows: NDArray[np.bool_] | IntArray | slice) -> Track:
         """The same person in the chosen frames only."""
-        return replace(self, **{name: getattr(self, name)[rows] for name in _COLUMNS})
+        columns: dict[str, Any] = {name: getattr(self, name)[rows] for name in _COLUMNS}
+        return replace(self, **columns)
 
 
 _COLUMNS = ("frames", "seconds", "boxes", "scores", "keypoints", "keypoint_scores", "origins")
@@ -62,9 +64,10 @@ _COLUMNS = ("frames", "seconds", "boxes", "scores", "keypoints", "keypoint_score
 
 def _concatenated(parts: Sequence[Track]) -> Track:
     """One person out of `parts`, in order of time, with the first one's id."""
-    whole = replace(
-        parts[0], **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS}
-    )
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS
+    }
+    whole = replace(parts[0], **columns)
     return whole.rows(np.argsort(whole.frames, kind="stable"))
 
 
@@ -93,14 +96,15 @@ def tracks_of(seconds: FloatArray, frames: Sequence[TrackedPoses]) -> list[Track
         return []
     place = np.array(rows)[:, 0]
     columns = ("ids", "boxes", "scores", "keypoints", "keypoint_scores")
-    ids, *values = (np.concatenate([getattr(poses, name) for poses in frames]) for name in columns)
+    ids, boxes, scores, keypoints, keypoint_scores = (
+        np.concatenate([getattr(poses, name) for poses in frames]) for name in columns
+    )
     tracks = []
     for number in np.unique(ids):
-        of_track = ids == number
-        at = place[of_track]
-        tracks.append(
-            Track(int(number), at, seconds[at], *(value[of_track] for value in values), np.zeros_like(at))
-        )
+        mine = ids == number
+        at = place[mine]
+        columns_of_track = boxes[mine], scores[mine], keypoints[mine], keypoint_scores[mine]
+        tracks.append(Track(int(number), at, seconds[at], *columns_of_track, np.zeros_like(at)))
     return tracks
 
 

@@ -13,7 +13,7 @@ def _watch(people: list[dict[int, tuple[float, float]]]) -> list[tuple[tuple[int
     for index, frame in enumerate(people):
         corner = np.array(list(frame.values())).reshape(-1, 2)
         keypoints = np.zeros((len(corner), 17, 2))
-        boxes = np.concatenate([corner, corner + [50.0, 150.0]], axis=1)
+        boxes = np.concatenate([corner, corner + np.array([50.0, 150.0])], axis=1)
         ids = np.array(list(frame), dtype=np.int64)
         scores = np.ones(len(corner)), np.ones((len(corner), 17))
         watch.see(index, index / 25, TrackedPoses(boxes, scores[0], keypoints, scores[1], ids, keypoints))

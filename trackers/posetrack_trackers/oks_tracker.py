@@ -150,7 +150,7 @@ class OksTracker:
         return Links(ids, earlier)
 
     def finish(self) -> Links:
-        """The video is over: candidates seen in every frame since their first become people after all.
+        """The video, or a shot of it, is over: candidates seen in every frame since their first become people after all.
 
         `earlier` counts from the last frame, which is 0 frames ago.
         """
