@@ -11,11 +11,12 @@ import numpy as np
 from posetrack_app.formats.pose_sequence import PoseSequence
 from posetrack_app.formats.posetrack import read_posetrack
 from posetrack_app.records import FloatArray, IntArray, Poses
-from posetrack_app.skeleton import POSETRACK
+from posetrack_app.skeleton import POSETRACK, Skeleton
 
 # Places of the 15 keypoints that PoseTrack scores (ids 0 to 14) in our skeleton of 17.
 SCORED = np.array([16, 14, 12, 11, 13, 15, 10, 8, 6, 5, 7, 9, 1, 0, 2])
 SIGMAS = POSETRACK.sigma_array[SCORED]
+SKELETON = Skeleton("posetrack15", tuple(POSETRACK.keypoints[i] for i in SCORED), (), tuple(SIGMAS.tolist()))
 
 
 @dataclass(frozen=True)
