@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from posetrack_detectors import faster_rcnn
+from posetrack_detectors.cascade_rcnn import CascadeRCNN
 from posetrack_detectors.checkpoints import CheckpointError, load_weights
 from posetrack_detectors.faster_rcnn import DetectorSize, FasterRCNN
+from posetrack_detectors.mask_rcnn import MaskRCNN
 from posetrack_detectors.person_detector import PersonDetector
 from posetrack_detectors.pose_estimator import PoseEstimator
 from posetrack_detectors.pose_networks import POSE_NETWORKS
@@ -32,12 +34,18 @@ EMBEDDED = Path(__file__).parent / "embedded"
 EMBEDDED_OUTPUTS = 19
 """The 17 of PoseTrack18, then the eyes."""
 
-DETECTORS: dict[str, DetectorSize] = {
-    "faster-rcnn-compact": faster_rcnn.COMPACT,
-    "faster-rcnn-w18": faster_rcnn.W18,
-    "faster-rcnn-w32": faster_rcnn.W32,
-    "faster-rcnn-w40": faster_rcnn.W40,
-    "faster-rcnn-w48": faster_rcnn.W48,
+DETECTORS: dict[str, tuple[type[FasterRCNN], DetectorSize]] = {
+    "faster-rcnn-compact": (FasterRCNN, faster_rcnn.COMPACT),
+    "faster-rcnn-w18": (FasterRCNN, faster_rcnn.W18),
+    "faster-rcnn-w32": (FasterRCNN, faster_rcnn.W32),
+    "faster-rcnn-w40": (FasterRCNN, faster_rcnn.W40),
+    "faster-rcnn-w48": (FasterRCNN, faster_rcnn.W48),
+    "cascade-rcnn-w18": (CascadeRCNN, faster_rcnn.W18),
+    "cascade-rcnn-w32": (CascadeRCNN, faster_rcnn.W32),
+    "cascade-rcnn-w40": (CascadeRCNN, faster_rcnn.W40),
+    "mask-rcnn-w18": (MaskRCNN, faster_rcnn.W18),
+    "mask-rcnn-w32": (MaskRCNN, faster_rcnn.W32),
+    "mask-rcnn-w40": (MaskRCNN, faster_rcnn.W40),
 }
 
 
@@ -107,8 +115,8 @@ def _build_detector(config: Config, device: str, precision: str) -> tuple[Detect
     if name not in DETECTORS:
         raise InputError(f"[detector] network: there is no '{name}'; there are {', '.join(DETECTORS)}")
     # Nothing below min_score is wanted, so nothing below it need pass the suppression.
-    size = replace(DETECTORS[name], score_threshold=settings.min_score)
-    network = FasterRCNN(size)
+    network_class, size = DETECTORS[name]
+    network = network_class(replace(size, score_threshold=settings.min_score))
     _load(network, path)
     return PersonDetector(network, device, precision), _facts(name, settings.weights, path)
 

@@ -17,6 +17,8 @@ from posetrack_app.pipeline import StageClock, detect_people, drop_duplicates, e
 from posetrack_app.render import OverlayWriter
 from posetrack_app.video import open_video
 
+STAGES = ("decode", "detect", "pose", "track", "write")
+
 Progress = Callable[[int, int | None, int], None]
 """Called after each frame with frames done, frames expected or None, and people so far."""
 
@@ -107,6 +109,6 @@ def track_video(
             if progress is not None:
                 progress(writer.frames, frames.expected, len(ids))
         seconds = time.perf_counter() - began
-        stages = {name: round(value, 3) for name, value in clock.seconds.items()}
+        stages = {name: round(clock.seconds[name], 3) for name in STAGES}
         writer.finish({"stage_seconds": stages, "losses": frames.losses, "tracks": len(ids)})
     return Report(out, writer.frames, len(ids), seconds, stages, frames.losses)

@@ -112,7 +112,7 @@ def main() -> None:
     from safetensors.torch import load_file
 
     network = FasterRCNN(COMPACT)
-    embedded = Path(__file__).parents[1] / "posetrack_app/weights/detector.safetensors"
+    embedded = Path(__file__).parents[1] / "posetrack_app/embedded/detector.safetensors"
     weights = load_file(options.weights or embedded)
     network.load_state_dict({name: value.float() for name, value in weights.items()}, strict=False)
     detector = PersonDetector(network, options.device, options.dtype)

@@ -12,7 +12,14 @@ from posetrack_app.errors import InputError
 
 @click.command()
 @click.argument("name")
-@click.option("--format", "file_format", type=click.Choice(["onnx"]), default="onnx", show_default=True)
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["onnx"]),
+    default="onnx",
+    show_default=True,
+    help="What to write.",
+)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Default: NAME.onnx.")
 @folder_option
 def export(name: str, file_format: str, out: Path | None, folder: Path | None) -> None:

@@ -40,7 +40,10 @@ def test_a_file_changes_only_what_it_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[tracker]\nmin_similarty = 0.2", r"mine.toml \[tracker\]: .*'min_similarty'; did you mean 'min_similarity'"),
+        (
+            "[tracker]\nmin_similarty = 0.2",
+            r"mine.toml \[tracker\]: .*'min_similarty'; did you mean 'min_similarity'",
+        ),
         ("[detektor]\n", "did you mean 'detector'"),
         ("detector = 3", "is a section"),
         ("[detector]\nmin_score = '0.3'", "'min_score' must be a number, got '0.3'"),
