@@ -36,7 +36,8 @@ class DenseFlow:
         before, self._before = self._before, grey
         self._field = None
         if before is not None and before.shape == grey.shape:
-            self._field = np.asarray(self._flow.calc(before, grey, None), dtype=np.float32)
+            field = np.zeros((*grey.shape, 2), dtype=np.float32)
+            self._field = np.asarray(self._flow.calc(before, grey, field), dtype=np.float32)
 
     def move(self, points: FloatArray) -> FloatArray:
         """Where `points` (..., 2) of the picture before are in the last one; the first picture moves nothing."""

@@ -18,7 +18,7 @@ WINDOW_SECONDS = 0.36
 """Savitzky-Golay fits a parabola to this much of the track."""
 CUTOFF_HERTZ = 5.0
 """Butterworth, run forwards and backwards; people's limbs hardly move faster (Winter, Biomechanics, 2009)."""
-ACCELERATION = 6.0
+ACCELERATION = 3.0
 """Kalman: square root of the spectral density of the white noise on the velocity, in body heights."""
 KEYPOINT_NOISE = 0.02
 """Kalman: standard deviation of a keypoint of full score, in body heights."""

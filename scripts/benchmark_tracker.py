@@ -26,9 +26,8 @@ from tracking_sets import (
     SIGMAS,
     SKELETON,
     Video,
-    Walkers,
     golden_videos,
-    make_video,
+    one_walker,
     parade,
     walker_videos,
 )
@@ -156,16 +155,8 @@ def smoothing() -> None:
     click.echo(
         "| smoother | walking: error | jitter | lag, ms | standing: error | jitter |\n|---|---|---|---|---|---|"
     )
-    setting = Walkers(people=1, frames=500, noise=0.015, miss=-1.0, ghosts=0.0)
-    video = make_video("walker", setting, np.random.default_rng(4))
-    shown = [
-        i for i, truth in enumerate(video.truth) if truth and truth.present.all() and len(video.poses[i])
-    ]
-    times = np.array(video.seconds)[shown]
-    true = np.array([truth.keypoints[0] for truth in video.truth if truth and truth.present.all()])[
-        : len(shown)
-    ]
-    height = float(np.ptp(true[0, :, 1]))
+    times, height = np.arange(500) / 25, 200.0
+    true = one_walker(times, height)
     noise = np.random.default_rng(0).normal(0, 0.015 * height, true.shape)
     still = np.repeat(true[:1], len(true), axis=0)
     methods: dict[str, Callable[[FloatArray], FloatArray]] = {

@@ -122,6 +122,13 @@ def walker_videos(name: str, count: int = 3) -> Iterator[Video]:
         yield make_video(f"{name} {number}", setting, np.random.default_rng([setting.seed, number]))
 
 
+def one_walker(seconds: FloatArray, height: float) -> FloatArray:
+    """True keypoints (F, 15, 2) of somebody who walks, one step cycle a second, half a height a second."""
+    swing = _SWING * np.sin(2 * np.pi * seconds[:, None] + _PHASE)
+    x = 0.5 * seconds[:, None] + _BODY[:, 0] + swing
+    return height * np.stack([x, np.broadcast_to(_BODY[:, 1], x.shape)], axis=2)
+
+
 def parade(people: int, frames: int = 300) -> Video:
     """Everyone in full view, 5 % missed: what linking this many people costs."""
     rng = np.random.default_rng(people)
