@@ -13,6 +13,8 @@ import resource
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +35,13 @@ def main() -> None:
     print(f"{frames} frames of {SIZE[0]}x{SIZE[1]}, 7 people in each")
     grown = False
     with tempfile.TemporaryDirectory() as folder:
-        for ending in ("mp4", "ts"):  # decord reads the first, PyAV the second
+        for ending in ("mp4", "avi"):  # decord reads the first, PyAV the second, whose packets have no times
             video = Path(folder) / f"clip.{ending}"
             write_video(video, frames)
-            for what in ("reading", "tracks.json", "overlay"):
-                grown |= measure(video, what, frames if what != "overlay" else frames // 5)
+            for what in ("reading", "slow reading", "tracks.json", "overlay"):
+                # A process of its own: what one stage leaves behind must not hide what the next one takes.
+                with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+                    grown |= pool.submit(measure, video, what, frames).result()
     sys.exit(grown)
 
 
@@ -47,7 +51,8 @@ def write_video(path: Path, frames: int) -> None:
     pictures = [random.integers(0, 256, (SIZE[1] // 20, SIZE[0] // 20, 3), np.uint8) for _ in range(50)]
     pictures = [picture.repeat(20, axis=0).repeat(20, axis=1) for picture in pictures]
     with container:
-        stream = container.add_stream("mpeg4", rate=25)
+        codec, options = ("mpeg4", {}) if path.suffix == ".mp4" else ("libx264", {"preset": "ultrafast"})
+        stream = container.add_stream(codec, rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
         for index in range(frames):
             frame = av.VideoFrame.from_ndarray(pictures[index // 25 % 50], "rgb24")
@@ -61,8 +66,9 @@ def measure(video: Path, what: str, frames: int) -> bool:
     with open_video(video, stop=frames / 25) as source:
         began = time.process_time()
         memory: list[float] = []
-        if what == "reading":
+        if "reading" in what:
             for frame in source:
+                time.sleep(0.003 if "slow" in what else 0)
                 note(memory, frame)
         elif what == "tracks.json":
             with TracksWriter(video.with_suffix(".json"), skeleton=POSETRACK, info={}) as writer:

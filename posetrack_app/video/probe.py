@@ -27,8 +27,6 @@ class Probe:
     """
 
     path: Path
-    container: str
-    codec: str
     time_base: Fraction
     frame_rate: float
     packet_count: int
@@ -97,7 +95,7 @@ def probe(path: Path) -> Probe:
     with open_stream(path) as (container, stream), _listening() as heard:
         times: list[int] = []  # of shown packets
         ends: list[int] = []  # first and last time of any packet, shown or not
-        packets = untimed = hidden = damaged = last_duration = 0
+        packets = untimed = damaged = last_duration = 0
         first_is_key = True
         losses: list[str] = []
         try:
@@ -105,18 +103,17 @@ def probe(path: Path) -> Probe:
                 if not packet.size:
                     continue
                 damaged += packet.is_corrupt
-                if packet.pts is not None:
+                if packet.pts is None:
+                    untimed += 1
+                else:
                     end = packet.pts + (packet.duration or 0)
                     ends = [min(ends[0], packet.pts), max(ends[1], end)] if ends else [packet.pts, end]
                 if packet.is_discard:  # before an edit list's start: decoded, never shown
-                    hidden += 1
                     continue
                 if packets == 0:
                     first_is_key = packet.is_keyframe
                 packets += 1
-                if packet.pts is None:
-                    untimed += 1
-                else:
+                if packet.pts is not None:
                     times.append(packet.pts)
                     last_duration = packet.duration or last_duration
         except av.FFmpegError as error:
@@ -139,17 +136,14 @@ def probe(path: Path) -> Probe:
         if len(pts) > 1:  # the header's rate may be a clock's (1000 a second), not the frames'
             measured = (len(pts) - 1) / ((pts[-1] - pts[0]) * time_base)
             rate = measured if not rate or not 0.5 < measured / rate < 2 else rate
-        name = container.format.name
         return Probe(
             path=path,
-            container=name,
-            codec=stream.codec_context.name,
             time_base=time_base,
             frame_rate=float(rate) if rate else 25.0,
             packet_count=packets,
             pts=pts,
             last_duration=last_duration,
-            odd=_why_not_decord(name, bool(pts), hidden, damaged, first_is_key),
+            odd=_why_not_decord(bool(pts), damaged, first_is_key),
             losses=tuple(losses),
         )
 
@@ -178,14 +172,12 @@ def _declared_seconds(stream: Any) -> float:
         return 0.0
 
 
-def _why_not_decord(container: str, timed: bool, hidden: int, damaged: int, first_is_key: bool) -> str:
-    """Where decord gives wrong frames without a word (seen with decord2 3.4.0); "" where it is right."""
-    if not any(known in container for known in ("mp4", "matroska", "avi")):
-        return f"decord cannot seek to the first frame of {container}"
-    if hidden:
-        return "decord ignores the edit list of this file"
-    if damaged or not first_is_key:
-        return "decord miscounts frames in a damaged file"
+def _why_not_decord(timed: bool, damaged: int, first_is_key: bool) -> str:
+    """What decord needs and this file lacks; "" where nothing is lacking."""
     if not timed:
         return "decord needs the time of every packet"
+    if damaged:
+        return "decord miscounts frames in a damaged file"
+    if not first_is_key:
+        return "decord needs a key frame at the start"
     return ""

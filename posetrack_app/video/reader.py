@@ -11,15 +11,10 @@ from numpy.typing import NDArray
 
 from posetrack_app.errors import InputError
 from posetrack_app.records import Frame
-from posetrack_app.video.decoders import (
-    DecordFailedError,
-    Picture,
-    decord_pictures,
-    first_picture,
-    pyav_pictures,
-)
+from posetrack_app.video.decord_frames import DecordFailedError, DecordPictures
 from posetrack_app.video.info import VideoInfo, describe_gap, wanted_frames
 from posetrack_app.video.probe import Probe
+from posetrack_app.video.pyav_frames import Picture, first_picture, pyav_pictures
 
 _NOTES = 20
 
@@ -86,10 +81,11 @@ class FileReader:
         why_not = video.odd
         if not why_not:
             try:
-                name, pictures = decord_pictures(video, self._wanted, device)
-                opening = next(pictures)
-                if index == opening[0] and _same_picture(opening[2], image):
-                    return self._decord_then_pyav(opening, pictures), replace(info, decoder=name)
+                decord = DecordPictures(video, self._wanted, (width, height), device)
+                pictures = iter(decord)
+                opening = next(pictures, None)
+                if opening and opening[0] == index and _same_picture(opening[2], image):
+                    return self._decord_then_pyav(opening, pictures), replace(info, decoder=decord.name)
                 why_not = f"decord's first frame is not the file's frame {index}"
             except DecordFailedError as error:
                 why_not = str(error)
@@ -108,11 +104,11 @@ class FileReader:
             self.info = replace(
                 self.info, decoder=f"{self.info.decoder}; from frame {left.start} {_pyav()} ({error})"
             )
-            if "duplicate" in str(error):
-                # decord had already left frames out without a word; how many and where, it does not tell.
+            if error.doubtful:
+                # Some were left out without a word; that is known only now, and not which ones.
                 self._notes.append(
-                    f"decord left out frames it could not decode somewhere before frame {left.start};"
-                    " from there to that frame, frames stand too early"
+                    f"decord left frames out somewhere in {error.doubtful.start} to {error.doubtful[-1]}: "
+                    "frames from there to the end of that range stand too early"
                 )
             yield from pyav_pictures(self._video, left, (self.info.width, self.info.height))
 

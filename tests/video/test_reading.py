@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -55,10 +57,8 @@ def test_every_frame_once_at_its_time(tmp_path: Path, ending: str, codec: str) -
     assert info.frame_rate == pytest.approx(25, rel=1e-3)
     assert info.seconds == pytest.approx(1.2, abs=0.05)
     assert losses == []
-    if ending in ("mp4", "mkv", "mov"):
+    if ending != "avi":  # its packets have no times
         assert info.decoder.startswith("decord")
-    if ending == "ts":
-        assert "PyAV" in info.decoder
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
@@ -200,13 +200,12 @@ def test_what_an_edit_list_hides_stays_hidden(tmp_path: Path) -> None:
                 packet.dts -= shift
                 packet.stream = stream
                 target.mux(packet)
-    info, frames, losses = read(tmp_path / "cut.mp4")
+    _, frames, losses = read(tmp_path / "cut.mp4")
     assert [number for _, _, number in frames] == list(range(frames[0][2], 60))
     assert [index for index, _, _ in frames] == list(range(len(frames)))
     assert frames[0][1] == 0.0
+    assert frames[0][2] > 0, "FFmpeg wrote no edit list: this test would test nothing"
     assert losses == []
-    if frames[0][2]:  # FFmpeg wrote an edit list
-        assert "edit list" in info.decoder
 
 
 BAD = {
@@ -292,6 +291,33 @@ def test_a_folder_without_images(tmp_path: Path) -> None:
     (tmp_path / "1.jpg").write_bytes(b"")
     with pytest.raises(InputError, match="cannot be read"):
         open_video(tmp_path)
+
+
+def _resident_mib() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
+@pytest.mark.parametrize(
+    ("ending", "codec", "decoder"), [("mp4", "mpeg4", "decord"), ("avi", "libx264", "PyAV")]
+)
+def test_a_slow_reader_holds_no_pile_of_frames(tmp_path: Path, ending: str, codec: str, decoder: str) -> None:
+    """1200 pictures of 270 KiB are 316 MiB: decord by itself decodes them all while its caller takes a rest."""
+    clips.write_clip(tmp_path / f"clip.{ending}", times=1200, codec=codec, size=(360, 256))
+    gc.collect()
+    gc.disable()  # frames are to go by themselves, not when the collector comes round
+    try:
+        with open_video(tmp_path / f"clip.{ending}") as video:
+            assert video.info.decoder.startswith(decoder)
+            for frame in video:
+                if frame.index == 20:
+                    early = _resident_mib()
+                if frame.index == 40:
+                    time.sleep(0.5)
+                    assert _resident_mib() - early < 80
+        assert _resident_mib() - early < 80
+    finally:
+        gc.enable()
 
 
 @pytest.mark.data

@@ -1,9 +1,8 @@
-"""Pictures from one video file, by decord or by PyAV: index, seconds and RGB image as displayed, in order."""
+"""Frames of one video file by PyAV, which knows each one's time: the truth that decord is held to, and its stand-in."""
 
 from __future__ import annotations
 
 import math
-import re
 import struct
 from collections.abc import Iterator
 from typing import Any
@@ -15,58 +14,7 @@ from numpy.typing import NDArray
 from posetrack_app.video.probe import Probe, open_stream
 
 Picture = tuple[int, float, NDArray[np.uint8]]
-"""Index in the video, seconds after frame 0, (H, W, 3) uint8 RGB."""
-
-
-class DecordFailedError(Exception):
-    """decord could not open the file, or stopped before its end; says why."""
-
-
-def decord_pictures(video: Probe, wanted: range, device: str) -> tuple[str, Iterator[Picture]]:
-    """decord's name ("decord 3.4.0, CPU") and its pictures of the frames `wanted`.
-
-    Reads one frame after another and keeps none. `device` "cuda" takes the GPU where decord was built for it.
-    Raises DecordFailedError on opening, and later from the iterator on a frame that cannot be decoded.
-    """
-    import decord
-
-    decord.logging.set_level(decord.logging.QUIET)
-    # fault_tol: a frame that decord would fill in with a copy of its neighbour ends the reading instead.
-    settings = {"num_threads": 0, "fault_tol": 1e-9}
-    reader, where = None, "CPU"
-    try:
-        if device.startswith("cuda"):
-            try:
-                reader, where = decord.VideoReader(str(video.path), ctx=decord.gpu(0), **settings), "GPU"
-            except (decord.DECORDError, RuntimeError):
-                where = "CPU (this decord was built without CUDA, or there is no GPU)"
-        if reader is None:
-            reader = decord.VideoReader(str(video.path), ctx=decord.cpu(0), **settings)
-        if len(reader) != video.frame_count:
-            raise DecordFailedError(f"decord counts {len(reader)} frames, the file holds {video.frame_count}")
-        if wanted.start:
-            reader.seek_accurate(wanted.start)
-    except (decord.DECORDError, RuntimeError, AssertionError) as error:
-        raise DecordFailedError(f"decord cannot open it ({_last_words(error)})") from error
-    return f"decord {decord.__version__}, {where}", _read_decord(reader, video, wanted)
-
-
-def _read_decord(reader: Any, video: Probe, wanted: range) -> Iterator[Picture]:
-    from decord import DECORDError
-
-    times = video.seconds
-    for index in range(wanted.start, wanted.stop):
-        try:
-            picture = reader.next()
-        except (DECORDError, RuntimeError, StopIteration) as error:
-            raise DecordFailedError(f"decord stopped at frame {index} ({_last_words(error)})") from error
-        if index in wanted:
-            yield index, times[index], picture.asnumpy()
-
-
-def _last_words(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return re.sub(r"^\[[\d:]+\] |\S+\.cc:\d+: |\[[^\]]*\]", "", lines[0]).strip()[:120]
+"""Index in the video, seconds after frame 0, (H, W, 3) uint8 RGB as displayed."""
 
 
 def pyav_pictures(video: Probe, wanted: range, size: tuple[int, int] | None = None) -> Iterator[Picture]:
@@ -74,19 +22,23 @@ def pyav_pictures(video: Probe, wanted: range, size: tuple[int, int] | None = No
 
     `size` (width, height) as displayed: pictures of another size (a stream may change) are scaled to it.
     """
+    matrix: tuple[int, int, int, int] | None = None
     for index, seconds, frame in _timed_frames(video, wanted.start):
         if index >= wanted.stop:
             return
         if index in wanted:
-            yield index, seconds, _as_displayed(frame, size)
+            # Asked of the first frame only: PyAV's side data refers back to its frame, which then waits for the
+            # garbage collector; at 1080p that kept 700 MiB of frames alive.
+            matrix = matrix or _display_matrix(frame)
+            yield index, seconds, _as_displayed(frame, size, matrix)
 
 
 def first_picture(video: Probe, wanted: range) -> tuple[Picture, int] | None:
     """PyAV's first picture from the start of `wanted` on, and its clockwise turn (0, 90, 180, 270)."""
     for index, seconds, frame in _timed_frames(video, wanted.start):
-        a, b, _, _ = _display_matrix(frame)
-        turn = round(math.degrees(math.atan2(b, a)) / 90) % 4 * 90
-        return (index, seconds, _as_displayed(frame, None)), turn
+        matrix = _display_matrix(frame)
+        turn = round(math.degrees(math.atan2(matrix[1], matrix[0])) / 90) % 4 * 90
+        return (index, seconds, _as_displayed(frame, None, matrix)), turn
     return None
 
 
@@ -149,8 +101,10 @@ def _display_matrix(frame: Any) -> tuple[int, int, int, int]:
     return nine[0], nine[1], nine[3], nine[4]
 
 
-def _as_displayed(frame: Any, size: tuple[int, int] | None) -> NDArray[np.uint8]:
-    a, b, c, d = _display_matrix(frame)
+def _as_displayed(
+    frame: Any, size: tuple[int, int] | None, matrix: tuple[int, int, int, int]
+) -> NDArray[np.uint8]:
+    a, b, c, d = matrix
     turned = abs(b) > abs(a)
     scale = {}
     if size is not None:
