@@ -9,7 +9,9 @@ from typing import NoReturn
 import click
 
 from posetrack_app import __version__
+from posetrack_app.cli.benchmark import benchmark
 from posetrack_app.cli.convert import convert, validate
+from posetrack_app.cli.dataset import dataset
 from posetrack_app.cli.evaluate import evaluate
 from posetrack_app.cli.export import export
 from posetrack_app.cli.link import link
@@ -35,6 +37,8 @@ posetrack.add_command(models)
 posetrack.add_command(link)
 posetrack.add_command(weights)
 posetrack.add_command(evaluate)
+posetrack.add_command(benchmark)
+posetrack.add_command(dataset)
 
 
 def main() -> None:

@@ -63,7 +63,7 @@ def evaluate(
     from posetrack_app.formats.whole_file import write_json, write_whole
 
     result = score(truth, predictions, protocols, keypoint_threshold, sweep)
-    Console(width=max(100, Console().width)).print(as_tables(result))
+    Console(width=max(110, Console().width)).print(as_tables(result))
     if json_file is not None:
         write_json(json_file, result.as_json())
     if report is not None:

@@ -61,9 +61,10 @@ def _thresholds(pairs: Sequence[SequencePair]) -> list[float]:
     scores: FloatArray = np.concatenate(
         [np.zeros(0), *(p.predicted.scores[p.predicted.present] for p in pairs)]
     )
+    anybody = len(scores) > 0
     scores = scores[scores != NO_SCORE]
-    if not len(scores):
+    if anybody and not len(scores):
         raise InputError("the predictions have no keypoint scores; there is nothing to sweep")
-    if scores.min() >= 0 and scores.max() <= 1:
+    if scores.min(initial=0) >= 0 and scores.max(initial=1) <= 1:
         return [step / _STEPS for step in range(_STEPS)]
     return [float(t) for t in np.linspace(scores.min(), scores.max(), _STEPS, endpoint=False)]

@@ -18,7 +18,7 @@ _WORST = 5
 
 
 def as_tables(result: Evaluation) -> RenderableType:
-    """Everything to print; needs 100 columns."""
+    """Everything to print; needs 110 columns."""
     return Group(*_parts(result))
 
 
@@ -64,7 +64,7 @@ def _empty_table(title: str) -> Table:
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[float | None]]]) -> Table:
     table = _empty_table(title)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for column in columns:
         table.add_column(column, justify="right")
     for name, values in rows:

@@ -1,0 +1,188 @@
+"""The whole chain on a data set: predictions for every sequence, then the figures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrack_app.assemble import Parts, build_parts, build_tracker
+from posetrack_app.config import Config
+from posetrack_app.errors import InputError
+from posetrack_app.evaluation.dataset import annotation_folder, picture_file
+from posetrack_app.evaluation.evaluation import Evaluation, evaluate_posetrack
+from posetrack_app.formats.official import official_predictions
+from posetrack_app.formats.pose_sequence import PoseSequence
+from posetrack_app.formats.posetrack import load_json, read_posetrack
+from posetrack_app.formats.whole_file import write_json
+from posetrack_app.linking import link_poses
+from posetrack_app.pipeline import Detector, detect_people, drop_duplicates, estimate_poses
+from posetrack_app.records import FloatArray, Frame
+
+FRAME_RATE = 25.0
+"""PoseTrack gives no times; its videos run at about this rate."""
+LAYOUTS = {"posetrack17": "posetrack17", "posetrack18": "posetrack18", "posetrack21": "posetrack18"}
+PROTOCOLS = {
+    "posetrack17": ("corrected", "poseval"),
+    "posetrack18": ("corrected", "poseval"),
+    "posetrack21": ("corrected", "posetrack21"),
+}
+_BOX_MARGIN = 0.15  # on every side of the keypoints: Xiao et al., ECCV 2018
+Boxes = tuple[FloatArray, FloatArray]
+
+
+def run_benchmark(
+    dataset: str,
+    root: Path,
+    out: Path,
+    *,
+    split: str = "val",
+    config: Config | None = None,
+    device: str = "auto",
+    detections: Path | None = None,
+    gt_boxes: bool = False,
+    resume: bool = False,
+    say: Callable[[str], None] = print,
+) -> Evaluation:
+    """Write `out`/predictions/*.json for every sequence of the split and score them.
+
+    `detections` (a COCO list of boxes by image id) or the boxes of the ground truth replace the detector.
+    With `resume`, sequences stay whose predictions were made with equal settings, weights and boxes. `say`
+    gets a line a sequence.
+    """
+    config = config or Config()
+    folder = annotation_folder(root, split)
+    found = _read_detections(detections) if detections else None
+    parts = build_parts(config, device)
+    described = {
+        "config": config.as_dict(),
+        "weights": parts.weights,
+        "detections": hashlib.sha256(detections.read_bytes()).hexdigest() if detections else None,
+        "gt_boxes": gt_boxes,
+        "precision": parts.precision,
+    }
+    made_with = json.loads(json.dumps(described))  # as it comes back from a file
+    predictions = out / "predictions"
+    predictions.mkdir(parents=True, exist_ok=True)
+    files = sorted(folder.glob("*.json"))
+    for k, file in enumerate(files, 1):
+        target = predictions / file.name
+        place = f"{k} of {len(files)}: {file.stem}"
+        if resume and target.exists() and load_json(target).get("info") == made_with:
+            say(f"{place}: done before")
+            continue
+        truth = read_posetrack(file)
+        if truth.layout != LAYOUTS[dataset]:
+            raise InputError(f"{file}: is laid out as {truth.layout}, not as {dataset}")
+        boxes = None
+        if gt_boxes:
+            boxes = truth_boxes(truth)
+        elif found is not None:
+            boxes = _boxes_of_frames(truth, found)
+        content = predict_sequence(root, truth, parts, config, made_with, boxes)
+        write_json(target, content)
+        say(f"{place}: {truth.frame_count} frames, {len(content['annotations'])} poses")
+    return evaluate_posetrack(folder, predictions, PROTOCOLS[dataset], sweep=True)
+
+
+def predict_sequence(
+    root: Path,
+    truth: PoseSequence,
+    parts: Parts,
+    config: Config,
+    made_with: dict[str, Any],
+    boxes: Sequence[Boxes] | None = None,
+) -> dict[str, Any]:
+    """Official-format predictions of one video; `boxes` of each frame replace the detector."""
+    # nobody could be confirmed in a video shorter than the tracker waits
+    confirmations = max(1, min(config.tracker.confirmations, truth.frame_count))
+    tracker, smoother = build_tracker(
+        replace(config, tracker=replace(config.tracker, confirmations=confirmations))
+    )
+    detector: Detector = parts.detector if boxes is None else _GivenBoxes(boxes)
+    people = detect_people(
+        _pictures(root, truth),
+        detector,
+        min_score=config.detector.min_score,
+        box_overlap=config.duplicates.box_overlap,
+        max_people=config.detector.max_people,
+        batch=config.detector.batch,
+    )
+    poses = estimate_poses(people, parts.estimator, batch=config.pose.batch)
+    unique = drop_duplicates(
+        poses, sigmas=parts.skeleton.sigma_array, max_similarity=config.duplicates.max_similarity
+    )
+    tracked = {frame.index: found for frame, found in link_poses(unique, tracker, smoother)}
+    return official_predictions(truth, tracked, made_with)
+
+
+def _pictures(root: Path, truth: PoseSequence) -> Iterator[Frame]:
+    for index, name in enumerate(truth.rows.frame_names):
+        file = picture_file(root, name)
+        encoded = np.fromfile(file, np.uint8) if file.is_file() else np.zeros(0, np.uint8)
+        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if len(encoded) else None
+        if image is None:
+            raise InputError(
+                f"{truth.path}: frame {index}: the picture {file} is missing or broken; "
+                f"see posetrack dataset check {root}"
+            )
+        yield Frame(index, index / FRAME_RATE, np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8))
+
+
+class _GivenBoxes:
+    """A detector that knows the answers: boxes and scores of the frames in order."""
+
+    def __init__(self, boxes: Sequence[Boxes]) -> None:
+        self._next = iter(boxes)
+
+    def __call__(self, images: Sequence[NDArray[np.uint8]], /) -> Sequence[Boxes]:
+        return [next(self._next) for _ in images]
+
+
+def truth_boxes(truth: PoseSequence) -> list[Boxes]:
+    """Each frame's annotated people as boxes round their keypoints, 15 % larger on every side; scores 1."""
+    visible = np.where(truth.present[..., None], truth.keypoints, np.nan)
+    rows = np.flatnonzero(truth.present.any(axis=1))
+    low, high = np.nanmin(visible[rows], axis=1), np.nanmax(visible[rows], axis=1)
+    margin = _BOX_MARGIN * (high - low)
+    boxes = np.concatenate([low - margin, high + margin], axis=1)
+    frame = truth.frame[rows]
+    return [(boxes[frame == k], np.ones(int((frame == k).sum()))) for k in range(truth.frame_count)]
+
+
+def _read_detections(path: Path) -> dict[int, list[tuple[float, ...]]]:
+    """x1 y1 x2 y2 score by image id, of a COCO result file."""
+    content = load_json(path)
+    if not isinstance(content, list):
+        raise InputError(f"{path}: must be a list of {{image_id, bbox, score}}, as COCO detections are")
+    found: dict[int, list[tuple[float, ...]]] = defaultdict(list)
+    for k, entry in enumerate(content):
+        try:
+            x, y, width, height = map(float, entry["bbox"])
+            found[int(entry["image_id"])].append((x, y, x + width, y + height, float(entry["score"])))
+        except (KeyError, TypeError, ValueError):
+            raise InputError(
+                f"{path}: entry {k} needs 'image_id', 'bbox' (x y width height) and 'score'"
+            ) from None
+    return found
+
+
+def _boxes_of_frames(truth: PoseSequence, found: dict[int, list[tuple[float, ...]]]) -> list[Boxes]:
+    """The given boxes of every frame, best first."""
+    if not len(truth.image_ids):
+        raise InputError(
+            f"{truth.path}: PoseTrack17 frames have no image ids; --detections needs PoseTrack18 files"
+        )
+    frames: list[Boxes] = []
+    for image_id in truth.image_ids.tolist():
+        table = np.array(sorted(found.get(image_id, ()), key=lambda row: -row[4]), np.float64).reshape(-1, 5)
+        frames.append((table[:, :4], table[:, 4]))
+    return frames
