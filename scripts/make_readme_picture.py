@@ -39,12 +39,18 @@ def walker(foot: tuple[float, float], size: float, phase: float) -> FloatArray:
 def main() -> None:
     rows = np.linspace(0, 1, HEIGHT)[:, None, None]
     wall, floor = np.array([206, 214, 222]), np.array([150, 146, 140])
-    image = np.where(rows < 0.55, wall - 30 * rows, floor + 40 * (rows - 0.55)).repeat(WIDTH, axis=1).astype(np.uint8)
+    image = (
+        np.where(rows < 0.55, wall - 30 * rows, floor + 40 * (rows - 0.55))
+        .repeat(WIDTH, axis=1)
+        .astype(np.uint8)
+    )
     people = [((110, 372), 270, 0.4), ((300, 330), 200, 1.7), ((395, 345), 215, -1.2), ((600, 400), 330, 2.2)]
     people += [((760, 310), 165, 0.9), ((870, 322), 180, -0.6)]
     keypoints = np.stack([walker(*person) for person in people])
     for (x, y), size, _ in people:
-        cv2.ellipse(image, (int(x), int(y)), (int(size * 0.2), int(size * 0.035)), 0, 0, 360, (120, 116, 112), -1)
+        cv2.ellipse(
+            image, (int(x), int(y)), (int(size * 0.2), int(size * 0.035)), 0, 0, 360, (120, 116, 112), -1
+        )
     low, high = keypoints.min(axis=1), keypoints.max(axis=1)
     margin = 0.08 * (high - low)[:, 1:]
     scores = np.full(keypoints.shape[:2], 0.9)
