@@ -15,7 +15,13 @@ _FILE = click.Path(path_type=Path)
 @click.option(
     "--out", type=_FILE, required=True, help="Folder for predictions, evaluation.json, report.html."
 )
-@click.option("--split", type=click.Choice(["train", "val", "test"]), default="val", show_default=True)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    default="val",
+    show_default=True,
+    help="Which part.",
+)
 @click.option("--preset", default="default", show_default=True, help="Settings that ship with posetrack.")
 @click.option(
     "--config", "config_file", type=_FILE, help="TOML file with settings that differ from the preset's."

@@ -48,7 +48,8 @@ def tree(tmp_path: Path, make_video: Any, monkeypatch: pytest.MonkeyPatch) -> Pa
     content = make_video([[(0, 0.0), (1, 0.0)] for _ in range(5)], [True, False, True, True, True])
     content["annotations"] = [p for p in content["annotations"] if p["image_id"] != 1001]
     for person in content["annotations"]:
-        place = SHAPE + [20 + 300 * person["track_id"] + 2 * (person["image_id"] - 1000), 40]
+        left = 20 + 300 * person["track_id"] + 2 * (person["image_id"] - 1000)
+        place = SHAPE + np.array([left, 40])
         visible = np.array([[k not in (3, 4)] for k in range(17)])
         person["keypoints"] = (np.append(place, visible, axis=1) * visible).ravel().tolist()
     root = tmp_path / "root"
@@ -134,14 +135,14 @@ def test_the_command_writes_the_report(tree: Path) -> None:
 
 @pytest.mark.data
 def test_the_sample(shared: Path, tmp_path: Path) -> None:
-    """The real chain on three real frames, with boxes of a published detector."""
+    """The real pose network and tracker on three real frames."""
     root = shared / "data" / "posetrack18_sample"
     result = benchmark.run_benchmark(
         "posetrack18",
         root,
         tmp_path,
         device="cpu",
-        detections=root / "human_detections.json",
+        gt_boxes=True,
         say=lambda _: None,
     )
     assert (result.totals["corrected mAP"] or 0) > 10
