@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import colorsys
+import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +24,7 @@ from posetrack_app.video.writer import VideoWriter
 
 Image = NDArray[np.uint8]
 Colour = tuple[int, int, int]
+Point = tuple[float, float]
 
 _HIDDEN, _SURE = 0.1, 0.6
 """Keypoint scores: below the first nothing is drawn, from the second on it is opaque."""
@@ -101,7 +103,7 @@ class Trails:
     """Where everyone's feet (the middle of the box's lower edge) were in the last 2 seconds."""
 
     def __init__(self) -> None:
-        self._paths: dict[int, deque[tuple[float, float, float]]] = {}
+        self._paths: dict[int, deque[tuple[float, Point]]] = {}
 
     def draw(
         self, image: Image, seconds: float, tracked: TrackedPoses, only_ids: frozenset[int] | None
@@ -109,7 +111,7 @@ class Trails:
         """Add this frame's people and draw every trail, fading with age, onto `image`."""
         for track_id, (x1, _, x2, y2) in zip(tracked.ids.tolist(), tracked.boxes.tolist(), strict=True):
             if only_ids is None or track_id in only_ids:
-                self._paths.setdefault(track_id, deque()).append((seconds, (x1 + x2) / 2, y2))
+                self._paths.setdefault(track_id, deque()).append((seconds, ((x1 + x2) / 2, y2)))
         for track_id in list(self._paths):
             path = self._paths[track_id]
             while path and path[0][0] < seconds - _TRAIL_SECONDS:
@@ -118,10 +120,9 @@ class Trails:
                 del self._paths[track_id]
         width = max(2, round(min(image.shape[:2]) / 300))
         for track_id, path in self._paths.items():
-            points = list(path)
-            for (time, *start), (_, *end) in pairwise(points):
+            for (time, start), (_, end) in pairwise(path):
                 opacity = 1 - (seconds - time) / _TRAIL_SECONDS
-                _line(image, np.array(start), np.array(end), colour_of(track_id), width, opacity)
+                _line(image, start, end, colour_of(track_id), width, opacity)
 
 
 def render_video(
@@ -180,15 +181,14 @@ def _draw_person(image: Image, tracked: TrackedPoses, row: int, skeleton: Skelet
     cv2.rectangle(image, (x1, y1), (x2, y2), colour, max(1, limb // 2), cv2.LINE_AA)
     shades = {"left": _mix(colour, 255, 0.45), "right": _mix(colour, 0, 0.4)}
     sides = [shades.get(name.partition("_")[0], colour) for name in skeleton.keypoints]
+    places: list[tuple[float, float]] = [(float(x), float(y)) for x, y in points.tolist()]
+    seen: list[float] = opacity.tolist()
     for a, b in skeleton.limbs:
         side = sides[a] if sides[a] == sides[b] else colour
-        seen = float(min(opacity[a], opacity[b]))
-        if limb > 1:  # a dark rim keeps bright limbs readable on bright ground
-            _line(image, points[a], points[b], (20, 20, 20), limb + 2, seen * 0.6)
-        _line(image, points[a], points[b], side, limb, seen)
-    for point, seen, side in zip(points, opacity.tolist(), sides, strict=True):
-        if limb > 1 and seen > 0:
-            _dot(image, point, limb - 1, side, seen)
+        _line(image, places[a], places[b], side, limb, min(seen[a], seen[b]), rim=limb > 1)
+    if limb > 1:
+        for place, opaque, side in zip(places, seen, sides, strict=True):
+            _dot(image, place, limb - 1, side, opaque)
 
 
 def _mix(colour: Colour, grey: int, share: float) -> Colour:
@@ -197,41 +197,50 @@ def _mix(colour: Colour, grey: int, share: float) -> Colour:
 
 
 def _line(
-    image: Image, start: FloatArray, end: FloatArray, colour: Colour, width: int, opacity: float
+    image: Image, start: Point, end: Point, colour: Colour, width: int, opacity: float, rim: bool = False
 ) -> None:
-    def draw(patch: Image, ends: list[tuple[int, int]]) -> None:
+    """A line; a dark `rim` keeps bright lines readable on bright ground."""
+
+    def draw(patch: Image, left: int, top: int) -> None:
+        ends = [(round(x) - left, round(y) - top) for x, y in (start, end)]
+        if rim:
+            cv2.line(patch, ends[0], ends[1], _mix(colour, 0, 0.75), width + 2, cv2.LINE_AA)
         cv2.line(patch, ends[0], ends[1], colour, width, cv2.LINE_AA)
 
-    _blend(image, np.stack([start, end]), width, opacity, draw)
+    _blend(image, (start, end), width + 2, opacity, draw)
 
 
-def _dot(image: Image, centre: FloatArray, radius: int, colour: Colour, opacity: float) -> None:
-    def draw(patch: Image, centres: list[tuple[int, int]]) -> None:
-        cv2.circle(patch, centres[0], radius + 1, (255, 255, 255), -1, cv2.LINE_AA)
-        cv2.circle(patch, centres[0], radius, colour, -1, cv2.LINE_AA)
+def _dot(image: Image, centre: Point, radius: int, colour: Colour, opacity: float) -> None:
+    def draw(patch: Image, left: int, top: int) -> None:
+        place = (round(centre[0]) - left, round(centre[1]) - top)
+        cv2.circle(patch, place, radius + 1, (255, 255, 255), -1, cv2.LINE_AA)
+        cv2.circle(patch, place, radius, colour, -1, cv2.LINE_AA)
 
-    _blend(image, centre[None], radius + 1, opacity, draw)
+    _blend(image, (centre,), radius + 2, opacity, draw)
 
 
 def _blend(
     image: Image,
-    points: FloatArray,
+    points: Sequence[Point],
     margin: int,
     opacity: float,
-    draw: Callable[[Image, list[tuple[int, int]]], None],
+    draw: Callable[[Image, int, int], None],
 ) -> None:
-    """Let `draw` paint around `points` (N, 2) on a patch and lay that over `image` with `opacity`."""
-    if opacity <= 0:
-        return
+    """Let `draw` paint around `points` on a patch with its corner at (left, top), laid over `image` at `opacity`."""
     height, width = image.shape[:2]
-    left, top = np.clip(np.floor(points.min(axis=0)).astype(int) - margin - 1, 0, (width, height)).tolist()
-    right, bottom = np.clip(np.ceil(points.max(axis=0)).astype(int) + margin + 2, 0, (width, height)).tolist()
-    if left >= right or top >= bottom:
+    left = max(0, math.floor(min(x for x, _ in points)) - margin)
+    top = max(0, math.floor(min(y for _, y in points)) - margin)
+    right = min(width, math.ceil(max(x for x, _ in points)) + margin + 1)
+    bottom = min(height, math.ceil(max(y for _, y in points)) + margin + 1)
+    if opacity <= 0 or left >= right or top >= bottom:
         return
     part = image[top:bottom, left:right]
+    if opacity >= 1:
+        draw(part, left, top)
+        return
     patch = part.copy()
-    draw(patch, [(round(float(x)) - left, round(float(y)) - top) for x, y in points])
-    part[:] = patch if opacity >= 1 else cv2.addWeighted(patch, opacity, part, 1 - opacity, 0)
+    draw(patch, left, top)
+    cv2.addWeighted(patch, opacity, part, 1 - opacity, 0, dst=part)
 
 
 def _draw_label(image: Image, box: FloatArray, track_id: int) -> None:
