@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-import resource
+import re
 import subprocess
 import sys
 import tempfile
@@ -72,8 +72,14 @@ def time_one(folder: Path) -> dict[str, float]:
         "start": begin,
         "reading": read - begin,
         "scoring": time.process_time() - read,
-        "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "megabytes": peak_megabytes(),
     }
+
+
+def peak_megabytes() -> float:
+    """The most memory this process has held; getrusage would count the parent's too."""
+    kilobytes = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(kilobytes.group(1)) / 1024 if kilobytes else float("nan")
 
 
 def write_set(folder: Path, videos: int, people: int, frames: int) -> None:
@@ -100,7 +106,7 @@ def write_set(folder: Path, videos: int, people: int, frames: int) -> None:
             ]
             _drop_twice_used_ids(annotations)
             target = folder / side / f"{video:06d}_mpii.json"
-            target.parent.mkdir(exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(
                 json.dumps({"images": images, "annotations": annotations, "categories": [category]})
             )
