@@ -78,6 +78,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "limbs stiff": {"motion": Motion(limb_seconds=1e-3)},
     "1 confirmation": {"confirmations": 1},
     "patience 0.3 s": {"patience_seconds": 0.3},
+    "lost tracks preferred alike": {"stale": 0.0},
     "duplicates born": {"duplicate_similarity": 2.0},
 }
 

@@ -77,6 +77,7 @@ class OksTracker:
         patience_seconds: float = 3.0,
         patience_frames: int = 3,
         duplicate_similarity: float = 0.7,
+        stale: float = 0.06,
         appearance_weight: float = 5.0,
         matching: Literal["hungarian", "greedy"] = "hungarian",
         motion: Motion | None = None,
@@ -93,7 +94,7 @@ class OksTracker:
         self._box_weight, self._appearance_weight = box_weight, appearance_weight
         self._confirmations = confirmations
         self._patience_seconds, self._patience_frames = patience_seconds, patience_frames
-        self._duplicate_similarity = duplicate_similarity
+        self._duplicate_similarity, self._stale = duplicate_similarity, stale
         self._match = match_hungarian if matching == "hungarian" else match_greedily
         self._bodies = BodyFilters(len(self._keypoint_variances), motion or Motion())
         self._frame = -1
@@ -209,6 +210,8 @@ class OksTracker:
             (~is_person, is_confident, self._min_similarity),
         )
         free_track, free_row = np.ones(len(is_person), dtype=bool), np.ones(len(scores), dtype=bool)
+        # Of two tracks that fit a pose alike, it is rather the one that was not lost.
+        freshness = 1.0 / (1.0 + self._stale * (self._frame - 1 - self._last_frame))
         all_tracks, all_rows = [_NOTHING], [_NOTHING]
         for of_tracks, of_rows, least in rounds:
             rows = (of_rows & free_row).nonzero()[0]
@@ -219,6 +222,7 @@ class OksTracker:
                 continue
             table = similarity[tracks[:, None], rows]
             table[table < least] = 0.0
+            table *= freshness[tracks, None]
             chosen_tracks, chosen_rows = self._match(table)
             tracks, rows = tracks[chosen_tracks], rows[chosen_rows]
             free_track[tracks] = False
