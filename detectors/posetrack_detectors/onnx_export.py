@@ -26,7 +26,7 @@ def export_pose_network(network: nn.Module, size: tuple[int, int], target: Path)
     """
     try:
         import onnx  # noqa: F401  (torch.onnx needs it and would say so less plainly)
-        import onnxruntime  # type: ignore[import-untyped]
+        import onnxruntime
     except ImportError as error:
         raise MissingPackageError(
             f"exporting needs the package {error.name}: pip install 'posetrack-app[export]'"
