@@ -13,8 +13,8 @@ LATER_SECONDS = 3.0
 """Somebody new within this time and reach of where somebody was lost may be the same person."""
 TOUCHING, APART = 0.4, 0.1
 """IoU of boxes above which two people meet, and below which they have parted."""
-JUMP = 8.0
-"""Body sizes a second, faster than people run."""
+JUMP_SIZES, JUMP_SPEED = 0.7, 5.0
+"""Further than this many body sizes, and sizes a second, from where the motion led, nobody gets."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class _Sighting:
 class SuspicionWatch:
     """Sees one video's tracked frames in order and collects suspicions in `found`.
 
-    "jump": somebody moved faster than people do. "exchanged": two people met, and exchanging them afterwards
+    "jump": somebody is where he cannot have got to. "exchanged": two people met, and exchanging them afterwards
     would fit how they moved before better. "new": an id begins where another was lost.
     """
 
@@ -88,10 +88,10 @@ class SuspicionWatch:
     ) -> _Sighting:
         elapsed = max(seconds - before.seconds, 1e-3)
         velocity = (0.5 * (box[:2] + box[2:]) - before.centre) / elapsed
-        # A box's edges flicker; only what is left after a quarter of a body size is motion.
-        speed = max(float(np.hypot(*velocity)) * elapsed / before.size - 0.25, 0.0) / elapsed
-        if speed > JUMP:
-            self.found.append(Suspicion(frame, (number,), "jump", 1.0 - JUMP / speed))
+        away = _away(0.5 * (box[:2] + box[2:]), before.expected(before.seconds + min(elapsed, 1.0)))
+        reach = (JUMP_SIZES + JUMP_SPEED * elapsed) * before.size
+        if away > reach:
+            self.found.append(Suspicion(frame, (number,), "jump", 1.0 - reach / away))
         keep = np.exp(-elapsed / 0.3)
         return _Sighting(frame, seconds, box, keep * before.velocity + (1.0 - keep) * velocity)
 
@@ -122,7 +122,7 @@ class SuspicionWatch:
                 stay = _away(now[one].centre, expected[0]) + _away(now[other].centre, expected[1])
                 exchanged = _away(now[other].centre, expected[0]) + _away(now[one].centre, expected[1])
                 score = stay / max(stay + exchanged, 1e-9)
-                if score > 0.5:
+                if score > 0.6:
                     self.found.append(Suspicion(now[one].frame, (one, other), "exchanged", score))
         self._meeting = {
             pair: before

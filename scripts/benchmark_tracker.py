@@ -110,18 +110,33 @@ def quality(shared: Path, timing: Path | None, ablation: bool) -> None:
         linkers |= {"greedy OKS": greedy_oks, **peers()}
     linkers["oracle"] = oracle
     click.echo("| set | linker | MOTA | IDF1 | HOTA | switches | s |\n|---|---|---|---|---|---|---|")
+    every: dict[str, list[tuple[Scores, float]]] = {}
     for name, load in sets.items():
         videos = load()
         for linker_name, linker in linkers.items():
             start = time.process_time()
             answers = [linker(video) for video in videos]
-            spent = time.process_time() - start
-            report(name, linker_name, score(videos, answers), spent)
+            row = score(videos, answers), time.process_time() - start
+            report(name, linker_name, *row)
+            every.setdefault(linker_name, []).append(row)
             if linker_name == "OksTracker" and not ablation:
                 start = time.process_time()
                 passed, answers = zip(*(ours_offline(video) for video in videos), strict=True)
-                spent = time.process_time() - start
-                report(name, "OksTracker, second pass", score(list(passed), list(answers)), spent)
+                row = score(list(passed), list(answers)), time.process_time() - start
+                report(name, SECOND_PASS, *row)
+                every.setdefault(SECOND_PASS, []).append(row)
+    for linker_name, rows in every.items():
+        figures = [row for row, _ in rows]
+        mean = Scores(
+            float(np.mean([row.mota for row in figures])),
+            float(np.mean([row.idf1 for row in figures])),
+            float(np.mean([row.hota for row in figures])),
+            sum(row.switches for row in figures),
+        )
+        report("mean, all switches", linker_name, mean, sum(spent for _, spent in rows))
+
+
+SECOND_PASS = "OksTracker, second pass"
 
 
 def report(videos: str, linker: str, figures: Scores, spent: float) -> None:
