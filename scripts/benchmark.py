@@ -1,6 +1,7 @@
 """Where the time and the memory of a run go.
 
 python scripts/benchmark.py run VIDEO [--device cpu] [--preset default] [--stop SECONDS]
+python scripts/benchmark.py evaluate [DIR]      DIR: what `gen.py timing --out DIR` of the goldens wrote
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 import resource
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -23,6 +25,10 @@ def resident_megabytes() -> float:
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["evaluate"]:
+        import benchmark_evaluate
+
+        sys.exit(benchmark_evaluate.main(sys.argv[2:]))
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
