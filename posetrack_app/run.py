@@ -110,5 +110,7 @@ def track_video(
                 progress(writer.frames, frames.expected, len(ids))
         seconds = time.perf_counter() - began
         stages = {name: round(clock.seconds[name], 3) for name in STAGES}
-        writer.finish({"stage_seconds": stages, "losses": frames.losses, "tracks": len(ids)})
+        # The decoder once more: another one may have taken over on the way.
+        ended = {"decoder": frames.info.decoder, "losses": frames.losses}
+        writer.finish({**ended, "stage_seconds": stages, "tracks": len(ids)})
     return Report(out, writer.frames, len(ids), seconds, stages, frames.losses)
