@@ -66,11 +66,11 @@ class TrackerConfig:
 
     confident: float = 0.5
     weak: float = 0.3
-    min_similarity: float = 0.15
-    min_weak_similarity: float = 0.3
-    box_weight: float = 6.0
+    min_similarity: float = 0.25
+    min_weak_similarity: float = 0.4
+    box_weight: float = 3.0
     confirmations: int = 3
-    patience_seconds: float = 1.5
+    patience_seconds: float = 3.0
     patience_frames: int = 3
     duplicate_similarity: float = 0.7
     matching: str = "hungarian"

@@ -31,9 +31,9 @@ def test_presets_load(preset: str) -> None:
 
 def test_a_file_changes_only_what_it_names(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
-    file.write_text("[tracker]\npatience_seconds = 3\n")
+    file.write_text("[tracker]\npatience_seconds = 4\n")
     config = load_config("default", file)
-    assert config.tracker.patience_seconds == 3.0
+    assert config.tracker.patience_seconds == 4.0
     assert config.detector == Config().detector
 
 
