@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from posetrack_app.records import FloatArray
 from posetrack_app.skeleton import COCO, POSETRACK, Skeleton
 from posetrack_app.skeleton_mapping import MPII, to_posetrack
 from posetrack_app.smoothing import OneEuroSmoother
-from posetrack_app.weights import Published, fetch, published
+from posetrack_app.weights import Published, fetch, published, sha256_of
 
 EMBEDDED = Path(__file__).parent / "embedded"
 EMBEDDED_OUTPUTS = 19
@@ -190,10 +189,4 @@ def _load(network: torch.nn.Module, path: Path) -> None:
 
 
 def _facts(network: str, weights: str, path: Path) -> dict[str, str]:
-    with path.open("rb") as file:
-        digest = (
-            hashlib.file_digest(file, "sha256")
-            if hasattr(hashlib, "file_digest")
-            else hashlib.sha256(file.read())
-        )
-    return {"network": network, "weights": weights, "sha256": digest.hexdigest()}
+    return {"network": network, "weights": weights, "sha256": sha256_of(path)}

@@ -16,6 +16,9 @@ import torch
 from torch import Tensor, nn
 
 BN_MOMENTUM = 0.1
+MEAN = (123.675, 116.28, 103.53)
+STD = (58.395, 57.12, 57.375)
+"""What every network's input is normalised by: of RGB in 0..255, those of ImageNet."""
 
 Exchange = Literal["within", "across", "final"]
 """Which modules exchange features: all, the last of every stage, or the last of all (CVPR 2019, table 6)."""

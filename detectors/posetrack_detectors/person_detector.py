@@ -12,11 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from posetrack_detectors.faster_rcnn import DetectorSize, FasterRCNN
-from posetrack_detectors.hrnet import fold_batch_norms
+from posetrack_detectors.hrnet import MEAN, STD, fold_batch_norms
 
-MEAN = (123.675, 116.28, 103.53)
-STD = (58.395, 57.12, 57.375)
-"""Of RGB in 0..255, those of ImageNet."""
 PERSON = 0
 """The person's class in the one-class nets and in COCO's 80."""
 STRIDE = 32

@@ -12,11 +12,7 @@ from torch import Tensor, nn
 
 from posetrack_detectors.crops import centre_and_scale, crop_person
 from posetrack_detectors.heatmaps import decode_heatmaps, flip_back
-from posetrack_detectors.hrnet import fold_batch_norms
-
-MEAN = (123.675, 116.28, 103.53)
-STD = (58.395, 57.12, 57.375)
-"""Of RGB in 0..255, those of ImageNet."""
+from posetrack_detectors.hrnet import MEAN, STD, fold_batch_norms
 
 
 class PoseEstimator:
