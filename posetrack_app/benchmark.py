@@ -19,10 +19,10 @@ from posetrack_app.config import Config
 from posetrack_app.errors import InputError
 from posetrack_app.evaluation.dataset import annotation_folder, picture_file
 from posetrack_app.evaluation.evaluation import Evaluation, evaluate_posetrack
+from posetrack_app.formats.json_file import load_json, write_json
 from posetrack_app.formats.official import official_predictions
 from posetrack_app.formats.pose_sequence import PoseSequence
-from posetrack_app.formats.posetrack import load_json, read_posetrack
-from posetrack_app.formats.whole_file import write_json
+from posetrack_app.formats.posetrack import read_posetrack
 from posetrack_app.linking import link_poses
 from posetrack_app.pipeline import Detector, detect_people, drop_duplicates, estimate_poses
 from posetrack_app.records import FloatArray, Frame

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from posetrack_app.errors import InputError
 from posetrack_app.formats import Tracks
+from posetrack_app.formats.whole import write_whole
 from posetrack_app.render import Style, check_same_video, colour_of, draw_poses
 from posetrack_app.video import open_video
 
@@ -53,14 +53,7 @@ def write_contact_sheet(video: Path, tracks: Tracks, out: Path, style: Style | N
         y, x = place // columns * cell.shape[0], place % columns * cell.shape[1]
         sheet[y : y + cell.shape[0], x : x + cell.shape[1]] = cell
     _, encoded = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(encoded.tobytes())
-        os.replace(temporary, out)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(out, encoded.tobytes())
     return len(cells)
 
 

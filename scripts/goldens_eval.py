@@ -18,7 +18,7 @@ from posetrack_app.evaluation.pairing import read_pairs
 from posetrack_app.evaluation.posetrack import score_poses
 from posetrack_app.evaluation.protocols import POSETRACK21, POSEVAL, Protocol
 from posetrack_app.evaluation.tables import scores_as_json
-from posetrack_app.formats.posetrack import load_json
+from posetrack_app.formats.json_file import load_json
 
 TOLERANCE = 1e-6
 _NOTES = {

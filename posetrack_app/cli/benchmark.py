@@ -63,7 +63,8 @@ def benchmark(
     from posetrack_app.errors import InputError
     from posetrack_app.evaluation.report_page import report_page
     from posetrack_app.evaluation.terminal import as_tables
-    from posetrack_app.formats.whole_file import write_json, write_whole
+    from posetrack_app.formats.json_file import write_json
+    from posetrack_app.formats.whole import write_whole
 
     if detections is not None and gt_boxes:
         raise InputError("--detections and --gt-boxes exclude each other; choose one")

@@ -60,7 +60,8 @@ def evaluate(
     from posetrack_app.evaluation.evaluation import evaluate as score
     from posetrack_app.evaluation.report_page import report_page
     from posetrack_app.evaluation.terminal import as_tables
-    from posetrack_app.formats.whole_file import write_json, write_whole
+    from posetrack_app.formats.json_file import write_json
+    from posetrack_app.formats.whole import write_whole
 
     result = score(truth, predictions, protocols, keypoint_threshold, sweep)
     Console(width=max(110, Console().width)).print(as_tables(result))

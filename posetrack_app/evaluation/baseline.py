@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from posetrack_app.errors import InputError
-from posetrack_app.formats.posetrack import load_json
+from posetrack_app.formats.json_file import load_json
 
 
 def fallen_totals(baseline: Path, totals: Mapping[str, float | None], margin: float) -> list[str]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from posetrack_app.errors import InputError
+from posetrack_app.formats.json_file import load_json
 from posetrack_app.formats.pose_sequence import PoseSequence
-from posetrack_app.formats.posetrack import load_json, posetrack_sequence
+from posetrack_app.formats.posetrack import posetrack_sequence
 
 SPLITS = ("train", "val", "test")
 _ANNOTATION_FOLDERS = ("annotations", "posetrack_data/annotations", "posetrack_data", "annotations_posetrack")

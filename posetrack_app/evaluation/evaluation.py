@@ -17,7 +17,7 @@ from posetrack_app.evaluation.posetrack import PoseTrackScores, score_poses
 from posetrack_app.evaluation.protocols import POSETRACK21, PROTOCOLS
 from posetrack_app.evaluation.sweep import SweepPoint, sweep_thresholds
 from posetrack_app.evaluation.tables import scores_as_json
-from posetrack_app.formats.posetrack import load_json
+from posetrack_app.formats.json_file import load_json
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from posetrack_app.errors import InputError
+from posetrack_app.formats.json_file import load_json
 from posetrack_app.formats.pose_sequence import PoseSequence
 from posetrack_app.formats.posetrack17 import posetrack17_sequence
 from posetrack_app.formats.posetrack18 import posetrack18_sequence
-
-
-def load_json(path: Path) -> Any:
-    """The parsed file; InputError says where it is not JSON."""
-    try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not JSON ({error})") from None
 
 
 def posetrack_sequence(path: Path, content: Any, fixed_order: bool = False) -> PoseSequence:

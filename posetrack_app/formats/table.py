@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import numpy as np
 
 from posetrack_app.errors import InputError
 from posetrack_app.formats.tracks_reader import TrackedFrame, Tracks
-from posetrack_app.formats.whole import write_whole
+from posetrack_app.formats.whole import whole_file, write_whole
 from posetrack_app.records import FloatArray, TrackedPoses
 from posetrack_app.skeleton import COCO, POSETRACK, Skeleton
 
@@ -57,14 +56,8 @@ def write_parquet(tracks: Tracks, path: Path) -> None:
     ]
     table = pyarrow.table(dict(zip(_columns(tracks.skeleton), arrays, strict=True)))
     table = table.replace_schema_metadata({"posetrack": json.dumps(dict(tracks.info))})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with whole_file(path) as temporary:
         parquet.write_table(table, temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_parquet(path: Path) -> Tracks:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,6 +11,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from posetrack_app.errors import InputError
+from posetrack_app.formats.json_file import load_json
 from posetrack_app.formats.tracks import SCHEMA_VERSION
 from posetrack_app.records import FloatArray, TrackedPoses
 from posetrack_app.skeleton import COCO, POSETRACK, Skeleton
@@ -89,23 +89,6 @@ def frame_rate_of(info: Mapping[str, Any]) -> float | None:
     video = info.get("video")
     rate = video.get("frame_rate") if isinstance(video, dict) else None
     return float(rate) if _is_number(rate) and rate > 0 else None
-
-
-def load_json(path: Path) -> Any:
-    """The parsed file; InputError where it is missing or no JSON."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            return json.load(file)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a JSON file (it is not text)") from error
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{path}: not a whole JSON file (line {error.lineno}, column {error.colno}: {error.msg})"
-        ) from error
-    except RecursionError as error:
-        raise InputError(f"{path}: not a tracks file (nested too deeply)") from error
 
 
 def _skeleton(path: Path, categories: Any) -> Skeleton:

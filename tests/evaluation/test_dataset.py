@@ -57,7 +57,7 @@ def test_faults_are_named(tree: Path) -> None:
     assert code == 1
     assert f"missing: 000001_mpii_test.json: 1 of 3 pictures, first {pictures / '000001.jpg'}" in said
     assert f"odd: {pictures / '000002.jpg'}: is no whole JPEG or PNG picture" in said
-    assert "000002_mpii_test.json: is not JSON" in said
+    assert "000002_mpii_test.json: not a whole JSON file" in said
     assert "notes.txt: is no annotation file" in said
     assert "000009_mpii_test: pictures without annotations" in said
     assert said.endswith("5 faults\n")

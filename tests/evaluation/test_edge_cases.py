@@ -124,7 +124,7 @@ def test_not_json(write: Any, make_video: Any) -> None:
     truth = write("gt", make_video([[(0, 100.0)]]))
     predicted = write("pred", {})
     (predicted / "000001_mpii_test.json").write_text("{")
-    with pytest.raises(InputError, match="is not JSON"):
+    with pytest.raises(InputError, match="not a whole JSON file"):
         evaluate(truth, predicted, ["corrected"])
     with pytest.raises(InputError, match="no such file or folder"):
         evaluate(truth, predicted / "nowhere", ["corrected"])

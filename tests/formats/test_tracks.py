@@ -192,16 +192,16 @@ def test_a_fault_is_named_with_its_place(tmp_path: Path, where: list[Any], value
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"[]", b"[" * 100_000, b"null"])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"[]", b"[" * 100_000, b"null", b"9" * 5000])
 def test_what_is_no_tracks_file(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "tracks.json"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"tracks\.json: not a"):
+    with pytest.raises(InputError, match=r"tracks\.json: not (a|one)"):
         read_tracks(path)
 
 
 def test_no_such_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="No such file"):
+    with pytest.raises(InputError, match="there is no such file"):
         read_tracks(tmp_path / "none.json")
 
 
