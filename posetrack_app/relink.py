@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from posetrack_app.errors import InputError
-from posetrack_app.formats import Tracks, TracksWriter, read_tracks
+from posetrack_app.formats import Tracks, TracksWriter
+from posetrack_app.formats.poses_reader import read_poses
 from posetrack_app.linking import Smoother, Tracker, link_poses
 from posetrack_app.offline import SecondPass, origin_runs, second_pass
 from posetrack_app.records import Frame, Poses, TrackedPoses
@@ -28,11 +29,11 @@ def relink_file(
 ) -> tuple[int, int]:
     """Write the poses of `source` to `out` with ids of `tracker`; the numbers of frames and of people.
 
-    The ids in `source` play no part. With `offline`, the second pass follows; `info.origins` then lists the
+    The ids in `source`, if any, play no part. With `offline`, the second pass follows; `info.origins` then lists the
     stretches of frames whose keypoints were not detected. `info.suspicions` lists what a person should look
     at. InputError for what cannot be read or written.
     """
-    stored = read_tracks(source)
+    stored = read_poses(source)
     info = {key: value for key, value in stored.info.items() if key not in _OF_THE_RUN}
     info["linked_from"] = source.name
     linked: Iterable[tuple[Frame, TrackedPoses]] = link_poses(_stream(stored), tracker, smoother)

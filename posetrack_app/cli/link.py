@@ -29,7 +29,10 @@ _FILE = click.Path(path_type=Path)
 def link(
     poses: Path, out: Path, preset: str, config_file: Path | None, offline: bool, smooth: Method
 ) -> None:
-    """Link the people of POSES (a tracks file, or PoseTrack18) anew, without video or networks."""
+    """Link the people of POSES anew, without video or networks.
+
+    POSES is a tracks file, a PoseTrack18 file or a list of COCO keypoint results; it needs no identities.
+    """
     from posetrack_app.assemble import build_tracker
     from posetrack_app.config import load_config
     from posetrack_app.offline import SecondPass

@@ -48,7 +48,11 @@ def read_tracks(path: Path) -> Tracks:
     In a plain file the frames count from 0 at 25 a second, and missing scores are 1.
     Raises InputError naming the file, the frame and the person for what is wrong.
     """
-    content = load_json(path)
+    return tracks_of(path, load_json(path))
+
+
+def tracks_of(path: Path, content: Any, *, with_ids: bool = True) -> Tracks:
+    """The tracks in a parsed file; without `with_ids` every id is 0, whatever `track_id` says or lacks."""
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
         raise InputError(f"{path}: not a tracks file: it has no list 'images'")
     if not isinstance(content.get("annotations"), list):
@@ -74,7 +78,7 @@ def read_tracks(path: Path) -> Tracks:
             raise InputError(f"{path}: annotations[{place}]: its 'image_id' is not the id of an image")
         people[person["image_id"]].append(person)
     frames = [
-        TrackedFrame(index, seconds, _tracked(path, index, people[image_id], skeleton), name)
+        TrackedFrame(index, seconds, _tracked(path, index, people[image_id], skeleton, with_ids), name)
         for image_id, index, seconds, name in images
     ]
     frames.sort(key=lambda frame: frame.index)
@@ -116,7 +120,9 @@ def _image(path: Path, place: int, image: Any, rate: float) -> tuple[int, int, f
     return image["id"], index, float(seconds), str(image.get("file_name", f"{index:06d}.jpg"))
 
 
-def _tracked(path: Path, index: int, people: Sequence[Mapping[str, Any]], skeleton: Skeleton) -> TrackedPoses:
+def _tracked(
+    path: Path, index: int, people: Sequence[Mapping[str, Any]], skeleton: Skeleton, with_ids: bool
+) -> TrackedPoses:
     """One frame's annotations as columns."""
     count = len(skeleton.keypoints)
 
@@ -130,9 +136,11 @@ def _tracked(path: Path, index: int, people: Sequence[Mapping[str, Any]], skelet
                 raise InputError(f"{path}: frame {index}, person {name}: {error}") from error
         return np.array(rows, np.float64).reshape(len(people), width)
 
-    ids = column(lambda person: [_track_id(person)], 1)[:, 0].astype(np.int64)
+    ids = np.zeros(len(people), np.int64)
+    if with_ids:
+        ids = column(lambda person: [_track_id(person)], 1)[:, 0].astype(np.int64)
     unique, counts = np.unique(ids, return_counts=True)
-    if (counts > 1).any():
+    if with_ids and (counts > 1).any():
         raise InputError(f"{path}: frame {index}: two people have the track_id {unique[counts > 1][0]}")
     keypoints = column(lambda person: _numbers(person, "keypoints", 3 * count), 3 * count)
     triples = keypoints.reshape(len(people), count, 3)

@@ -13,7 +13,7 @@ from posetrack_app.cli.link import link
 from posetrack_app.errors import InputError
 from posetrack_app.formats import TracksWriter, read_tracks
 from posetrack_app.records import TrackedPoses
-from posetrack_app.skeleton import POSETRACK
+from posetrack_app.skeleton import COCO, POSETRACK
 
 
 def _write(path: Path, frames: int = 30) -> None:
@@ -86,3 +86,62 @@ def test_frames_out_of_time_are_refused(tmp_path: Path) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nothing\.json"):
         CliRunner().invoke(link, [str(tmp_path / "nothing.json"), "--out", "x.json"], catch_exceptions=False)
+
+
+def _coco_results(path: Path) -> None:
+    """One person in frames 100 to 119, gone in 108 and 109, as a plain list of COCO results without ids."""
+    rng = np.random.default_rng(0)
+    shape = rng.uniform(0, 1, (17, 2)) * [50, 150]
+    people = []
+    for index in range(20):
+        triples = np.concatenate([shape + [3.0 * index, 0], np.full((17, 1), 0.8)], axis=1)
+        person = {
+            "image_id": 100 + index,
+            "category_id": 1,
+            "keypoints": triples.ravel().tolist(),
+            "score": 0.9,
+        }
+        people += [] if index in (8, 9) else [person]
+    path.write_text(json.dumps(people))
+
+
+def test_coco_results_without_ids(tmp_path: Path) -> None:
+    _coco_results(tmp_path / "in.json")
+    result = CliRunner().invoke(link, [str(tmp_path / "in.json"), "--out", str(tmp_path / "out.json")])
+    assert result.output.endswith("1 people in 20 frames\n")
+    after = read_tracks(tmp_path / "out.json")
+    assert [frame.index for frame in after.frames] == list(range(20))
+    assert [frame.tracked.ids.tolist() for frame in after.frames] == [[1]] * 8 + [[]] * 2 + [[1]] * 10
+    assert after.skeleton == COCO
+    np.testing.assert_array_equal(after.frames[0].tracked.keypoint_scores, np.full((1, 17), 0.8))
+
+
+def test_posetrack18_without_ids(tmp_path: Path) -> None:
+    _write(tmp_path / "in.json")
+    content = json.loads((tmp_path / "in.json").read_text())
+    for person in content["annotations"]:
+        del person["track_id"]
+    del content["info"]
+    (tmp_path / "in.json").write_text(json.dumps(content))
+    result = CliRunner().invoke(link, [str(tmp_path / "in.json"), "--out", str(tmp_path / "out.json")])
+    assert "2 people in 30 frames" in result.output
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[]", "an empty list does not say how many frames"),
+        ('[{"bbox": [1, 2, 3, 4]}]', "entry 0: a COCO result needs a whole number as 'image_id'"),
+        ('[{"image_id": 3, "bbox": [1, 2, 3, 4]}]', "entry 0 has no 'keypoints'; linking needs poses"),
+        ('[{"image_id": 3, "keypoints": "none"}]', "'keypoints' must be a list of 51 numbers"),
+        (
+            '[{"image_id": 3, "keypoints": []}, {"image_id": 9999, "keypoints": []}]',
+            "one file for each video",
+        ),
+    ],
+)
+def test_wrong_coco_results(tmp_path: Path, content: str, words: str) -> None:
+    (tmp_path / "in.json").write_text(content)
+    arguments = [str(tmp_path / "in.json"), "--out", str(tmp_path / "out.json")]
+    with pytest.raises(InputError, match=words):
+        CliRunner().invoke(link, arguments, catch_exceptions=False)
