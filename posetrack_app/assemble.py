@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from posetrack_detectors import faster_rcnn
+from posetrack_detectors.calibration import read_calibration
 from posetrack_detectors.cascade_rcnn import CascadeRCNN
 from posetrack_detectors.checkpoints import CheckpointError, load_weights
 from posetrack_detectors.faster_rcnn import DetectorSize, FasterRCNN
@@ -144,6 +145,7 @@ def _build_estimator(settings: PoseConfig, device: str, precision: str) -> tuple
         bgr=entry is not None and entry.colour == "BGR",
         device=device,
         dtype=precision,
+        calibration=read_calibration(path),
     )
     return _InPosetrackOrder(estimate, order), _facts(name, settings.weights, path)
 

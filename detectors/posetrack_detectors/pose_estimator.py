@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from posetrack_detectors.calibration import Calibration
 from posetrack_detectors.crops import centre_and_scale, crop_person
 from posetrack_detectors.heatmaps import decode_heatmaps, flip_back
 from posetrack_detectors.hrnet import MEAN, STD, fold_batch_norms
@@ -20,7 +21,8 @@ class PoseEstimator:
 
     `size` is the crop's (width, height), `outputs` the number of heatmaps. `mirrored` turns flip averaging
     on; `mirrored[i]` is the map that map i becomes in a flipped picture. `bgr`: the network was trained on
-    blue-green-red pictures. `dtype` "bfloat16" runs the network at half precision.
+    blue-green-red pictures. `dtype` "bfloat16" runs the network at half precision. `calibration` turns scores
+    into chances.
     """
 
     def __init__(
@@ -33,7 +35,9 @@ class PoseEstimator:
         bgr: bool = False,
         device: str = "cpu",
         dtype: str = "float32",
+        calibration: Calibration | None = None,
     ) -> None:
+        self.calibration = calibration
         self.size, self.outputs, self.mirrored, self.bgr = size, outputs, mirrored, bgr
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
         fold_batch_norms(network.eval())
@@ -48,7 +52,8 @@ class PoseEstimator:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Person i stands in `images[i]` (H, W, 3) RGB at `boxes[i]` x1 y1 x2 y2.
 
-        Keypoints (N, K, 2) in pixels of the whole picture and scores (N, K), the heatmaps' heights.
+        Keypoints (N, K, 2) in pixels of the whole picture and scores (N, K): the chance that a keypoint is
+        right where the weights are calibrated, else the heatmap's height.
         """
         if not images:
             return np.zeros((0, self.outputs, 2), np.float32), np.zeros((0, self.outputs), np.float32)
@@ -59,7 +64,8 @@ class PoseEstimator:
         crops = np.empty((len(images), self.size[1], self.size[0], 3), dtype=np.uint8)
         for crop, image, (centre, scale) in zip(crops, images, places, strict=True):
             crop[:] = crop_person(image, centre, scale, self.size)
-        return decode_heatmaps(self._heatmaps(crops), centres, scales)
+        keypoints, heights = decode_heatmaps(self._heatmaps(crops), centres, scales)
+        return keypoints, self.calibration(heights) if self.calibration else heights
 
     def _heatmaps(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         pixels = torch.from_numpy(crops[..., ::-1].copy() if self.bgr else crops)
