@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from posetrack_app.errors import InputError
-from posetrack_app.formats.tracks_reader import Tracks, load_json, tracks_of
+from posetrack_app.formats.json_file import load_json
+from posetrack_app.formats.tracks_reader import Tracks, tracks_of
 from posetrack_app.skeleton import COCO
 
 _SPARSEST = 100
