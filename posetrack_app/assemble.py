@@ -51,12 +51,10 @@ DETECTORS: dict[str, tuple[type[FasterRCNN], DetectorSize]] = {
 
 @dataclass(frozen=True)
 class Parts:
-    """What a run needs, and the facts of it that belong into the output."""
+    """The networks, for any number of videos, and the facts of them that belong into the output."""
 
     detector: Detector
     estimator: Estimator
-    tracker: Tracker
-    smoother: Smoother | None
     skeleton: Skeleton
     device: str
     precision: str
@@ -64,7 +62,7 @@ class Parts:
 
 
 def build_parts(config: Config, device: str = "auto") -> Parts:
-    """Load the networks onto `device` ("auto", "cpu", "cuda", "mps") and start a tracker.
+    """Load the networks onto `device` ("auto", "cpu", "cuda", "mps").
 
     InputError for a missing device or a weight file that is missing, broken or of another network.
     """
@@ -72,9 +70,8 @@ def build_parts(config: Config, device: str = "auto") -> Parts:
     precision = choose_precision(config.precision, device)
     detector, detector_facts = _build_detector(config, device, precision)
     estimator, pose_facts = _build_estimator(config.pose, device, precision)
-    tracker, smoother = build_tracker(config)
     return Parts(
-        detector, estimator, tracker, smoother, POSETRACK, device, precision,
+        detector, estimator, POSETRACK, device, precision,
         {"detector": detector_facts, "pose": pose_facts},
     )  # fmt: skip
 

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrack_app.assemble import Parts, build_parts, build_tracker
+from posetrack_app.assemble import Parts, build_parts
+from posetrack_app.chain import track_people
 from posetrack_app.config import Config
 from posetrack_app.errors import InputError
 from posetrack_app.evaluation.dataset import annotation_folder, picture_file
@@ -23,8 +24,6 @@ from posetrack_app.formats.json_file import load_json, write_json
 from posetrack_app.formats.official import official_predictions
 from posetrack_app.formats.pose_sequence import PoseSequence
 from posetrack_app.formats.posetrack import read_posetrack
-from posetrack_app.linking import link_poses
-from posetrack_app.pipeline import Detector, detect_people, drop_duplicates, estimate_poses
 from posetrack_app.records import FloatArray, Frame
 
 FRAME_RATE = 25.0
@@ -104,23 +103,10 @@ def predict_sequence(
     """Official-format predictions of one video; `boxes` of each frame replace the detector."""
     # nobody could be confirmed in a video shorter than the tracker waits
     confirmations = max(1, min(config.tracker.confirmations, truth.frame_count))
-    tracker, smoother = build_tracker(
-        replace(config, tracker=replace(config.tracker, confirmations=confirmations))
-    )
-    detector: Detector = parts.detector if boxes is None else _GivenBoxes(boxes)
-    people = detect_people(
-        _pictures(root, truth),
-        detector,
-        min_score=config.detector.min_score,
-        box_overlap=config.duplicates.box_overlap,
-        max_people=config.detector.max_people,
-        batch=config.detector.batch,
-    )
-    poses = estimate_poses(people, parts.estimator, batch=config.pose.batch)
-    unique = drop_duplicates(
-        poses, sigmas=parts.skeleton.sigma_array, max_similarity=config.duplicates.max_similarity
-    )
-    tracked = {frame.index: found for frame, found in link_poses(unique, tracker, smoother)}
+    config = replace(config, tracker=replace(config.tracker, confirmations=confirmations))
+    if boxes is not None:
+        parts = replace(parts, detector=_GivenBoxes(boxes))
+    tracked = {frame.index: found for frame, found in track_people(_pictures(root, truth), parts, config)}
     return official_predictions(truth, tracked, made_with)
 
 

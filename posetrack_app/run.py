@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posetrack_app.assemble import build_parts
+from posetrack_app.chain import track_people
 from posetrack_app.config import Config
 from posetrack_app.formats import TracksWriter
-from posetrack_app.linking import link_poses
-from posetrack_app.pipeline import StageClock, detect_people, drop_duplicates, estimate_poses
+from posetrack_app.pipeline import StageClock
 from posetrack_app.render import OverlayWriter
 from posetrack_app.video import open_video
 
@@ -83,24 +83,8 @@ def track_video(
 
         clock = StageClock()
         began = time.perf_counter()
-        decoded = clock.pull("decode", frames)
-        people = clock.pull(
-            "detect",
-            detect_people(
-                decoded,
-                parts.detector,
-                min_score=config.detector.min_score,
-                box_overlap=config.duplicates.box_overlap,
-                max_people=config.detector.max_people,
-                batch=config.detector.batch,
-            ),
-        )
-        poses = clock.pull("pose", estimate_poses(people, parts.estimator, batch=config.pose.batch))
-        unique = drop_duplicates(
-            poses, sigmas=parts.skeleton.sigma_array, max_similarity=config.duplicates.max_similarity
-        )
         ids: Counter[int] = Counter()
-        for frame, tracked in clock.pull("track", link_poses(unique, parts.tracker, parts.smoother)):
+        for frame, tracked in track_people(frames, parts, config, clock):
             with clock.stage("write"):
                 writer.write(frame.index, frame.seconds, tracked)
                 if drawn is not None:

@@ -61,9 +61,7 @@ def tree(tmp_path: Path, make_video: Any, monkeypatch: pytest.MonkeyPatch) -> Pa
         picture.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(picture), np.zeros((240, 640, 3), np.uint8))
     weights = {"pose": {"network": "fake", "weights": "fake", "sha256": "0"}}
-    parts = assemble.Parts(
-        NoDetector(), Estimator(), *assemble.build_tracker(Config()), POSETRACK, "cpu", "float32", weights
-    )
+    parts = assemble.Parts(NoDetector(), Estimator(), POSETRACK, "cpu", "float32", weights)
     monkeypatch.setattr(benchmark, "build_parts", lambda config, device: parts)
     return root
 
