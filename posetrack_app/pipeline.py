@@ -132,7 +132,8 @@ def _poses_of(
     start = 0
     for frame, found in group:
         rows = slice(start, start := start + len(found))
-        yield frame, Poses(found.boxes, found.scores, keypoints[rows], scores[rows].clip(0, 1))
+        people = found.boxes, found.scores, keypoints[rows], scores[rows].clip(0, 1)
+        yield frame, Poses(*people, origins=found.origins)
 
 
 def drop_duplicates(
