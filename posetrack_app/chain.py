@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from posetrack_app.assemble import Parts, build_tracker
+from posetrack_app.camera_motion import CameraMotion
 from posetrack_app.config import Config
 from posetrack_app.linking import link_poses
 from posetrack_app.pipeline import StageClock, detect_people, drop_duplicates, estimate_poses
@@ -21,6 +22,7 @@ def track_people(
     """
     clock = clock or StageClock()
     tracker, smoother = build_tracker(config)
+    camera = CameraMotion() if config.camera_motion else None
     people = detect_people(
         clock.pull("decode", frames),
         parts.detector,
@@ -35,4 +37,4 @@ def track_people(
         sigmas=parts.skeleton.sigma_array,
         max_similarity=config.duplicates.max_similarity,
     )
-    return clock.pull("track", link_poses(unique, tracker, smoother))
+    return clock.pull("track", link_poses(unique, tracker, smoother, camera))

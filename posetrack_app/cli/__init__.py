@@ -18,6 +18,7 @@ from posetrack_app.cli.link import link
 from posetrack_app.cli.models import models
 from posetrack_app.cli.render import render
 from posetrack_app.cli.run import run
+from posetrack_app.cli.selftest import selftest
 from posetrack_app.cli.weights import weights
 from posetrack_app.errors import InputError
 
@@ -39,6 +40,7 @@ posetrack.add_command(weights)
 posetrack.add_command(evaluate)
 posetrack.add_command(benchmark)
 posetrack.add_command(dataset)
+posetrack.add_command(selftest)
 
 
 def main() -> None:
