@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,17 +21,19 @@ from posetrack_detectors.pose_estimator import PoseEstimator
 from posetrack_detectors.pose_networks import POSE_NETWORKS
 from posetrack_trackers.oks_tracker import OksTracker
 
-from posetrack_app.config import Config, PoseConfig
+from posetrack_app.config import Config, DetectorConfig, PoseConfig
 from posetrack_app.errors import InputError
 from posetrack_app.linking import Smoother, Tracker
 from posetrack_app.pipeline import Detector, Estimator
 from posetrack_app.records import FloatArray
 from posetrack_app.skeleton import COCO, POSETRACK, Skeleton
-from posetrack_app.skeleton_mapping import MPII, to_posetrack
+from posetrack_app.skeleton_mapping import DERIVED, MPII, to_posetrack
 from posetrack_app.smoothing import OneEuroSmoother
-from posetrack_app.weights import Published, fetch, published, sha256_of
+from posetrack_app.weights import Published, fetch, published, recognise, sha256_of
 
 EMBEDDED = Path(__file__).parent / "embedded"
+EMBEDDED_POSE = "hrnet-compact"
+EMBEDDED_INPUT = (192, 256)
 EMBEDDED_OUTPUTS = 19
 """The 17 of PoseTrack18, then the eyes."""
 
@@ -58,7 +61,7 @@ class Parts:
     skeleton: Skeleton
     device: str
     precision: str
-    weights: dict[str, dict[str, str]]
+    weights: dict[str, dict[str, Any]]
 
 
 def build_parts(config: Config, device: str = "auto") -> Parts:
@@ -105,12 +108,10 @@ def choose_precision(wanted: str, device: str) -> str:
     return "float32"
 
 
-def _build_detector(config: Config, device: str, precision: str) -> tuple[Detector, dict[str, str]]:
+def _build_detector(config: Config, device: str, precision: str) -> tuple[Detector, dict[str, Any]]:
     settings = config.detector
-    path, entry = _find_weights(settings.weights, "detector")
-    name = settings.network or (entry.network if entry else "faster-rcnn-compact")
-    if name not in DETECTORS:
-        raise InputError(f"[detector] network: there is no '{name}'; there are {', '.join(DETECTORS)}")
+    name, _ = _find_network(settings, "detector", "faster-rcnn-compact", DETECTORS)
+    path = _find_file(settings.weights, "detector")
     # Nothing below min_score is wanted, so nothing below it need pass the suppression.
     network_class, size = DETECTORS[name]
     network = network_class(replace(size, score_threshold=settings.min_score))
@@ -118,33 +119,47 @@ def _build_detector(config: Config, device: str, precision: str) -> tuple[Detect
     return PersonDetector(network, device, precision), _facts(name, settings.weights, path)
 
 
-def _build_estimator(settings: PoseConfig, device: str, precision: str) -> tuple[Estimator, dict[str, str]]:
-    path, entry = _find_weights(settings.weights, "pose")
-    name = settings.network or (entry.network if entry else "hrnet-compact")
-    if name not in POSE_NETWORKS:
-        raise InputError(f"[pose] network: there is no '{name}'; there are {', '.join(POSE_NETWORKS)}")
-    if entry is not None and entry.decoding != "quarter":
-        raise InputError(
-            f"[pose] weights: {entry.name} needs {entry.decoding} decoding, which runs do not offer"
-        )
+def _build_estimator(settings: PoseConfig, device: str, precision: str) -> tuple[Estimator, dict[str, Any]]:
+    name, entry = _find_network(settings, "pose", EMBEDDED_POSE, POSE_NETWORKS)
+    path = _find_file(settings.weights, "pose")
     order = entry.keypoints if entry and entry.keypoints else POSETRACK.name
     skeleton = {POSETRACK.name: POSETRACK, COCO.name: COCO, MPII.name: MPII}[order]
-    mirrored, outputs = skeleton.mirrored, len(skeleton.keypoints)
-    if name == "hrnet-compact":
+    mirrored, outputs = skeleton.mirrored, entry.outputs if entry else len(skeleton.keypoints)
+    if name == EMBEDDED_POSE:
         mirrored, outputs = (*mirrored, 18, 17), EMBEDDED_OUTPUTS
+    size = _crop_size(settings, entry.input if entry else EMBEDDED_INPUT if name == EMBEDDED_POSE else None)
     network = POSE_NETWORKS[name](outputs)
     _load(network, path)
     estimate = PoseEstimator(
         network,
-        size=(settings.input_width, settings.input_height),
-        outputs=outputs,
+        size=size,
+        keypoints=len(mirrored),
         mirrored=mirrored if settings.flip_test else None,
         bgr=entry is not None and entry.colour == "BGR",
+        decoding=(entry and entry.decoding) or "quarter",
+        kernel=(entry and entry.kernel) or 11,
         device=device,
         dtype=precision,
         calibration=read_calibration(path),
     )
-    return _InPosetrackOrder(estimate, order), _facts(name, settings.weights, path)
+    facts = _facts(name, settings.weights, path) | {
+        "input": list(size),
+        "decoding": estimate.decoding,
+        "keypoints": order,
+        "derived": DERIVED.get(order, {}),
+    }
+    return _InPosetrackOrder(estimate, order), facts
+
+
+def _crop_size(settings: PoseConfig, trained: tuple[int, int] | None) -> tuple[int, int]:
+    """(width, height) of the settings, and where they hold 0 that of the training."""
+    if trained is None and not (settings.input_width and settings.input_height):
+        raise InputError(
+            f"[pose] input_width, input_height: say the crop's size that {settings.weights} was trained with, "
+            "or give as network the published weights it was trained like"
+        )
+    width, height = trained or (0, 0)
+    return settings.input_width or width, settings.input_height or height
 
 
 @dataclass(frozen=True)
@@ -164,19 +179,39 @@ class _InPosetrackOrder:
         return to_posetrack(self.order, keypoints, scores)
 
 
-def _find_weights(name: str, task: str) -> tuple[Path, Published | None]:
+def _find_network(
+    settings: DetectorConfig | PoseConfig, task: str, embedded: str, known: Collection[str]
+) -> tuple[str, Published | None]:
+    """The network's name in `known`, and the published weights that tell how to use it, where there are."""
+    weights, network = settings.weights, settings.network
+    entry = published().get(weights) or (recognise(Path(weights)) if Path(weights).is_file() else None)
+    if entry is not None and entry.task != task:
+        raise InputError(f"[{task}] weights: {weights} is for the {entry.task} network")
+    like = published().get(network)
+    if like is not None and like.task == task:
+        entry, network = like, like.network
+    name = network or (entry.network if entry else embedded)
+    if name in known:
+        return name, entry
+    if network:
+        raise InputError(
+            f"[{task}] network: there is no '{network}'; there are {', '.join(known)}, "
+            "and the names of `posetrack models`"
+        )
+    raise InputError(f"[{task}] weights: {weights} is for {name}, which posetrack does not build")
+
+
+def _find_file(weights: str, task: str) -> Path:
     """The file of "embedded", of a published name (fetched if need be), or the path itself."""
-    if name == "embedded":
-        return EMBEDDED / f"{task}.safetensors", None
-    entry = published().get(name)
+    if weights == "embedded":
+        return EMBEDDED / f"{task}.safetensors"
+    entry = published().get(weights)
     if entry is not None:
-        if entry.task != task:
-            raise InputError(f"[{task}] weights: {name} is for the {entry.task} network")
-        return fetch(entry), entry
-    if Path(name).is_file():
-        return Path(name), None
+        return fetch(entry)
+    if Path(weights).is_file():
+        return Path(weights)
     raise InputError(
-        f"[{task}] weights: there is no file {name} and no published name like that; see `posetrack weights list`"
+        f"[{task}] weights: there is no file {weights} and no published name like that; see `posetrack weights list`"
     )
 
 
@@ -187,5 +222,5 @@ def _load(network: torch.nn.Module, path: Path) -> None:
         raise InputError(str(error)) from error
 
 
-def _facts(network: str, weights: str, path: Path) -> dict[str, str]:
+def _facts(network: str, weights: str, path: Path) -> dict[str, Any]:
     return {"network": network, "weights": weights, "sha256": sha256_of(path)}

@@ -25,7 +25,7 @@ class DetectorConfig:
     weights: str = "embedded"
     """"embedded", a name of `posetrack weights list`, or a file."""
     network: str = ""
-    """The network of a weight file, such as "faster-rcnn-w40"; "" takes what the name of the weights says."""
+    """For a weight file: its network, such as "faster-rcnn-w40"; "" takes what the name of the weights says."""
     min_score: float = 0.3
     """Detections below are dropped before the pose network."""
     max_people: int = 100
@@ -41,9 +41,11 @@ class PoseConfig:
     weights: str = "embedded"
     """"embedded", a name of `posetrack weights list`, or a file."""
     network: str = ""
-    """The network of a weight file, such as "hrnet-w48"; "" takes what the name of the weights says."""
-    input_width: int = 192
-    input_height: int = 256
+    """For a weight file: its network, such as "hrnet-w48", or the published weights it was trained like,
+    such as "hrnet-w48-coco-384x288-udp"; "" takes what the name of the weights says."""
+    input_width: int = 0
+    input_height: int = 0
+    """Of the crop; 0 takes what the weights were trained with."""
     flip_test: bool = False
     """Average with the mirrored crop: twice the time, a little better."""
     batch: int = 16
@@ -183,7 +185,7 @@ def _checked(name: str, value: Any, now: Any, where: str) -> Any:
         raise InputError(f"{where}: '{name}' must be from 0 to 1, got {value:g}")
     if name in AT_LEAST_ONE and value < 1:
         raise InputError(f"{where}: '{name}' must be 1 or more, got {value}")
-    if name in ("input_width", "input_height") and (value < 32 or value % 32):
+    if name in ("input_width", "input_height") and (value < 0 or value % 32):
         raise InputError(f"{where}: '{name}' must be a multiple of 32, got {value}")
     if isinstance(value, (int, float)) and value < 0:
         raise InputError(f"{where}: '{name}' must be 0 or more, got {value:g}")

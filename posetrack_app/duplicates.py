@@ -1,4 +1,4 @@
-"""Two poses of one person in one frame: which to keep. OKS suppression of the HRNet code.
+"""Two boxes or poses of one person in one frame: which to keep. OKS suppression of the HRNet code.
 
 OKS here takes the mean of both areas (https://cocodataset.org/#keypoints-eval takes the labelled one).
 """
@@ -50,20 +50,35 @@ def oks_matrix(
     return oks
 
 
-def oks_nms(oks: FloatArray, scores: FloatArray, threshold: float) -> IntArray:
-    """Rows to keep, best first: none has an OKS (N, N) above `threshold` with a better one; `scores` (N,)."""
-    order = scores.argsort()[::-1]
+def iou_matrix(boxes: FloatArray, *, whole_pixels: bool = False) -> FloatArray:
+    """(N, N) IoU of boxes (N, 4) x1 y1 x2 y2 of positive area.
+
+    With `whole_pixels` a box covers the pixels of both ends, as in the HRNet code.
+    """
+    more = 1 if whole_pixels else 0
+    areas = (boxes[:, 2:] - boxes[:, :2] + more).prod(axis=1)
+    sides = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:]) - np.maximum(
+        boxes[:, None, :2], boxes[None, :, :2]
+    )
+    common = np.maximum(sides + more, 0).prod(axis=2)
+    iou: FloatArray = common / (areas[:, None] + areas[None] - common)
+    return iou
+
+
+def nms(similarity: FloatArray, scores: FloatArray, threshold: float) -> IntArray:
+    """Rows to keep, best first: none has a similarity (N, N) above `threshold` with a better one; `scores` (N,)."""
+    order = np.argsort(-scores, kind="stable")
     kept: list[int] = []
     while len(order):
         best, rest = order[0], order[1:]
         kept.append(best)
-        order = rest[oks[best, rest] <= threshold]
+        order = rest[similarity[best, rest] <= threshold]
     return np.asarray(kept, dtype=np.int64)
 
 
-def soft_oks_nms(oks: FloatArray, scores: FloatArray, threshold: float) -> IntArray:
+def soft_nms(oks: FloatArray, scores: FloatArray, threshold: float) -> IntArray:
     """Rows, best first; each kept pose lowers the scores of those like it by exp(-OKS^2 / threshold)."""
-    order = scores.argsort()[::-1]
+    order = np.argsort(-scores, kind="stable")
     lowered = scores[order]
     kept: list[int] = []
     while len(order) and len(kept) < SOFT_NMS_KEEPS:
@@ -72,21 +87,4 @@ def soft_oks_nms(oks: FloatArray, scores: FloatArray, threshold: float) -> IntAr
         lowered = lowered[1:] * np.exp(-np.square(oks[best, order]) / threshold)
         by_score = lowered.argsort()[::-1]
         order, lowered = order[by_score], lowered[by_score]
-    return np.asarray(kept, dtype=np.int64)
-
-
-def box_nms(boxes: FloatArray, scores: FloatArray, threshold: float) -> IntArray:
-    """Rows to keep, best first: none has an IoU above `threshold` with a better one; `boxes` (N, 4).
-
-    A box covers whole pixels, both ends included, as in the HRNet code.
-    """
-    areas = (boxes[:, 2] - boxes[:, 0] + 1) * (boxes[:, 3] - boxes[:, 1] + 1)
-    order = scores.argsort()[::-1]
-    kept: list[int] = []
-    while len(order):
-        best, rest = order[0], order[1:]
-        kept.append(best)
-        overlap = np.minimum(boxes[best, 2:], boxes[rest, 2:]) - np.maximum(boxes[best, :2], boxes[rest, :2])
-        inside = np.maximum(overlap + 1, 0).prod(axis=1)
-        order = rest[inside / (areas[best] + areas[rest] - inside) <= threshold]
     return np.asarray(kept, dtype=np.int64)

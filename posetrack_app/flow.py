@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrack_app.pipeline import Estimator
-from posetrack_app.records import Detections, FloatArray, Frame, Poses
+from posetrack_app.records import DETECTED, PROPAGATED, Detections, FloatArray, Frame, Poses
 
 _LONG_SIDE = 480
 
@@ -88,7 +88,9 @@ def propagate_poses(
             np.isnan(reference), 1.0, np.minimum(now / np.maximum(strength, 1e-6), 1.0)
         )
         kept = np.isnan(reference) | (scores >= min_score)
-        poses = Poses(boxes, scores, np.asarray(keypoints, dtype=np.float64), keypoint_scores)[kept]
+        origins = np.where(np.isnan(reference), DETECTED, PROPAGATED)
+        columns = boxes, scores, np.asarray(keypoints, dtype=np.float64), keypoint_scores
+        poses = Poses(*columns, origins=origins)[kept]
         strength = strength[kept]
         before = poses
         yield frame, poses

@@ -118,6 +118,5 @@ def _tracked(
     smoothed = people.keypoints
     if smoother is not None:
         smoothed = smoother.smooth(ids, people.boxes, people.keypoints, people.keypoint_scores, frame.seconds)
-    return frame, TrackedPoses(
-        people.boxes, people.scores, people.keypoints, people.keypoint_scores, ids, np.asarray(smoothed)
-    )
+    columns = people.boxes, people.scores, people.keypoints, people.keypoint_scores
+    return frame, TrackedPoses(*columns, ids, np.asarray(smoothed), origins=people.origins)

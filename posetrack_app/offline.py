@@ -12,12 +12,8 @@ from scipy.interpolate import PchipInterpolator
 from scipy.optimize import linear_sum_assignment
 
 from posetrack_app.offline_smoothing import Method, smooth_track
-from posetrack_app.records import FloatArray, IntArray, TrackedPoses
+from posetrack_app.records import INTERPOLATED, FloatArray, IntArray, TrackedPoses
 from posetrack_app.skeleton import Skeleton
-
-DETECTED, PROPAGATED, INTERPOLATED = 0, 1, 2
-ORIGINS = ("detected", "propagated", "interpolated")
-"""Where a person's keypoints in a frame come from."""
 
 _SWAPPING = (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle"))
 
@@ -76,8 +72,8 @@ def second_pass(
     frames: Sequence[TrackedPoses],
     skeleton: Skeleton,
     settings: SecondPass | None = None,
-) -> tuple[list[TrackedPoses], list[Track]]:
-    """The frames after the second pass, and the tracks they consist of; `seconds` (len(frames),) rise.
+) -> list[TrackedPoses]:
+    """The frames after the second pass; `seconds` (len(frames),) rise.
 
     A joined track keeps the id of its first part.
     """
@@ -86,25 +82,25 @@ def second_pass(
     tracks = join_tracks(tracks, settings)
     tracks = [repair_swaps(track, skeleton, settings.swap_penalty) for track in tracks]
     tracks = [fill_gaps(track, seconds, settings.fill_seconds) for track in tracks]
-    return list(_frames_of(tracks, len(frames), len(skeleton.keypoints), settings.smoothing)), tracks
+    return list(_frames_of(tracks, len(frames), len(skeleton.keypoints), settings.smoothing))
 
 
 def tracks_of(seconds: FloatArray, frames: Sequence[TrackedPoses]) -> list[Track]:
-    """One track an id, by id; everything in them is detected."""
+    """One track an id, by id."""
     rows = [(place, row) for place, poses in enumerate(frames) for row in range(len(poses))]
     if not rows:
         return []
     place = np.array(rows)[:, 0]
-    columns = ("ids", "boxes", "scores", "keypoints", "keypoint_scores")
-    ids, boxes, scores, keypoints, keypoint_scores = (
+    columns = ("ids", "boxes", "scores", "keypoints", "keypoint_scores", "origins")
+    ids, boxes, scores, keypoints, keypoint_scores, origins = (
         np.concatenate([getattr(poses, name) for poses in frames]) for name in columns
     )
     tracks = []
     for number in np.unique(ids):
         mine = ids == number
         at = place[mine]
-        columns_of_track = boxes[mine], scores[mine], keypoints[mine], keypoint_scores[mine]
-        tracks.append(Track(int(number), at, seconds[at], *columns_of_track, np.zeros_like(at)))
+        columns_of_track = boxes[mine], scores[mine], keypoints[mine], keypoint_scores[mine], origins[mine]
+        tracks.append(Track(int(number), at, seconds[at], *columns_of_track))
     return tracks
 
 
@@ -250,25 +246,6 @@ def fill_gaps(track: Track, seconds: FloatArray, longest: float) -> Track:
     return _concatenated(parts)
 
 
-def origin_runs(tracks: Sequence[Track], frame_indices: Sequence[int]) -> list[dict[str, int | str]]:
-    """Stretches of frames whose keypoints were not detected, for the `info` of a tracks file."""
-    runs: list[dict[str, int | str]] = []
-    for track in tracks:
-        starts = np.nonzero(np.diff(track.origins, prepend=-1) | (np.diff(track.frames, prepend=-9) > 1))[0]
-        for stretch in np.split(np.arange(len(track.frames)), starts[1:]):
-            origin = int(track.origins[stretch[0]])
-            if origin != DETECTED:
-                runs.append(
-                    {
-                        "track_id": track.id,
-                        "first_frame": frame_indices[int(track.frames[stretch[0]])],
-                        "last_frame": frame_indices[int(track.frames[stretch[-1]])],
-                        "origin": ORIGINS[origin],
-                    }
-                )
-    return runs
-
-
 def _frames_of(
     tracks: Sequence[Track], count: int, keypoints: int, smoothing: Method | None
 ) -> Iterator[TrackedPoses]:
@@ -291,4 +268,5 @@ def _frames_of(
             np.array([tracks[i].keypoint_scores[row] for i, row in people]).reshape(-1, keypoints),
             np.array([tracks[i].id for i, _ in people], dtype=np.int64),
             np.array([smoothed[i][row] for i, row in people]).reshape(-1, keypoints, 2),
+            origins=np.array([tracks[i].origins[row] for i, row in people], dtype=np.int8),
         )

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrack_app.duplicates import oks_matrix, oks_nms, pose_scores
+from posetrack_app.duplicates import iou_matrix, nms, oks_matrix, pose_scores
 from posetrack_app.records import Detections, FloatArray, Frame, Poses
 
 _Item = TypeVar("_Item")
@@ -88,21 +88,7 @@ def detect_people(
             boxes = np.clip(boxes, 0, [width, height, width, height])
             real = (scores >= min_score) & ((boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= 1)
             people = Detections(boxes[real], scores[real])
-            yield frame, people[_best_boxes(people, box_overlap)[:max_people]]
-
-
-def _best_boxes(people: Detections, overlap: float) -> NDArray[np.int64]:
-    """Rows, best first, whose IoU with every better kept one is at most `overlap`."""
-    order = np.argsort(-people.scores, kind="stable")
-    kept: list[int] = []
-    boxes = people.boxes
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    for row in order:
-        shared = np.minimum(boxes[kept, 2:], boxes[row, 2:]) - np.maximum(boxes[kept, :2], boxes[row, :2])
-        common = shared.clip(min=0).prod(axis=1)
-        if (common <= overlap * (areas[kept] + areas[row] - common)).all():
-            kept.append(int(row))
-    return np.asarray(kept, dtype=np.int64)
+            yield frame, people[nms(iou_matrix(people.boxes), people.scores, box_overlap)[:max_people]]
 
 
 def estimate_poses(
@@ -132,7 +118,8 @@ def _poses_of(
     start = 0
     for frame, found in group:
         rows = slice(start, start := start + len(found))
-        yield frame, Poses(found.boxes, found.scores, keypoints[rows], scores[rows].clip(0, 1))
+        people = found.boxes, found.scores, keypoints[rows], scores[rows].clip(0, 1)
+        yield frame, Poses(*people, origins=found.origins)
 
 
 def drop_duplicates(
@@ -144,5 +131,5 @@ def drop_duplicates(
         similarity = oks_matrix(poses.keypoints, areas, sigmas)
         yield (
             frame,
-            poses[oks_nms(similarity, pose_scores(poses.scores, poses.keypoint_scores), max_similarity)],
+            poses[nms(similarity, pose_scores(poses.scores, poses.keypoint_scores), max_similarity)],
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,6 +12,12 @@ FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.integer[Any]]
 
 _Rows = TypeVar("_Rows", bound="Detections")
+
+DETECTED, PROPAGATED, INTERPOLATED = range(3)
+ORIGINS = ("detected", "propagated", "interpolated")
+"""Where a person and all of his keypoints in a frame come from: the detector found him; the poses of the frame
+before, moved by optical flow, led to him; or the frames around say where he was, and no network looked.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,13 +36,19 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """People found in one frame: `boxes` (N, 4) x1 y1 x2 y2 in pixels of the whole frame, `scores` (N,)."""
+    """People found in one frame: `boxes` (N, 4) x1 y1 x2 y2 in pixels of the whole frame, `scores` (N,).
+
+    `origins` (N,) are DETECTED, PROPAGATED or INTERPOLATED; where not given, everybody is detected.
+    """
 
     boxes: FloatArray
     scores: FloatArray
+    origins: IntArray = field(kw_only=True, default=None)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
         people = len(self.boxes)
+        if self.origins is None:
+            object.__setattr__(self, "origins", np.zeros(people, dtype=np.int8))
         if self.boxes.shape != (people, 4):
             raise ValueError(f"boxes must be (N, 4), got {self.boxes.shape}")
         for column in fields(self):

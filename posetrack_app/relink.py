@@ -12,13 +12,12 @@ from posetrack_app.errors import InputError
 from posetrack_app.formats import Tracks, TracksWriter
 from posetrack_app.formats.poses_reader import read_poses
 from posetrack_app.linking import Smoother, Tracker, link_poses
-from posetrack_app.offline import SecondPass, origin_runs, second_pass
+from posetrack_app.offline import SecondPass, second_pass
 from posetrack_app.records import Frame, Poses, TrackedPoses
 from posetrack_app.suspicions import SuspicionWatch
 
 _OF_THE_RUN = {
-    "schema_version", "posetrack_version", "complete", "frames", "tracks", "stage_seconds", "suspicions",
-    "origins"
+    "schema_version", "posetrack_version", "complete", "frames", "tracks", "stage_seconds", "suspicions"
 }  # fmt: skip
 """What `info` says of the writing of a file, not of the poses in it."""
 _NO_PICTURE = np.zeros((0, 0, 3), dtype=np.uint8)
@@ -29,16 +28,15 @@ def relink_file(
 ) -> tuple[int, int]:
     """Write the poses of `source` to `out` with ids of `tracker`; the numbers of frames and of people.
 
-    The ids in `source`, if any, play no part. With `offline`, the second pass follows; `info.origins` then lists the
-    stretches of frames whose keypoints were not detected. `info.suspicions` lists what a person should look
-    at. InputError for what cannot be read or written.
+    The ids in `source`, if any, play no part. With `offline`, the second pass follows. `info.suspicions` lists what a
+    person should look at. InputError for what cannot be read or written.
     """
     stored = read_poses(source)
     info = {key: value for key, value in stored.info.items() if key not in _OF_THE_RUN}
     info["linked_from"] = source.name
     linked: Iterable[tuple[Frame, TrackedPoses]] = link_poses(_stream(stored), tracker, smoother)
     if offline is not None:
-        linked, info["origins"] = _after_second_pass(list(linked), stored, offline)
+        linked = _after_second_pass(list(linked), stored, offline)
     people: set[int] = set()
     watch = SuspicionWatch()
     with TracksWriter(out, skeleton=stored.skeleton, info=info) as writer:
@@ -53,12 +51,11 @@ def relink_file(
 
 def _after_second_pass(
     linked: list[tuple[Frame, TrackedPoses]], stored: Tracks, settings: SecondPass
-) -> tuple[list[tuple[Frame, TrackedPoses]], list[dict[str, int | str]]]:
-    """The frames, and where their keypoints were not detected."""
+) -> list[tuple[Frame, TrackedPoses]]:
     frames = [frame for frame, _ in linked]
     seconds = np.array([frame.seconds for frame in frames])
-    poses, tracks = second_pass(seconds, [tracked for _, tracked in linked], stored.skeleton, settings)
-    return list(zip(frames, poses, strict=True)), origin_runs(tracks, [frame.index for frame in frames])
+    poses = second_pass(seconds, [tracked for _, tracked in linked], stored.skeleton, settings)
+    return list(zip(frames, poses, strict=True))
 
 
 def _stream(stored: Tracks) -> Iterator[tuple[Frame, Poses]]:
@@ -73,5 +70,5 @@ def _stream(stored: Tracks) -> Iterator[tuple[Frame, Poses]]:
         poses = frame.tracked
         yield (
             Frame(frame.index, frame.seconds, _NO_PICTURE),
-            Poses(poses.boxes, poses.scores, poses.keypoints, poses.keypoint_scores),
+            Poses(poses.boxes, poses.scores, poses.keypoints, poses.keypoint_scores, origins=poses.origins),
         )

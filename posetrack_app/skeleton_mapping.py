@@ -38,6 +38,19 @@ MPII = Skeleton(
 )  # fmt: skip
 
 HEAD_BOTTOM_SHARE, HEAD_TOP_SHARE, NOSE_SHARE = 0.28, 1.47, 0.50
+DERIVED = {
+    COCO.name: {
+        "head_bottom": f"{HEAD_BOTTOM_SHARE:g} of the way from the shoulders' middle to the nose",
+        "head_top": f"{HEAD_TOP_SHARE:g} of the way from the shoulders' middle to the nose",
+    },
+    MPII.name: {
+        "head_bottom": "upper_neck",
+        "nose": f"{NOSE_SHARE:g} of the way from upper_neck to head_top",
+        "left_ear": "not observable: where the nose is, score 0",
+        "right_ear": "not observable: where the nose is, score 0",
+    },
+}
+"""For each source the keypoints that it does not label, and where they are put; for the output's `info`."""
 
 
 def to_posetrack(

@@ -178,6 +178,12 @@ def import_file(path: Path, folder: Path | None = None) -> list[Published]:
     return [entry]
 
 
+def recognise(path: Path) -> Published | None:
+    """The published weights that a file is, by SHA-256, or by its name where no hash was published."""
+    named = _by_file().get(path.name)
+    return named if named and named.sha256 is None else _by_digest(sha256_of(path))
+
+
 def sha256_of(path: Path) -> str:
     """The file's SHA-256 in hexadecimal."""
     digest = hashlib.sha256()

@@ -64,7 +64,7 @@ def ours_offline(video: Video) -> tuple[Video, list[IntArray]]:
         columns = known.boxes, known.scores, known.keypoints, known.keypoint_scores
         frames.append(TrackedPoses(*columns, ids[ids > 0], known.keypoints))
     seconds = np.array(video.seconds)
-    passed, _ = second_pass(seconds, frames, SKELETON, SecondPass(smoothing=None))
+    passed = second_pass(seconds, frames, SKELETON, SecondPass(smoothing=None))
     people = [Poses(now.boxes, now.scores, now.keypoints, now.keypoint_scores) for now in passed]
     return replace(video, poses=people), [now.ids for now in passed]
 

@@ -15,7 +15,7 @@ from posetrack_detectors import pose_targets, udp_dark
 from posetrack_detectors.crops import apply_affine, centre_and_scale, crop_affine, crop_person, udp_affine
 from posetrack_detectors.heatmaps import decode_heatmaps, find_peaks, flip_back
 
-from posetrack_app.duplicates import box_nms, oks_matrix, oks_nms, pose_scores, soft_oks_nms
+from posetrack_app.duplicates import iou_matrix, nms, oks_matrix, pose_scores, soft_nms
 from posetrack_app.skeleton import COCO
 
 Recorded = dict[str, np.ndarray[Any, Any]]
@@ -149,8 +149,9 @@ def nms_official(recorded: Recorded, _: Path) -> Cases:
         yield from _suppression(recorded, tag, poses, sigmas, visible_in_both=False, rounding=1e-9)
     if "box/dets" in recorded:
         detections = recorded["box/dets"]
+        iou = iou_matrix(detections[:, :4], whole_pixels=True)
         for key in (key for key in recorded if key.startswith("box/nms_thr")):
-            kept = box_nms(detections[:, :4], detections[:, 4], float(key.partition("thr")[2]))
+            kept = nms(iou, detections[:, 4], float(key.partition("thr")[2]))
             yield key, far(kept, recorded[key]), 0
     if "evaluate/preds" in recorded:
         yield from _evaluate(recorded)
@@ -172,12 +173,12 @@ def _suppression(
             visible_in_both=visible_in_both,
         )
         yield key, far(oks, recorded[key]), rounding
-        for name, nms in (("oks_nms", oks_nms), ("soft_oks_nms", soft_oks_nms)):
+        for name, suppress in (("oks_nms", nms), ("soft_oks_nms", soft_nms)):
             for kept in (
                 k for k in recorded if k.startswith(f"{tag}/{name}_thr") and k.endswith(f"_vis{level}")
             ):
                 threshold = float(kept.partition("_thr")[2].partition("_")[0])
-                yield kept, far(nms(oks, poses["score"], threshold), recorded[kept]), 0
+                yield kept, far(suppress(oks, poses["score"], threshold), recorded[kept]), 0
 
 
 def _evaluate(recorded: Recorded) -> Cases:
@@ -189,8 +190,8 @@ def _evaluate(recorded: Recorded) -> Cases:
         for image in dict.fromkeys(images.tolist()):
             rows = np.flatnonzero(images == image)
             oks = oks_matrix(predictions[rows, :, :2].astype(np.float64), boxes[rows, 4], COCO.sigma_array)
-            nms = soft_oks_nms if soft == "soft1" else oks_nms
-            kept_rows += rows[nms(oks, scores[rows], float(oks_threshold[3:]))].tolist()
+            suppress = soft_nms if soft == "soft1" else nms
+            kept_rows += rows[suppress(oks, scores[rows], float(oks_threshold[3:]))].tolist()
         case = key.rpartition("/")[0]
         yield f"{case} images", far(images[kept_rows], recorded[f"{case}/kept_image"]), 0
         yield f"{case} rows", far(kept_rows, recorded[f"{case}/kept_index"]), 0

@@ -75,9 +75,14 @@ def crop_person(
     scale: FloatArray,
     size: tuple[int, int],
     degrees: float = 0.0,
+    *,
+    udp: bool = False,
 ) -> NDArray[np.uint8]:
-    """The (height, width, 3) crop of `size` (width, height), turned by `degrees`; black outside the frame."""
-    affine = crop_affine(centre, scale, degrees, size)
+    """The (height, width, 3) crop of `size` (width, height), turned by `degrees`; black outside the frame.
+
+    `udp` is for networks trained with unbiased data processing, see `udp_affine`.
+    """
+    affine = (udp_affine if udp else crop_affine)(centre, scale, degrees, size)
     return np.asarray(cv2.warpAffine(image, affine, size, flags=cv2.INTER_LINEAR), dtype=np.uint8)
 
 
@@ -98,3 +103,14 @@ def udp_affine(
     affine[0] = cos * zoom_x, -sin * zoom_x, zoom_x * (-x * cos + y * sin + 0.5 * width)
     affine[1] = sin * zoom_y, cos * zoom_y, zoom_y * (-x * sin - y * cos + 0.5 * height)
     return affine
+
+
+def to_frame(
+    points: FloatArray, centres: FloatArray, scales: FloatArray, size: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Points (N, K, 2) in crops of `size` at centres, scales (N, 2), not turned, to pixels of the frame.
+
+    A crop's `size` spans its whole scale, also with UDP: its decoders stretch what they find to that.
+    """
+    shares = points / np.array(size) - 0.5
+    return np.asarray(centres[:, None] + shares * (scales * np.float32(PIXEL_STD))[:, None], dtype=np.float64)

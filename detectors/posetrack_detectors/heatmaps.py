@@ -63,3 +63,11 @@ def flip_back(heatmaps: FloatArray, mirrored: tuple[int, ...], *, shift: bool = 
     if shift:
         turned[:, :, :, 1:] = turned[:, :, :, :-1].copy()
     return turned
+
+
+def flip_back_offsets(outputs: FloatArray, mirrored: tuple[int, ...]) -> FloatArray:
+    """As `flip_back` without shift, for UDP outputs (N, 3K, H, W): the offsets to the right change sign."""
+    triples = tuple(3 * keypoint + part for keypoint in mirrored for part in range(3))
+    turned = flip_back(outputs, triples, shift=False)
+    turned[:, 1::3] *= -1
+    return turned

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,18 +11,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from posetrack_detectors.calibration import Calibration
-from posetrack_detectors.crops import centre_and_scale, crop_person
-from posetrack_detectors.heatmaps import decode_heatmaps, flip_back
+from posetrack_detectors.crops import centre_and_scale, crop_person, to_frame
+from posetrack_detectors.heatmaps import decode_heatmaps, flip_back, flip_back_offsets
 from posetrack_detectors.hrnet import MEAN, STD, fold_batch_norms
+from posetrack_detectors.udp_dark import decode_dark, decode_udp, decode_udp_offsets
+
+Decoding = Literal["quarter", "dark", "udp", "udp-offsets"]
+"""How heatmaps become keypoints: what the network was trained for."""
+_FINER = {"dark": decode_dark, "udp": decode_udp, "udp-offsets": decode_udp_offsets}
 
 
 class PoseEstimator:
     """Boxes in pictures to keypoints; `network` is taken over: BatchNorms are folded into its convolutions.
 
-    `size` is the crop's (width, height), `outputs` the number of heatmaps. `mirrored` turns flip averaging
-    on; `mirrored[i]` is the map that map i becomes in a flipped picture. `bgr`: the network was trained on
-    blue-green-red pictures. `dtype` "bfloat16" runs the network at half precision. `calibration` turns scores
-    into chances.
+    `size` is the crop's (width, height), `keypoints` their number. `mirrored` turns flip averaging on;
+    `mirrored[i]` is the keypoint that i becomes in a flipped picture. `bgr`: the network was trained on
+    blue-green-red pictures. `kernel` is the smoothing of DARK and UDP decoding, in heatmap cells. `dtype`
+    "bfloat16" runs the network at half precision. `calibration` turns scores into chances.
     """
 
     def __init__(
@@ -30,15 +35,18 @@ class PoseEstimator:
         network: nn.Module,
         *,
         size: tuple[int, int],
-        outputs: int,
+        keypoints: int,
         mirrored: tuple[int, ...] | None = None,
         bgr: bool = False,
+        decoding: Decoding = "quarter",
+        kernel: int = 11,
         device: str = "cpu",
         dtype: str = "float32",
         calibration: Calibration | None = None,
     ) -> None:
         self.calibration = calibration
-        self.size, self.outputs, self.mirrored, self.bgr = size, outputs, mirrored, bgr
+        self.size, self.keypoints, self.mirrored, self.bgr = size, keypoints, mirrored, bgr
+        self.decoding, self.kernel = decoding, kernel
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
         fold_batch_norms(network.eval())
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -56,16 +64,28 @@ class PoseEstimator:
         right where the weights are calibrated, else the heatmap's height.
         """
         if not images:
-            return np.zeros((0, self.outputs, 2), np.float32), np.zeros((0, self.outputs), np.float32)
+            return np.zeros((0, self.keypoints, 2), np.float32), np.zeros((0, self.keypoints), np.float32)
         aspect = self.size[0] / self.size[1]
         places = [centre_and_scale(box, aspect) for box in boxes]
         centres = np.array([centre for centre, _ in places], dtype=np.float32).reshape(-1, 2)
         scales = np.array([scale for _, scale in places], dtype=np.float32).reshape(-1, 2)
         crops = np.empty((len(images), self.size[1], self.size[0], 3), dtype=np.uint8)
         for crop, image, (centre, scale) in zip(crops, images, places, strict=True):
-            crop[:] = crop_person(image, centre, scale, self.size)
-        keypoints, heights = decode_heatmaps(self._heatmaps(crops), centres, scales)
+            crop[:] = crop_person(image, centre, scale, self.size, udp=self._udp)
+        keypoints, heights = self._decode(self._heatmaps(crops), centres, scales)
         return keypoints, self.calibration(heights) if self.calibration else heights
+
+    @property
+    def _udp(self) -> bool:
+        return self.decoding in ("udp", "udp-offsets")
+
+    def _decode(
+        self, heatmaps: NDArray[np.float32], centres: NDArray[np.float32], scales: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        if self.decoding == "quarter":
+            return decode_heatmaps(heatmaps, centres, scales)
+        points, scores = _FINER[self.decoding](heatmaps, self.size, self.kernel)
+        return to_frame(points, centres, scales, self.size).astype(np.float32), scores.astype(np.float32)
 
     def _heatmaps(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         pixels = torch.from_numpy(crops[..., ::-1].copy() if self.bgr else crops)
@@ -73,7 +93,12 @@ class PoseEstimator:
         heatmaps = self._run(pixels)
         if self.mirrored is None:
             return heatmaps
-        turned = flip_back(self._run(pixels.flip(3)), self.mirrored)
+        flipped = self._run(pixels.flip(3))
+        if self.decoding == "udp-offsets":
+            turned = flip_back_offsets(flipped, self.mirrored)
+        else:
+            # Crops of UDP are symmetric: nothing to shift.
+            turned = flip_back(flipped, self.mirrored, shift=not self._udp)
         return np.asarray((heatmaps + turned) * np.float32(0.5), dtype=np.float32)
 
     def _run(self, pixels: Tensor) -> NDArray[np.float32]:

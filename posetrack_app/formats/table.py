@@ -17,10 +17,10 @@ import numpy as np
 from posetrack_app.errors import InputError
 from posetrack_app.formats.tracks_reader import TrackedFrame, Tracks
 from posetrack_app.formats.whole import whole_file, write_whole
-from posetrack_app.records import FloatArray, TrackedPoses
+from posetrack_app.records import ORIGINS, FloatArray, TrackedPoses
 from posetrack_app.skeleton import COCO, POSETRACK, Skeleton
 
-_BEFORE = ("frame_index", "seconds", "file_name", "id", "score", "x1", "y1", "x2", "y2")
+_BEFORE = ("frame_index", "seconds", "file_name", "id", "origin", "score", "x1", "y1", "x2", "y2")
 _OF_KEYPOINT = ("x", "y", "score", "smoothed_x", "smoothed_y")
 
 
@@ -49,7 +49,12 @@ def write_parquet(tracks: Tracks, path: Path) -> None:
     """Write a Parquet file; `info` is in its metadata under "posetrack"."""
     pyarrow, parquet = _pyarrow()
     columns = list(zip(*_rows(tracks), strict=True)) or [()] * len(_columns(tracks.skeleton))
-    kinds = {"frame_index": pyarrow.int64(), "id": pyarrow.int64(), "file_name": pyarrow.string()}
+    kinds = {
+        "frame_index": pyarrow.int64(),
+        "id": pyarrow.int64(),
+        "file_name": pyarrow.string(),
+        "origin": pyarrow.string(),
+    }
     arrays = [
         pyarrow.array([None if cell == "" else cell for cell in cells], kinds.get(name, pyarrow.float64()))
         for name, cells in zip(_columns(tracks.skeleton), columns, strict=True)
@@ -99,7 +104,8 @@ def _rows(tracks: Tracks) -> list[list[Any]]:
         )
         for row, track_id in enumerate(poses.ids.tolist()):
             numbers = [poses.scores[row], *poses.boxes[row], *of_keypoint[row].reshape(-1)]
-            rows.append([*start, track_id, *np.asarray(numbers, np.float64).round(6).tolist()])
+            said = track_id, ORIGINS[poses.origins[row]]
+            rows.append([*start, *said, *np.asarray(numbers, np.float64).round(6).tolist()])
     return rows
 
 
@@ -110,29 +116,31 @@ def _tracks(path: Path, header: list[str], rows: Sequence[Sequence[Any]], info: 
             f"{path}: its columns are not those of tracks; start from `posetrack convert --to csv`"
         )
     skeleton = skeletons[0]
-    frames: dict[int, tuple[float, str, list[int], list[FloatArray]]] = {}
+    frames: dict[int, tuple[float, str, list[tuple[int, int]], list[FloatArray]]] = {}
     for number, row in enumerate(rows, start=2):
         try:
             if len(row) != len(header):
                 raise ValueError
-            _, _, ids, people = frames.setdefault(int(row[0]), (float(row[1]), str(row[2]), [], []))
+            _, _, said, people = frames.setdefault(int(row[0]), (float(row[1]), str(row[2]), [], []))
             if row[3] != "":
-                ids.append(int(row[3]))
-                people.append(np.array(row[4:], np.float64))
+                said.append((int(row[3]), ORIGINS.index(row[4])))
+                people.append(np.array(row[5:], np.float64))
         except ValueError as error:
-            raise InputError(f"{path}: row {number}: a cell is empty or no number") from error
+            raise InputError(f"{path}: row {number}: a cell is empty, no number or no origin") from error
     return Tracks(
         path,
         info,
         skeleton,
         [
-            TrackedFrame(index, seconds, _tracked(ids, people, skeleton), name)
-            for index, (seconds, name, ids, people) in sorted(frames.items())
+            TrackedFrame(index, seconds, _tracked(said, people, skeleton), name)
+            for index, (seconds, name, said, people) in sorted(frames.items())
         ],
     )
 
 
-def _tracked(ids: list[int], people: list[FloatArray], skeleton: Skeleton) -> TrackedPoses:
+def _tracked(said: list[tuple[int, int]], people: list[FloatArray], skeleton: Skeleton) -> TrackedPoses:
+    """`said` are each person's id and origin."""
+    ids, origins = np.array(said, np.int64).reshape(-1, 2).T
     count = len(skeleton.keypoints)
     table = np.array(people, np.float64).reshape(len(people), 5 + 5 * count)
     of_keypoint = table[:, 5:].reshape(len(people), count, 5)
@@ -141,6 +149,7 @@ def _tracked(ids: list[int], people: list[FloatArray], skeleton: Skeleton) -> Tr
         scores=table[:, 0],
         keypoints=of_keypoint[..., :2],
         keypoint_scores=of_keypoint[..., 2],
-        ids=np.array(ids, np.int64),
+        ids=ids,
         smoothed_keypoints=of_keypoint[..., 3:],
+        origins=origins.astype(np.int8),
     )

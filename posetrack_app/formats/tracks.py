@@ -14,7 +14,7 @@ import numpy as np
 
 from posetrack_app import __version__
 from posetrack_app.errors import InputError
-from posetrack_app.records import TrackedPoses
+from posetrack_app.records import ORIGINS, TrackedPoses
 from posetrack_app.skeleton import Skeleton
 
 SCHEMA_VERSION = 1
@@ -113,6 +113,7 @@ class TracksWriter:
                 "keypoints": raw[i],
                 "scores": scores[i],
                 "keypoints_smoothed": smoothed[i],
+                "origin": ORIGINS[tracked.origins[i]],
             }
             for i, track_id in enumerate(tracked.ids.tolist())
         ]

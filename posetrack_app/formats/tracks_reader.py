@@ -13,7 +13,7 @@ import numpy as np
 from posetrack_app.errors import InputError
 from posetrack_app.formats.json_file import load_json
 from posetrack_app.formats.tracks import SCHEMA_VERSION
-from posetrack_app.records import FloatArray, TrackedPoses
+from posetrack_app.records import ORIGINS, FloatArray, TrackedPoses
 from posetrack_app.skeleton import COCO, POSETRACK, Skeleton
 
 
@@ -162,6 +162,7 @@ def _tracked(
         keypoint_scores=np.where(np.isnan(given), (triples[..., 2] > 0).astype(np.float64), given),
         ids=ids,
         smoothed_keypoints=smoothed[..., :2],
+        origins=column(lambda person: [_origin(person)], 1)[:, 0].astype(np.int8),
     )
 
 
@@ -170,6 +171,13 @@ def _track_id(person: Mapping[str, Any]) -> int:
     if not _is_integer(track_id) or not 0 <= track_id < 2**53:
         raise ValueError(f"'track_id' must be an integer from 0, got {track_id!r}")
     return int(track_id)
+
+
+def _origin(person: Mapping[str, Any]) -> int:
+    origin = person.get("origin", ORIGINS[0])
+    if origin not in ORIGINS:
+        raise ValueError(f"'origin' must be one of {', '.join(ORIGINS)}, got {origin!r}")
+    return ORIGINS.index(origin)
 
 
 def _numbers(person: Mapping[str, Any], key: str, length: int) -> Sequence[float]:

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from posetrack_app.flow import DenseFlow, detect_every, propagate_poses
-from posetrack_app.records import Detections, FloatArray, Frame
+from posetrack_app.records import DETECTED, PROPAGATED, Detections, FloatArray, Frame
 
 SPEED = 4
 
@@ -73,7 +73,9 @@ def test_flow_follows_the_person_and_not_the_ground() -> None:
 def test_a_missed_person_is_found_again() -> None:
     seen = [True, True, False, False, True, True]
     poses = [found for _, found in propagate_poses(_people(seen), _Estimator(), box_overlap=0.5)]
-    assert [len(found) for found in poses] == [1] * 6
+    assert [found.origins.tolist() for found in poses] == [
+        [DETECTED if is_seen else PROPAGATED] for is_seen in seen
+    ]
     np.testing.assert_allclose(poses[3].boxes[0], _box(3), atol=12)
     assert poses[3].scores[0] < poses[2].scores[0] < poses[1].scores[0] == pytest.approx(0.9)
 

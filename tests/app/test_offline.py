@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from posetrack_app.offline import SecondPass, origin_runs, second_pass, tracks_of
-from posetrack_app.records import TrackedPoses
+from posetrack_app.offline import SecondPass, second_pass, tracks_of
+from posetrack_app.records import DETECTED, INTERPOLATED, TrackedPoses
 from posetrack_app.skeleton import POSETRACK
 
 SIZE = np.array([50.0, 150.0])
@@ -37,7 +37,7 @@ def _times(count: int) -> np.ndarray:
 
 
 def _pass(frames: list[TrackedPoses], settings: SecondPass = NO_SMOOTHING) -> list[TrackedPoses]:
-    return second_pass(_times(len(frames)), frames, POSETRACK, settings)[0]
+    return second_pass(_times(len(frames)), frames, POSETRACK, settings)
 
 
 def test_whole_tracks_stay_as_they_are() -> None:
@@ -84,7 +84,7 @@ def test_the_nearest_of_two_continues_the_track() -> None:
 
 def test_short_gaps_are_filled_and_say_so_long_ones_stay_open() -> None:
     people = [{} if 20 <= i < 26 or 40 <= i < 70 else {1: (4.0 * i, 0.0)} for i in range(90)]
-    frames, tracks = second_pass(_times(90), _frames(people), POSETRACK, NO_SMOOTHING)
+    frames = _pass(_frames(people))
     counts = [len(poses) for poses in frames]
     assert counts == [1] * 40 + [0] * 30 + [1] * 20
     np.testing.assert_allclose(
@@ -92,9 +92,8 @@ def test_short_gaps_are_filled_and_say_so_long_ones_stay_open() -> None:
         [SHAPE + np.array([4.0 * i, 0]) for i in range(20, 26)],
     )
     assert (frames[22].keypoint_scores < 0.5).all()
-    assert origin_runs(tracks, range(100, 190)) == [
-        {"track_id": 1, "first_frame": 120, "last_frame": 125, "origin": "interpolated"}
-    ]
+    for i, poses in enumerate(frames):
+        assert poses.origins.tolist() == [INTERPOLATED if 20 <= i < 26 else DETECTED] * len(poses)
 
 
 def test_short_unsure_tracks_are_ghosts() -> None:

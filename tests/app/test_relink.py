@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from posetrack_app.cli.link import link
 from posetrack_app.errors import InputError
 from posetrack_app.formats import TracksWriter, read_tracks
-from posetrack_app.records import TrackedPoses
+from posetrack_app.records import DETECTED, INTERPOLATED, TrackedPoses
 from posetrack_app.skeleton import COCO, POSETRACK
 
 
@@ -68,8 +68,8 @@ def test_offline_fills_and_says_so(tmp_path: Path) -> None:
     assert "2 people in 30 frames" in result.output
     after = read_tracks(tmp_path / "out.json")
     assert [len(frame.tracked) for frame in after.frames] == [2] * 30
-    run = {"first_frame": 4, "last_frame": 5, "origin": "interpolated"}
-    assert after.info["origins"] == [{"track_id": 1, **run}, {"track_id": 2, **run}]
+    for index, frame in enumerate(after.frames):
+        assert frame.tracked.origins.tolist() == [INTERPOLATED if index in (4, 5) else DETECTED] * 2
 
 
 def test_frames_out_of_time_are_refused(tmp_path: Path) -> None:

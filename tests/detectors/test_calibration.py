@@ -82,7 +82,7 @@ def test_the_estimator_gives_chances(people: int) -> None:
             return heatmaps.expand(len(x), -1, -1, -1)
 
     line = ((0.0, 0.0), (0.4, 0.9), (0.9, 1.0))
-    estimate = PoseEstimator(Heatmaps(), size=(64, 64), outputs=3, calibration=Calibration((line,) * 3))
+    estimate = PoseEstimator(Heatmaps(), size=(64, 64), keypoints=3, calibration=Calibration((line,) * 3))
     images = [np.zeros((80, 80, 3), np.uint8)] * people
     _, scores = estimate(images, [np.array([10.0, 10, 40, 60])] * people)
     np.testing.assert_allclose(scores, np.full((people, 3), 0.9, np.float32), rtol=1e-6)

@@ -35,6 +35,7 @@ def some_people(ids: list[int], seed: int) -> TrackedPoses:
         keypoint_scores=random.uniform(0, 1, (count, 17)).round(4),
         ids=np.array(ids, np.int64),
         smoothed_keypoints=(keypoints + random.normal(0, 3, keypoints.shape)).round(2),
+        origins=np.arange(count) % 3,
     )
 
 
@@ -58,7 +59,15 @@ def assert_same(one: Tracks, other: Tracks) -> None:
     ]
     assert one.skeleton is other.skeleton
     for mine, theirs in zip(one.frames, other.frames, strict=True):
-        for name in ("boxes", "scores", "keypoints", "keypoint_scores", "ids", "smoothed_keypoints"):
+        for name in (
+            "boxes",
+            "scores",
+            "keypoints",
+            "keypoint_scores",
+            "ids",
+            "smoothed_keypoints",
+            "origins",
+        ):
             expected, got = getattr(mine.tracked, name), getattr(theirs.tracked, name)
             assert expected.shape == got.shape
             assert np.allclose(expected, got, rtol=0, atol=1e-6), name

@@ -30,6 +30,7 @@ def some_people(ids: list[int], seed: int) -> TrackedPoses:
         keypoint_scores=random.uniform(0, 1, (count, 17)).round(4),
         ids=np.array(ids, np.int64),
         smoothed_keypoints=(keypoints + random.normal(0, 3, keypoints.shape)).round(2),
+        origins=np.arange(count) % 3,
     )
 
 
@@ -46,7 +47,7 @@ def write(path: Path, skeleton: Skeleton = POSETRACK) -> list[TrackedPoses]:
 
 
 def same(one: TrackedPoses, other: TrackedPoses) -> bool:
-    columns = ("boxes", "scores", "keypoints", "keypoint_scores", "ids", "smoothed_keypoints")
+    columns = ("boxes", "scores", "keypoints", "keypoint_scores", "ids", "smoothed_keypoints", "origins")
     return all(
         np.allclose(getattr(one, name), getattr(other, name), rtol=0, atol=1e-9)
         and getattr(one, name).shape == getattr(other, name).shape
@@ -225,3 +226,15 @@ def test_a_plain_posetrack18_file_reads_too(tmp_path: Path) -> None:
     assert (poses.keypoint_scores[:, 1:] == 1).all()
     assert np.allclose(poses.boxes[:, :2], poses.keypoints[:, 1:].min(axis=1))
     assert np.array_equal(poses.smoothed_keypoints, poses.keypoints)
+
+
+def test_an_unknown_origin_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "tracks.json")
+    content = json.loads((tmp_path / "tracks.json").read_text())
+    assert [person["origin"] for person in content["annotations"][:2]] == ["detected", "propagated"]
+    content["annotations"][1]["origin"] = "guessed"
+    (tmp_path / "tracks.json").write_text(json.dumps(content))
+    with pytest.raises(
+        InputError, match=r"frame 4, person 2: 'origin' must be one of detected, .* got 'guessed'"
+    ):
+        read_tracks(tmp_path / "tracks.json")

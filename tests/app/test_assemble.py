@@ -1,0 +1,96 @@
+"""Settings to working parts: every published pose file is used the way it was trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from posetrack_app import assemble
+from posetrack_app.assemble import _build_detector, _build_estimator
+from posetrack_app.config import Config, DetectorConfig, PoseConfig
+from posetrack_app.errors import InputError
+from posetrack_app.weights import Published, published
+
+POSE = [entry for entry in published().values() if entry.task == "pose"]
+SKELETON_SIZES = {"coco": 17, "mpii": 16, "posetrack18": 17}
+
+
+def tiny(outputs: int) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.AvgPool2d(4), nn.Conv2d(3, outputs, 1))
+
+
+@pytest.fixture
+def no_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks are tiny and any file will do."""
+    monkeypatch.setattr(assemble, "fetch", lambda entry: Path(__file__))
+    monkeypatch.setattr(assemble, "_load", lambda network, path: None)
+    monkeypatch.setattr(assemble, "POSE_NETWORKS", dict.fromkeys(assemble.POSE_NETWORKS, tiny))
+
+
+@pytest.mark.usefixtures("no_files")
+@pytest.mark.parametrize("entry", POSE, ids=lambda entry: entry.name)
+def test_every_published_pose_file_runs(entry: Published) -> None:
+    estimator, facts = _build_estimator(PoseConfig(weights=entry.name, flip_test=True), "cpu", "float32")
+    keypoints, scores = estimator([np.full((90, 70, 3), 99, np.uint8)], [np.array([5.0, 5.0, 60.0, 80.0])])
+    assert (keypoints.shape, scores.shape) == ((1, 17, 2), (1, 17))
+    assert np.isfinite(keypoints).all()
+    estimate: Any = estimator
+    assert estimate.estimate.size == entry.input
+    assert estimate.estimate.decoding == entry.decoding
+    assert estimate.estimate.keypoints == SKELETON_SIZES[str(entry.keypoints)]
+    assert estimate.estimate.bgr == (entry.colour == "BGR")
+    assert (facts["keypoints"], facts["input"]) == (entry.keypoints, list(entry.input or ()))
+    assert ("head_bottom" in facts["derived"]) == (entry.keypoints != "posetrack18")
+
+
+@pytest.mark.usefixtures("no_files")
+def test_a_file_is_used_like_the_published_one_it_was_trained_like(tmp_path: Path) -> None:
+    own = tmp_path / "fine-tuned.pth"
+    own.write_bytes(b"anything")
+    settings = PoseConfig(weights=str(own), network="hrnet-w48-coco-384x288-udp")
+    _, facts = _build_estimator(settings, "cpu", "float32")
+    assert (facts["network"], facts["decoding"], facts["input"]) == ("hrnet-w48", "udp", [288, 384])
+    _, facts = _build_estimator(replace(settings, input_width=192, input_height=256), "cpu", "float32")
+    assert facts["input"] == [192, 256]
+    with pytest.raises(InputError, match="say the crop's size"):
+        _build_estimator(PoseConfig(weights=str(own), network="hrnet-w48"), "cpu", "float32")
+
+
+@pytest.mark.usefixtures("no_files")
+def test_the_authors_files_are_known_by_name(tmp_path: Path) -> None:
+    brought = tmp_path / "pose_resnet_50_256x192.pth"
+    brought.write_bytes(b"anything")
+    _, facts = _build_estimator(PoseConfig(weights=str(brought)), "cpu", "float32")
+    assert (facts["network"], facts["keypoints"]) == ("resnet-50", "coco")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            PoseConfig(weights="faster-rcnn-w40-2x"),
+            r"\[pose\] weights: faster-rcnn-w40-2x is for the detector",
+        ),
+        (
+            PoseConfig(network="hrnet-w99"),
+            r"\[pose\] network: there is no 'hrnet-w99'; there are hrnet-compact",
+        ),
+        (PoseConfig(weights="/no/such.pth"), r"\[pose\] weights: there is no file /no/such.pth"),
+    ],
+)
+def test_wrong_names(settings: PoseConfig, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        _build_estimator(settings, "cpu", "float32")
+
+
+def test_a_detector_that_is_not_built_is_not_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assemble, "fetch", lambda entry: pytest.fail("downloads"))
+    with pytest.raises(InputError, match="htc-w18-20e is for htc-w18, which posetrack does not build"):
+        _build_detector(Config(detector=DetectorConfig(weights="htc-w18-20e")), "cpu", "float32")

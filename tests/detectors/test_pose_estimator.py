@@ -1,0 +1,79 @@
+"""Every decoding, from a box in a picture to keypoints in the picture, with networks that draw what they are told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from posetrack_detectors.crops import apply_affine, centre_and_scale, crop_affine, udp_affine
+from posetrack_detectors.pose_estimator import Decoding, PoseEstimator
+from posetrack_detectors.pose_targets import dark_targets, gaussian_targets, udp_targets
+from posetrack_detectors.udp_dark import OFFSET_REACH
+from torch import Tensor, nn
+
+SIZE, SMALL = (192, 256), (48, 64)
+BOX = np.array([100.0, 40.0, 220.0, 260.0])
+MIRRORED = (0, 2, 1)
+POINTS = np.array([[161.3, 70.9], [130.4, 120.2], [191.7, 190.6]])
+DRAWN = {"quarter": gaussian_targets, "dark": dark_targets, "udp": udp_targets}
+
+
+def udp_offset_targets(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(3K, H, W): near a point 1, and the way to it in units of the reach."""
+    reach = OFFSET_REACH * SMALL[1]
+    y, x = np.mgrid[: SMALL[1], : SMALL[0]]
+    cells = points * (np.array(SMALL) - 1) / (np.array(size) - 1)
+    maps = []
+    for cx, cy in cells:
+        away = np.stack([cx - x, cy - y]) / reach
+        near = np.square(away).sum(axis=0) <= 1
+        maps += [near.astype(np.float32), away[0] * near, away[1] * near]
+    return np.stack(maps).astype(np.float32)
+
+
+class Draws(nn.Module):
+    """The maps of an unmirrored or mirrored crop, told apart by the brighter half."""
+
+    def __init__(self, plain: np.ndarray, mirrored: np.ndarray) -> None:
+        super().__init__()
+        self.maps = [torch.from_numpy(plain).float(), torch.from_numpy(mirrored).float()]
+
+    def forward(self, crops: Tensor) -> Tensor:
+        half = crops.shape[3] // 2
+        flipped = crops[:, 1, :, :half].mean(dim=(1, 2)) > crops[:, 1, :, half:].mean(dim=(1, 2))
+        return torch.stack([self.maps[int(f)] for f in flipped])
+
+
+def drawn(points: np.ndarray, decoding: Decoding) -> np.ndarray:
+    if decoding == "udp-offsets":
+        return udp_offset_targets(points, SIZE)
+    return DRAWN[decoding](points, np.ones(len(points)), SMALL, SIZE, 2)[0]
+
+
+@pytest.mark.parametrize("flip_test", [False, True])
+@pytest.mark.parametrize(
+    ("decoding", "within"), [("quarter", 2.5), ("dark", 1.0), ("udp", 0.5), ("udp-offsets", 0.8)]
+)
+def test_keypoints_come_back_to_the_picture(decoding: Decoding, within: float, flip_test: bool) -> None:
+    centre, scale = centre_and_scale(BOX, SIZE[0] / SIZE[1])
+    udp = decoding.startswith("udp")
+    affine = udp_affine(centre, scale, 0.0, SIZE) if udp else crop_affine(centre, scale, 0.0, SIZE)
+    points = apply_affine(POINTS, affine)
+    # What the network sees in the mirrored crop: left and right exchanged, x from the other side.
+    across = np.stack([SIZE[0] - 1 - points[:, 0], points[:, 1]], axis=1)[list(MIRRORED)]
+    picture = np.zeros((300, 320, 3), np.uint8)
+    picture[:, 160:] = 200
+    estimate = PoseEstimator(
+        Draws(drawn(points, decoding), drawn(across, decoding)), size=SIZE, keypoints=3, decoding=decoding,
+        mirrored=MIRRORED if flip_test else None,
+    )  # fmt: skip
+    keypoints, scores = estimate([picture, picture], [BOX, BOX])
+    assert keypoints.dtype == np.float32
+    assert np.abs(keypoints - POINTS).max() < within
+    assert (scores > 0.3).all()  # the blurred disc of UDP offsets peaks at 0.35
+
+
+@pytest.mark.parametrize("decoding", ["quarter", "dark", "udp", "udp-offsets"])
+def test_nobody(decoding: Decoding) -> None:
+    keypoints, scores = PoseEstimator(nn.Identity(), size=SIZE, keypoints=3, decoding=decoding)([], [])
+    assert (keypoints.shape, scores.shape) == ((0, 3, 2), (0, 3))
