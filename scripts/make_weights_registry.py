@@ -2,7 +2,7 @@
 
     python scripts/make_weights_registry.py ../shared/goldens
 
-Parameters and multiply-adds of pose networks are counted here; those of detectors are the recorded ones.
+Parameters and multiply-adds are counted here (posetrack_detectors/cost.py says how).
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from __future__ import annotations
 import json
 import re
 import sys
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from posetrack_detectors.pose_networks import POSE_NETWORKS, Cost, cost
+from posetrack_detectors.cost import Cost, cost, detector_cost
+from posetrack_detectors.pose_networks import POSE_NETWORKS
+
+from posetrack_app.assemble import DETECTORS
 
 TARGET = Path(__file__).resolve().parents[1] / "posetrack_app/published_weights.json"
 DATASETS = {"CocoDataset": "coco", "MpiiDataset": "mpii", "PoseTrack18Dataset": "posetrack18"}
@@ -144,14 +147,6 @@ def authors() -> list[dict[str, Any]]:
 
 
 def mmdetection(goldens: Path) -> list[dict[str, Any]]:
-    measured = {}
-    for meta in (goldens / "detector").glob("*/meta.json"):
-        facts = json.loads(meta.read_text())
-        if "total_params" in facts:
-            measured[meta.parent.name.replace("_", "-")] = (
-                facts["total_params"],
-                facts.get("gmacs_800x1333"),
-            )
     entries = []
     for checkpoint in json.loads((goldens / "detector/checkpoints.json").read_text()):
         family, width, rest = re.match(r"(.+)_hrnetv2p-(w\d+)[-_](.+)_coco$", checkpoint["model"]).groups()
@@ -159,10 +154,8 @@ def mmdetection(goldens: Path) -> list[dict[str, Any]]:
         schedule = (
             rest.replace("gn-head_", "").replace("gn-head", "").replace("4xb4-", "").replace("640-800-", "")
         )
-        parameters, gmacs = measured.get(network, (None, None))
-        if isinstance(gmacs, dict):
-            gmacs = gmacs.get("total")
-        macs = round(gmacs * 1e9) if isinstance(gmacs, (int, float)) else None
+        known = DETECTORS.get(network)
+        costs = detector_cost(partial(*known)) if known else None
         mask = f", mask AP {checkpoint['mask_ap']}" if checkpoint["mask_ap"] else ""
         entries.append(
             {
@@ -181,9 +174,9 @@ def mmdetection(goldens: Path) -> list[dict[str, Any]]:
                 "metric": f"box AP {checkpoint['box_ap']} COCO val2017{mask}",
                 "licence": "Apache-2.0",
                 "source": "mmdetection",
-                "parameters": parameters,
-                "macs": macs,
-                "published_macs": macs,
+                "parameters": costs.parameters if costs else None,
+                "macs": costs.macs if costs else None,
+                "published_macs": costs.published_macs if costs else None,
             }
         )
     return entries

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from posetrack_detectors.cascade_rcnn import CascadeRCNN
 from posetrack_detectors.checkpoints import load_trunk
 from posetrack_detectors.classifier import HRNetClassifier
+from posetrack_detectors.cost import cost, detector_cost
+from posetrack_detectors.faster_rcnn import W18, FasterRCNN
 from posetrack_detectors.hrnet import W32, Exchange, HRNetTrunk, TrunkSize, fold_batch_norms
+from posetrack_detectors.mask_rcnn import MaskRCNN
 from posetrack_detectors.pose_hrnet import PoseHRNet
-from posetrack_detectors.pose_networks import POSE_NETWORKS, cost
+from posetrack_detectors.pose_networks import POSE_NETWORKS
 from posetrack_detectors.pose_resnet import PoseResNet
 
 TINY = TrunkSize(4, modules=(1, 2, 2), blocks=1, stem_channels=4, stem_planes=4, stem_blocks=1)
@@ -35,6 +40,20 @@ def test_costs_are_the_published_ones(
 def test_transposed_convolutions_count_once_in_truth() -> None:
     costs = cost(lambda: PoseResNet(50, 17), (192, 256))
     assert round(costs.macs / 1e9, 2) == 5.43
+
+
+def test_a_detectors_cost_is_the_recorded_one() -> None:
+    """Of the official network for 800 x 1344 with 1000 proposals; Cascade has two more box heads, Mask a head more."""
+    faster, cascade, mask = (
+        detector_cost(partial(kind, W18)) for kind in (FasterRCNN, CascadeRCNN, MaskRCNN)
+    )
+    assert (faster.parameters, faster.macs, faster.published_macs) == (27482676, 195201873376, 195201873376)
+    box_head, class_agnostic = 12544 * 1024 + 1024 * 1024 + 1024 * 81, 4
+    more = 1000 * (3 * (box_head + 1024 * class_agnostic) - (box_head + 1024 * 320))
+    assert cascade.macs - faster.macs == more
+    convolutions = 4 * 256 * 256 * 9 * 14 * 14 + 80 * 256 * 28 * 28
+    assert mask.macs - faster.macs == 100 * (convolutions + 256 * 256 * 4 * 14 * 14)
+    assert mask.published_macs - faster.macs == 100 * (convolutions + 256 * 256 * 4 * 28 * 28)
 
 
 @pytest.mark.parametrize(("exchange", "fusions"), [("within", 8), ("across", 3), ("final", 1)])
