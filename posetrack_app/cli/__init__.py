@@ -12,6 +12,7 @@ from posetrack_app import __version__
 from posetrack_app.cli.benchmark import benchmark
 from posetrack_app.cli.convert import convert, validate
 from posetrack_app.cli.dataset import dataset
+from posetrack_app.cli.doctor import doctor
 from posetrack_app.cli.evaluate import evaluate
 from posetrack_app.cli.export import export
 from posetrack_app.cli.link import link
@@ -41,6 +42,7 @@ posetrack.add_command(evaluate)
 posetrack.add_command(benchmark)
 posetrack.add_command(dataset)
 posetrack.add_command(selftest)
+posetrack.add_command(doctor)
 
 
 def main() -> None:

@@ -1,0 +1,103 @@
+"""The doctor: calls what is there by its name, and finds what is broken."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from posetrack_app import doctor, doctor_checks
+from posetrack_app.assemble import EMBEDDED
+from posetrack_app.cli import posetrack
+from posetrack_app.video.decord_frames import DecordFailedError
+from posetrack_app.video.pyav_frames import Picture, pyav_pictures
+
+
+def test_it_finds_nothing_broken_here() -> None:
+    result = CliRunner().invoke(posetrack, ["doctor"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    for part in ("posetrack", "python", "packages", "device", "reads", "cache", "PyAV", "decord"):
+        assert any(line[6:].startswith(f"{part} ") for line in result.output.splitlines()), part
+    assert "decord              100 frames of a clip true" in result.output
+
+
+def test_the_shipped_weights_are_those_of_the_list() -> None:
+    """Whoever replaces the embedded weights writes the list anew: sha256sum *.safetensors > SHA256SUMS."""
+    lines = (EMBEDDED / "SHA256SUMS").read_text().splitlines()
+    listed = {name: digest for digest, name in (line.split() for line in lines)}
+    files = {path.name: path for path in EMBEDDED.glob("*.safetensors")}
+    assert listed == {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+
+
+def broken_import(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def importing(name: str) -> ModuleType:
+        if name == "cv2":
+            raise ImportError("libGL.so.1: cannot open shared object file")
+        return import_module(name)
+
+    monkeypatch.setattr(doctor, "import_module", importing)
+
+
+def missing_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(doctor._NEEDED, "no_such_module", "no-such-package")
+
+
+def other_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "SHA256SUMS").write_text((EMBEDDED / "SHA256SUMS").read_text())
+    (tmp_path / "pose.safetensors").write_bytes(b"half a downl")
+    monkeypatch.setattr(doctor_checks, "EMBEDDED", tmp_path)
+
+
+def no_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(doctor_checks, "_WRITTEN", ("libx264", "no_such_codec"))
+
+
+def pictures(change: Callable[[Picture], Picture]) -> Callable[[pytest.MonkeyPatch, Path], None]:
+    def read(*arguments: Any) -> Iterator[Picture]:
+        return map(change, pyav_pictures(*arguments))
+
+    return lambda monkeypatch, tmp_path: monkeypatch.setattr(doctor_checks, "pyav_pictures", read)
+
+
+def stopping(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def read(*arguments: Any) -> Iterator[Picture]:
+        yield next(pyav_pictures(*arguments[:3]))
+        raise DecordFailedError("decord stopped at frame 1")
+
+    monkeypatch.setattr(doctor_checks, "DecordPictures", read)
+
+
+@pytest.mark.parametrize(
+    ("broken", "part", "says"),
+    [
+        (broken_import, "cv2", "libGL.so.1"),
+        (missing_package, "no_such_module", "pip install no-such-package"),
+        (other_weights, "pose.safetensors", "is not as shipped"),
+        (other_weights, "detector.safetensors", "is missing"),
+        (no_encoder, "writes", "lacks no_such_codec"),
+        (pictures(lambda picture: (picture[0] + 1, *picture[1:])), "PyAV", "frame 0 came as 1"),
+        (pictures(lambda picture: (picture[0], picture[1] + 0.1, picture[2])), "PyAV", "at 0.100 s"),
+        (pictures(lambda picture: (*picture[:2], picture[2][::-1])), "PyAV", "came as 0"),
+        (pictures(lambda picture: (*picture[:2], picture[2].transpose(1, 0, 2))), "PyAV", "turned"),
+        (pictures(lambda picture: (*picture[:2], picture[2][..., ::-1])), "PyAV", "levels of 255 off"),
+        (stopping, "decord", "stopped at frame 1"),
+    ],
+)
+def test_what_is_broken_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    broken: Callable[[pytest.MonkeyPatch, Path], None],
+    part: str,
+    says: str,
+) -> None:
+    broken(monkeypatch, tmp_path)
+    result = CliRunner().invoke(posetrack, ["doctor"], catch_exceptions=False)
+    assert result.exit_code == 1
+    line = next(line for line in result.output.splitlines() if line.startswith(f"FAIL  {part} "))
+    assert says in line
