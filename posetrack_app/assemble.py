@@ -19,6 +19,7 @@ from posetrack_detectors.mask_rcnn import MaskRCNN
 from posetrack_detectors.person_detector import PersonDetector
 from posetrack_detectors.pose_estimator import PoseEstimator
 from posetrack_detectors.pose_networks import POSE_NETWORKS
+from posetrack_trackers.flow_tracker import FlowTracker
 from posetrack_trackers.oks_tracker import OksTracker
 
 from posetrack_app.config import Config, DetectorConfig, PoseConfig
@@ -83,7 +84,17 @@ def build_tracker(config: Config) -> tuple[Tracker, Smoother | None]:
     """A fresh tracker for one video, and its smoother where smoothing is on."""
     smoothing = asdict(config.smoothing)
     smoother = OneEuroSmoother(**smoothing) if smoothing.pop("enabled") else None
-    return OksTracker(sigmas=POSETRACK.sigmas, **asdict(config.tracker)), smoother
+    settings = asdict(config.tracker)
+    del settings["method"]
+    tracker: Tracker = OksTracker(sigmas=POSETRACK.sigmas, **settings)
+    if config.tracker.method == "flow":
+        tracker = FlowTracker(
+            sigmas=POSETRACK.sigmas,
+            confident=config.tracker.confident,
+            min_similarity=config.tracker.min_similarity,
+            frames=config.tracker.patience_frames,
+        )
+    return tracker, smoother
 
 
 def choose_device(wanted: str) -> str:

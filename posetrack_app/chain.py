@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from posetrack_app.assemble import Parts, build_tracker
 from posetrack_app.camera_motion import CameraMotion
 from posetrack_app.config import Config
+from posetrack_app.flow import DenseFlow, detect_every, propagate_poses
 from posetrack_app.linking import link_poses
-from posetrack_app.pipeline import StageClock, detect_people, drop_duplicates, estimate_poses
-from posetrack_app.records import Frame, TrackedPoses
+from posetrack_app.pipeline import (
+    StageClock,
+    detect_people,
+    drop_duplicates,
+    drop_weak_keypoints,
+    estimate_poses,
+)
+from posetrack_app.records import Frame, Poses, TrackedPoses
 
 
 def track_people(
@@ -21,20 +29,40 @@ def track_people(
     equal frames and answers give equal people. `clock` gets the seconds of "decode", "detect", "pose", "track".
     """
     clock = clock or StageClock()
+    decoded = clock.pull("decode", frames)
+    poses = clock.pull("pose", _poses(decoded, parts, config, clock))
+    if config.pose.min_score:
+        poses = drop_weak_keypoints(poses, min_score=config.pose.min_score)
+    unique = drop_duplicates(
+        poses, sigmas=parts.skeleton.sigma_array, max_similarity=config.duplicates.max_similarity
+    )
     tracker, smoother = build_tracker(config)
     camera = CameraMotion() if config.camera_motion else None
-    people = detect_people(
-        clock.pull("decode", frames),
-        parts.detector,
+    flow = DenseFlow() if config.tracker.method == "flow" else None
+    return clock.pull("track", link_poses(unique, tracker, smoother, camera, flow))
+
+
+def _poses(
+    frames: Iterable[Frame], parts: Parts, config: Config, clock: StageClock
+) -> Iterator[tuple[Frame, Poses]]:
+    """Everybody's keypoints; where propagation is on, also of those whom the detector misses."""
+    settings = config.propagation
+    detect = partial(
+        detect_people,
+        detector=parts.detector,
         min_score=config.detector.min_score,
         box_overlap=config.duplicates.box_overlap,
         max_people=config.detector.max_people,
         batch=config.detector.batch,
     )
-    poses = estimate_poses(clock.pull("detect", people), parts.estimator, batch=config.pose.batch)
-    unique = drop_duplicates(
-        clock.pull("pose", poses),
-        sigmas=parts.skeleton.sigma_array,
-        max_similarity=config.duplicates.max_similarity,
+    if not settings.enabled and settings.detect_every == 1:
+        people = clock.pull("detect", detect(frames))
+        return estimate_poses(people, parts.estimator, batch=config.pose.batch)
+    people = clock.pull("detect", detect_every(frames, detect, settings.detect_every))
+    return propagate_poses(
+        people,
+        parts.estimator,
+        box_overlap=config.duplicates.box_overlap,
+        min_score=settings.min_score,
+        min_keypoint_score=settings.min_keypoint_score,
     )
-    return clock.pull("track", link_poses(unique, tracker, smoother, camera))

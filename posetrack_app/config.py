@@ -50,6 +50,22 @@ class PoseConfig:
     """Average with the mirrored crop: twice the time, a little better."""
     batch: int = 16
     """People a step of the network."""
+    min_score: float = 0.0
+    """Keypoints below count as not seen: their score becomes 0."""
+
+
+@dataclass(frozen=True)
+class PropagationConfig:
+    """Finding people again by optical flow, where the detector misses them or rests."""
+
+    enabled: bool = False
+    """Also on where `detect_every` is above 1."""
+    detect_every: int = 1
+    """The detector sees every so-many-th frame; flow carries people over the others."""
+    min_score: float = 0.3
+    """Who is carried on and scores less is gone."""
+    min_keypoint_score: float = 0.2
+    """Keypoints below do not shape the box that is carried on."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +82,8 @@ class DuplicatesConfig:
 class TrackerConfig:
     """Identities; see docs/tracker.md."""
 
+    method: str = "kalman"
+    """"kalman", or "flow": the published recipe, which reads confident, min_similarity and patience_frames."""
     confident: float = 0.5
     weak: float = 0.3
     min_similarity: float = 0.25
@@ -99,6 +117,7 @@ class Config:
     """Follow the camera, so that its motion is not taken for people's, and end all tracks where the film is cut."""
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     pose: PoseConfig = field(default_factory=PoseConfig)
+    propagation: PropagationConfig = field(default_factory=PropagationConfig)
     duplicates: DuplicatesConfig = field(default_factory=DuplicatesConfig)
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
     smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
@@ -111,12 +130,13 @@ class Config:
 CHOICES = {
     "precision": ("auto", "float32", "bfloat16"),
     "matching": ("hungarian", "greedy"),
+    "method": ("kalman", "flow"),
 }
 SHARES = (
     "min_score", "box_overlap", "max_similarity", "confident", "weak", "min_similarity", "min_weak_similarity",
-    "duplicate_similarity",
+    "duplicate_similarity", "min_keypoint_score",
 )  # fmt: skip
-AT_LEAST_ONE = ("max_people", "batch", "confirmations")
+AT_LEAST_ONE = ("max_people", "batch", "confirmations", "detect_every")
 
 
 def presets_folder() -> Path:

@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from typing import Protocol, TypeVar
 
@@ -120,6 +121,15 @@ def _poses_of(
         rows = slice(start, start := start + len(found))
         people = found.boxes, found.scores, keypoints[rows], scores[rows].clip(0, 1)
         yield frame, Poses(*people, origins=found.origins)
+
+
+def drop_weak_keypoints(
+    stream: Iterable[tuple[Frame, Poses]], *, min_score: float
+) -> Iterator[tuple[Frame, Poses]]:
+    """The same poses; the scores of keypoints below `min_score` become 0, which stands for not seen."""
+    for frame, poses in stream:
+        seen = poses.keypoint_scores >= min_score
+        yield frame, replace(poses, keypoint_scores=np.where(seen, poses.keypoint_scores, 0.0))
 
 
 def drop_duplicates(

@@ -15,6 +15,7 @@ from posetrack_app.config import Config
 from posetrack_app.formats import TracksWriter
 from posetrack_app.pipeline import StageClock
 from posetrack_app.render import OverlayWriter
+from posetrack_app.suspicions import SuspicionWatch
 from posetrack_app.video import open_video
 
 STAGES = ("decode", "detect", "pose", "track", "write")
@@ -84,17 +85,20 @@ def track_video(
         clock = StageClock()
         began = time.perf_counter()
         ids: Counter[int] = Counter()
+        watch = SuspicionWatch()
         for frame, tracked in track_people(frames, parts, config, clock):
             with clock.stage("write"):
                 writer.write(frame.index, frame.seconds, tracked)
                 if drawn is not None:
                     drawn.write(frame, tracked)
                 ids.update(tracked.ids.tolist())
+                watch.see(frame.index, frame.seconds, tracked)
             if progress is not None:
                 progress(writer.frames, frames.expected, len(ids))
         seconds = time.perf_counter() - began
         stages = {name: round(clock.seconds[name], 3) for name in STAGES}
         # The decoder once more: another one may have taken over on the way.
         ended = {"decoder": frames.info.decoder, "losses": frames.losses}
-        writer.finish({**ended, "stage_seconds": stages, "tracks": len(ids)})
+        suspicions = [suspicion.as_dict() for suspicion in watch.found]
+        writer.finish({**ended, "stage_seconds": stages, "tracks": len(ids), "suspicions": suspicions})
     return Report(out, writer.frames, len(ids), seconds, stages, frames.losses)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from itertools import combinations
 
 import numpy as np
 
@@ -110,12 +109,15 @@ class SuspicionWatch:
 
     def _check_meetings(self, now: dict[int, _Sighting]) -> None:
         """Begin and end meetings; at an end, compare with how both moved before."""
-        for one, other in combinations(sorted(now), 2):
-            overlap = _iou(now[one].box, now[other].box)
-            if (one, other) not in self._meeting:
-                if overlap > TOUCHING and one in self._last and other in self._last:
-                    self._meeting[one, other] = self._last[one], self._last[other]
-            elif overlap < APART:
+        ids = sorted(now)
+        boxes = np.array([now[number].box for number in ids]).reshape(-1, 4)
+        overlaps = _iou(boxes[:, None], boxes)
+        touching = [(ids[a], ids[b]) for a, b in np.argwhere(np.triu(overlaps > TOUCHING, 1))]
+        for one, other in touching:
+            if (one, other) not in self._meeting and one in self._last and other in self._last:
+                self._meeting[one, other] = self._last[one], self._last[other]
+        for one, other in list(self._meeting):
+            if one in now and other in now and overlaps[ids.index(one), ids.index(other)] < APART:
                 before_one, before_other = self._meeting.pop((one, other))
                 at = now[one].seconds
                 expected = before_one.expected(at), before_other.expected(at)
@@ -135,7 +137,10 @@ def _away(first: FloatArray, second: FloatArray) -> float:
     return float(np.hypot(*(first - second)))
 
 
-def _iou(first: FloatArray, second: FloatArray) -> float:
-    extent = np.maximum(np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2]), 0.0)
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
-    return float(extent.prod() / max(sum(areas) - extent.prod(), 1e-9))
+def _iou(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Intersection over union of boxes (..., 4)."""
+    corner = np.maximum(first[..., :2], second[..., :2])
+    shared = np.maximum(np.minimum(first[..., 2:], second[..., 2:]) - corner, 0.0).prod(axis=-1)
+    areas = sum((box[..., 2:] - box[..., :2]).prod(axis=-1) for box in (first, second))
+    iou: FloatArray = shared / np.maximum(areas - shared, 1e-9)
+    return iou

@@ -14,7 +14,9 @@ _FILE = click.Path(path_type=Path)
 @click.argument("video", type=_FILE)
 @click.option("--out", type=_FILE, required=True, help="The tracks file to write (JSON, PoseTrack18 layout).")
 @click.option("--overlay", type=_FILE, help="Also write the video with the people drawn on it (MP4).")
-@click.option("--preset", default="default", show_default=True, help="default, accurate or posetrack18.")
+@click.option(
+    "--preset", default="default", show_default=True, help="default, accurate, posetrack18 or flowtrack."
+)
 @click.option("--config", type=_FILE, help="A TOML file with settings that differ from the preset's.")
 @click.option(
     "--device",

@@ -1,0 +1,71 @@
+"""The published recipe: who is who follows from poses that flow moved on, whatever the speed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from posetrack_trackers import FlowTracker
+
+SHAPE = np.random.default_rng(0).uniform(0, 1, (17, 2)) * [50, 150]
+SIGMAS = np.full(17, 0.08)
+
+
+def _link(
+    lefts: list[list[float]], *, flow: float | None = None, camera: float | None = None, score: float = 0.9
+) -> list[list[int]]:
+    """Ids of people whose boxes begin at `lefts`, frame by frame; flow and camera shift to the right."""
+    tracker = FlowTracker(sigmas=SIGMAS, frames=3)
+    ids = []
+    for index, places in enumerate(lefts):
+        corner = np.array([[left, 0.0] for left in places]).reshape(-1, 2)
+        links = tracker.update(
+            np.concatenate([corner, corner + [50.0, 150.0]], axis=1),
+            np.full(len(corner), score),
+            corner[:, None] + SHAPE,
+            np.full((len(corner), 17), 0.8),
+            index / 25,
+            flow=None if flow is None else lambda points: points + [flow, 0.0],
+            camera_motion=None if camera is None else np.array([[1.0, 0, camera], [0, 1, 0]]),
+        )
+        assert links.earlier == []
+        ids.append(links.ids.tolist())
+    return ids
+
+
+def test_flow_carries_people_who_move_by_more_than_their_distance() -> None:
+    lefts = [[0.0, 60.0], [60.0, 120.0], [120.0, 180.0]]
+    assert _link(lefts, flow=60.0) == [[1, 2]] * 3
+    assert _link(lefts, camera=60.0) == [[1, 2]] * 3
+    assert _link(lefts) == [[1, 2], [2, 3], [3, 4]]
+
+
+@pytest.mark.parametrize(("missed", "last"), [(2, 1), (3, 2)])
+def test_poses_of_some_frames_before_count(missed: int, last: int) -> None:
+    assert _link([[0.0], *[[]] * missed, [10.0 * (missed + 1)]], flow=10.0)[-1] == [last]
+
+
+def test_weak_poses_are_nobody() -> None:
+    assert _link([[0.0], [2.0]], score=0.4) == [[0], [0]]
+
+
+def test_a_cut_ends_all_tracks() -> None:
+    tracker = FlowTracker(sigmas=SIGMAS)
+    person = np.array([[0.0, 0, 50, 150]]), np.ones(1), SHAPE[None], np.ones((1, 17))
+    first = tracker.update(*person, 0.0).ids.tolist()
+    assert tracker.finish().ids.tolist() == []
+    assert (first, tracker.update(*person, 0.04).ids.tolist()) == ([1], [2])
+
+
+def test_keypoints_of_score_0_do_not_count() -> None:
+    tracker = FlowTracker(sigmas=SIGMAS)
+    box, score = np.array([[0.0, 0, 50, 150]]), np.ones(1)
+    seen = np.zeros((1, 17))
+    seen[:, :5] = 1.0
+    tracker.update(box, score, SHAPE[None], seen, 0.0)
+    elsewhere = np.where(seen[..., None] > 0, SHAPE[None], 999.0)
+    assert tracker.update(box, score, elsewhere, seen, 0.04).ids.tolist() == [1]
+    assert tracker.update(box, score, SHAPE[None], 1.0 - seen, 0.08).ids.tolist() == [2]
+
+
+def test_nobody() -> None:
+    assert _link([[], [], [5.0]], flow=1.0) == [[], [], [1]]
