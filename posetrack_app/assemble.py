@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from posetrack_detectors import faster_rcnn
 from posetrack_detectors.calibration import read_calibration
 from posetrack_detectors.cascade_rcnn import CascadeRCNN
 from posetrack_detectors.checkpoints import CheckpointError, load_weights
+from posetrack_detectors.cost import Cost, cost, detector_cost
 from posetrack_detectors.faster_rcnn import DetectorSize, FasterRCNN
 from posetrack_detectors.mask_rcnn import MaskRCNN
 from posetrack_detectors.person_detector import PersonDetector
@@ -30,13 +32,7 @@ from posetrack_app.records import FloatArray
 from posetrack_app.skeleton import COCO, POSETRACK, Skeleton
 from posetrack_app.skeleton_mapping import DERIVED, MPII, to_posetrack
 from posetrack_app.smoothing import OneEuroSmoother
-from posetrack_app.weights import Published, fetch, published, recognise, sha256_of
-
-EMBEDDED = Path(__file__).parent / "embedded"
-EMBEDDED_POSE = "hrnet-compact"
-EMBEDDED_INPUT = (192, 256)
-EMBEDDED_OUTPUTS = 19
-"""The 17 of PoseTrack18, then the eyes."""
+from posetrack_app.weights import Published, embedded, fetch, published, recognise, sha256_of
 
 DETECTORS: dict[str, tuple[type[FasterRCNN], DetectorSize]] = {
     "faster-rcnn-compact": (FasterRCNN, faster_rcnn.COMPACT),
@@ -119,10 +115,18 @@ def choose_precision(wanted: str, device: str) -> str:
     return "float32"
 
 
+@cache
+def cost_of(network: str, outputs: int, crop: tuple[int, int] | None) -> Cost:
+    """Parameters and multiply-adds of a network that we build, for one crop, or one picture of 1333 x 800."""
+    if crop is not None:
+        return cost(partial(POSE_NETWORKS[network], outputs), crop)
+    detector, size = DETECTORS[network]
+    return detector_cost(lambda: detector(size))
+
+
 def _build_detector(config: Config, device: str, precision: str) -> tuple[Detector, dict[str, Any]]:
     settings = config.detector
-    name, _ = _find_network(settings, "detector", "faster-rcnn-compact", DETECTORS)
-    path = _find_file(settings.weights, "detector")
+    name, path, _ = _find_weights(settings, "detector", DETECTORS)
     # Nothing below min_score is wanted, so nothing below it need pass the suppression.
     network_class, size = DETECTORS[name]
     network = network_class(replace(size, score_threshold=settings.min_score))
@@ -131,14 +135,13 @@ def _build_detector(config: Config, device: str, precision: str) -> tuple[Detect
 
 
 def _build_estimator(settings: PoseConfig, device: str, precision: str) -> tuple[Estimator, dict[str, Any]]:
-    name, entry = _find_network(settings, "pose", EMBEDDED_POSE, POSE_NETWORKS)
-    path = _find_file(settings.weights, "pose")
-    order = entry.keypoints if entry and entry.keypoints else POSETRACK.name
+    name, path, guide = _find_weights(settings, "pose", POSE_NETWORKS)
+    order = guide.keypoints if guide and guide.keypoints else POSETRACK.name
     skeleton = {POSETRACK.name: POSETRACK, COCO.name: COCO, MPII.name: MPII}[order]
-    mirrored, outputs = skeleton.mirrored, entry.outputs if entry else len(skeleton.keypoints)
-    if name == EMBEDDED_POSE:
-        mirrored, outputs = (*mirrored, 18, 17), EMBEDDED_OUTPUTS
-    size = _crop_size(settings, entry.input if entry else EMBEDDED_INPUT if name == EMBEDDED_POSE else None)
+    mirrored, outputs = skeleton.mirrored, guide.outputs if guide else len(skeleton.keypoints)
+    if guide and guide.source == "package":
+        mirrored = (*mirrored, 18, 17)  # the eyes
+    size = _crop_size(settings, guide.input if guide else None)
     network = POSE_NETWORKS[name](outputs)
     _load(network, path)
     estimate = PoseEstimator(
@@ -146,9 +149,9 @@ def _build_estimator(settings: PoseConfig, device: str, precision: str) -> tuple
         size=size,
         keypoints=len(mirrored),
         mirrored=mirrored if settings.flip_test else None,
-        bgr=entry is not None and entry.colour == "BGR",
-        decoding=(entry and entry.decoding) or "quarter",
-        kernel=(entry and entry.kernel) or 11,
+        bgr=guide is not None and guide.colour == "BGR",
+        decoding=(guide and guide.decoding) or "quarter",
+        kernel=(guide and guide.kernel) or 11,
         device=device,
         dtype=precision,
         calibration=read_calibration(path),
@@ -190,40 +193,30 @@ class _InPosetrackOrder:
         return to_posetrack(self.order, keypoints, scores)
 
 
-def _find_network(
-    settings: DetectorConfig | PoseConfig, task: str, embedded: str, known: Collection[str]
-) -> tuple[str, Published | None]:
-    """The network's name in `known`, and the published weights that tell how to use it, where there are."""
-    weights, network = settings.weights, settings.network
-    entry = published().get(weights) or (recognise(Path(weights)) if Path(weights).is_file() else None)
-    if entry is not None and entry.task != task:
-        raise InputError(f"[{task}] weights: {weights} is for the {entry.task} network")
-    like = published().get(network)
-    if like is not None and like.task == task:
-        entry, network = like, like.network
-    name = network or (entry.network if entry else embedded)
-    if name in known:
-        return name, entry
-    if network:
+def _find_weights(
+    settings: DetectorConfig | PoseConfig, task: str, known: Collection[str]
+) -> tuple[str, Path, Published | None]:
+    """The network's name in `known`, its file (fetched if need be), and the weights that tell how to use it."""
+    names, shipped = embedded() | published(), embedded()[f"embedded-{task}"]
+    weights = shipped.name if settings.weights == "embedded" else settings.weights
+    path, entry, like = Path(weights), names.get(weights), names.get(settings.network)
+    if entry is None and not path.is_file():
         raise InputError(
-            f"[{task}] network: there is no '{network}'; there are {', '.join(known)}, "
-            "and the names of `posetrack models`"
+            f"[{task}] weights: there is no file {weights} and no published name like that; "
+            "see `posetrack weights list`"
         )
-    raise InputError(f"[{task}] weights: {weights} is for {name}, which posetrack does not build")
-
-
-def _find_file(weights: str, task: str) -> Path:
-    """The file of "embedded", of a published name (fetched if need be), or the path itself."""
-    if weights == "embedded":
-        return EMBEDDED / f"{task}.safetensors"
-    entry = published().get(weights)
-    if entry is not None:
-        return fetch(entry)
-    if Path(weights).is_file():
-        return Path(weights)
-    raise InputError(
-        f"[{task}] weights: there is no file {weights} and no published name like that; see `posetrack weights list`"
-    )
+    guide = like or entry or recognise(path)
+    if guide is None and settings.network in ("", shipped.network):
+        guide = shipped
+    if guide is not None and guide.task != task:
+        raise InputError(f"[{task}] weights, network: {guide.name} is for the {guide.task} network")
+    name = guide.network if guide and (like or not settings.network) else settings.network
+    if name not in known:
+        raise InputError(
+            f"[{task}] network: posetrack does not build {name}; there are {', '.join(known)}, and the names of "
+            "`posetrack models`"
+        )
+    return name, fetch(entry) if entry else path, guide
 
 
 def _load(network: torch.nn.Module, path: Path) -> None:

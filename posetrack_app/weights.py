@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 import platformdirs
 
@@ -27,6 +27,8 @@ from posetrack_app.errors import InputError
 
 FOLDER_VARIABLE = "POSETRACK_WEIGHTS"
 OFFLINE_VARIABLE = "POSETRACK_OFFLINE"
+EMBEDDED = Path(__file__).parent / "embedded"
+"""Weights that ship with the package."""
 _CHUNK = 1 << 20
 
 
@@ -55,10 +57,6 @@ class Published:
     decoding: Literal["quarter", "dark", "udp", "udp-offsets"] | None
     kernel: int | None
     """Smoothing of DARK and UDP decoding, in heatmap cells."""
-    parameters: int | None
-    macs: int | None
-    published_macs: int | None
-    """Counted as in the papers, whose GFLOPs are these / 2**30."""
     page: str | None = None
 
 
@@ -70,9 +68,28 @@ def published() -> dict[str, Published]:
     return {entry.name: entry for entry in entries}
 
 
+@cache
+def embedded() -> dict[str, Published]:
+    """The weight files in the package by name; embedded/MODEL_CARD.md tells about them."""
+
+    def entry(task: Literal["pose", "detector"], network: str, **facts: Any) -> Published:
+        return Published(
+            name=f"embedded-{task}", task=task, network=network, file=f"{task}.safetensors", url=None, sha256=None,
+            metric="see embedded/MODEL_CARD.md", licence="research", source="package", colour="RGB",
+            kernel=None, **facts,
+        )  # fmt: skip
+
+    detector = entry("detector", "faster-rcnn-compact", input=None, outputs=1, keypoints=None, decoding=None)
+    # 19 heatmaps: the 17 of PoseTrack18, then the eyes.
+    pose = entry(
+        "pose", "hrnet-compact", input=(192, 256), outputs=19, keypoints="posetrack18", decoding="quarter"
+    )
+    return {one.name: one for one in (detector, pose)}
+
+
 def find(name: str) -> Published:
     """The weight file of that name; InputError names the nearest ones."""
-    entries = published()
+    entries = embedded() | published()
     if name not in entries:
         near = difflib.get_close_matches(name, entries, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else "see `posetrack weights list`"
@@ -103,6 +120,8 @@ def fetch(
 
     `offline` None asks the environment's POSETRACK_OFFLINE.
     """
+    if entry.source == "package":
+        return EMBEDDED / entry.file
     target = weights_folder(folder) / entry.file
     if target.is_file():
         check_file(target, entry)

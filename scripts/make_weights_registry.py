@@ -1,8 +1,6 @@
 """Write posetrack_app/published_weights.json from the recorded facts in ../shared/goldens.
 
-    python scripts/make_weights_registry.py ../shared/goldens
-
-Parameters and multiply-adds are counted here (posetrack_detectors/cost.py says how).
+python scripts/make_weights_registry.py ../shared/goldens
 """
 
 from __future__ import annotations
@@ -10,14 +8,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from functools import cache, partial
 from pathlib import Path
 from typing import Any
-
-from posetrack_detectors.cost import Cost, cost, detector_cost
-from posetrack_detectors.pose_networks import POSE_NETWORKS
-
-from posetrack_app.assemble import DETECTORS
 
 TARGET = Path(__file__).resolve().parents[1] / "posetrack_app/published_weights.json"
 DATASETS = {"CocoDataset": "coco", "MpiiDataset": "mpii", "PoseTrack18Dataset": "posetrack18"}
@@ -35,13 +27,7 @@ AUTHORS_MPII = {
 }  # fmt: skip
 
 
-@cache
-def counted(network: str, outputs: int, size: tuple[int, int]) -> Cost:
-    return cost(lambda: POSE_NETWORKS[network](outputs), size)
-
-
 def pose_entry(name: str, network: str, size: tuple[int, int], outputs: int, **facts: Any) -> dict[str, Any]:
-    costs = counted(network, outputs, size)
     return {
         "name": name,
         "task": "pose",
@@ -49,9 +35,6 @@ def pose_entry(name: str, network: str, size: tuple[int, int], outputs: int, **f
         "input": list(size),
         "outputs": outputs,
         **facts,
-        "parameters": costs.parameters,
-        "macs": costs.macs,
-        "published_macs": costs.published_macs,
     }
 
 
@@ -154,8 +137,6 @@ def mmdetection(goldens: Path) -> list[dict[str, Any]]:
         schedule = (
             rest.replace("gn-head_", "").replace("gn-head", "").replace("4xb4-", "").replace("640-800-", "")
         )
-        known = DETECTORS.get(network)
-        costs = detector_cost(partial(*known)) if known else None
         mask = f", mask AP {checkpoint['mask_ap']}" if checkpoint["mask_ap"] else ""
         entries.append(
             {
@@ -174,9 +155,6 @@ def mmdetection(goldens: Path) -> list[dict[str, Any]]:
                 "metric": f"box AP {checkpoint['box_ap']} COCO val2017{mask}",
                 "licence": "Apache-2.0",
                 "source": "mmdetection",
-                "parameters": costs.parameters if costs else None,
-                "macs": costs.macs if costs else None,
-                "published_macs": costs.published_macs if costs else None,
             }
         )
     return entries

@@ -8,8 +8,8 @@ import click
 
 from posetrack_app.cli.weights import folder_option
 
-RUNS = ("hrnet-", "resnet-", "faster-rcnn-", "cascade-rcnn-", "mask-rcnn-")
-"""How the names of networks start that we build; other files are only in `posetrack weights list`."""
+LARGEST = (1333, 800)
+"""The picture, width and height, that a detector's cost is for: the most that the official ones take."""
 
 
 @click.command()
@@ -17,31 +17,33 @@ RUNS = ("hrnet-", "resnet-", "faster-rcnn-", "cascade-rcnn-", "mask-rcnn-")
 def models(folder: Path | None) -> None:
     """Networks and their published weights: size, cost, accuracy, licence, and whether they are here.
 
-    GFLOPs are those of the papers (multiply-adds / 2^30, transposed convolutions counted at every output);
-    GMACs are true multiply-adds / 10^9. Inputs are height x width, as in the papers.
+    Inputs are height x width, as in the papers. GFLOPs are those of the papers (multiply-adds / 2^30, transposed
+    convolutions counted at every output); GMACs are true multiply-adds / 10^9. A detector's are the most that
+    one picture of the size shown costs: all its proposals pass the box heads, all detections the mask head.
     """
-    from posetrack_app.weights import here, published
+    from posetrack_detectors.person_detector import padded_shape, resized_shape
+    from posetrack_detectors.pose_networks import POSE_NETWORKS
 
-    present = {entry.name for entry in here(folder)}
+    from posetrack_app.assemble import DETECTORS, cost_of
+    from posetrack_app.weights import embedded, here, published
+
+    present = {*embedded(), *(entry.name for entry in here(folder))}
     row = "{:36} {:8} {:>9} {:>7} {:>7}  {:11} {:5} {}"
     click.echo(row.format("name", "input", "params M", "GFLOPs", "GMACs", "licence", "here", "published"))
-    for entry in published().values():
-        if not entry.network.startswith(RUNS):
-            continue
-        size = f"{entry.input[1]}x{entry.input[0]}" if entry.input else "800x1344"
+    for entry in (*embedded().values(), *published().values()):
+        if entry.network not in {*DETECTORS, *POSE_NETWORKS}:
+            continue  # only in `posetrack weights list`
+        costs = cost_of(entry.network, entry.outputs, entry.input)
+        width, height = entry.input or padded_shape([resized_shape(*LARGEST, DETECTORS[entry.network][1])])
         click.echo(
             row.format(
                 entry.name,
-                size,
-                _figure(entry.parameters, 1e6, 2),
-                _figure(entry.published_macs, 2**30, 2),
-                _figure(entry.macs, 1e9, 2),
+                f"{height}x{width}",
+                f"{costs.parameters / 1e6:.2f}",
+                f"{costs.published_macs / 2**30:.2f}",
+                f"{costs.macs / 1e9:.2f}",
                 entry.licence,
                 "yes" if entry.name in present else "no",
                 entry.metric or "-",
             )
         )
-
-
-def _figure(count: int | None, unit: float, digits: int) -> str:
-    return "-" if count is None else f"{count / unit:.{digits}f}"

@@ -76,11 +76,11 @@ def test_the_authors_files_are_known_by_name(tmp_path: Path) -> None:
     [
         (
             PoseConfig(weights="faster-rcnn-w40-2x"),
-            r"\[pose\] weights: faster-rcnn-w40-2x is for the detector",
+            r"\[pose\] weights, network: faster-rcnn-w40-2x is for the detector",
         ),
         (
             PoseConfig(network="hrnet-w99"),
-            r"\[pose\] network: there is no 'hrnet-w99'; there are hrnet-compact",
+            r"\[pose\] network: posetrack does not build hrnet-w99; there are hrnet-compact",
         ),
         (PoseConfig(weights="/no/such.pth"), r"\[pose\] weights: there is no file /no/such.pth"),
     ],
@@ -92,5 +92,5 @@ def test_wrong_names(settings: PoseConfig, message: str) -> None:
 
 def test_a_detector_that_is_not_built_is_not_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(assemble, "fetch", lambda entry: pytest.fail("downloads"))
-    with pytest.raises(InputError, match="htc-w18-20e is for htc-w18, which posetrack does not build"):
+    with pytest.raises(InputError, match="posetrack does not build htc-w18"):
         _build_detector(Config(detector=DetectorConfig(weights="htc-w18-20e")), "cpu", "float32")

@@ -313,6 +313,9 @@ def test_models_prints_the_published_figures(tmp_path: Path) -> None:
     ]
     assert "AP 76.7 COCO val2017" in line
     assert not any(line.startswith(("htc", "fcos")) for line in lines)
+    assert not any(" - " in line for line in lines if line.startswith(("faster", "mask", "cascade")))
+    shipped = next(line for line in lines if line.startswith("embedded-detector "))
+    assert shipped.split()[1:7] == ["384x640", "4.64", "6.39", "6.86", "research", "yes"]
 
 
 def test_export_refuses_a_detector(tmp_path: Path) -> None:
