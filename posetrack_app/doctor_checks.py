@@ -12,13 +12,13 @@ import av
 import numpy as np
 import torch
 
-from posetrack_app.assemble import EMBEDDED, choose_device, choose_precision
+from posetrack_app.assemble import choose_device, choose_precision
 from posetrack_app.doctor import Finding
 from posetrack_app.synthetic import Film, make_film, read_number, write_film
 from posetrack_app.video.decord_frames import DecordFailedError, DecordPictures
 from posetrack_app.video.probe import Probe, probe
 from posetrack_app.video.pyav_frames import Picture, pyav_pictures
-from posetrack_app.weights import OFFLINE_VARIABLE, here, sha256_of, weights_folder
+from posetrack_app.weights import EMBEDDED, OFFLINE_VARIABLE, here, sha256_of, weights_folder
 
 _READ = ("h264", "hevc", "vp9", "av1", "mpeg4", "mjpeg", "prores")
 _WRITTEN = ("libx264", "aac")

@@ -13,10 +13,10 @@ import pytest
 from click.testing import CliRunner
 
 from posetrack_app import doctor, doctor_checks
-from posetrack_app.assemble import EMBEDDED
 from posetrack_app.cli import posetrack
 from posetrack_app.video.decord_frames import DecordFailedError
 from posetrack_app.video.pyav_frames import Picture, pyav_pictures
+from posetrack_app.weights import EMBEDDED
 
 
 def test_it_finds_nothing_broken_here() -> None:
