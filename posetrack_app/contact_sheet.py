@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from posetrack_app.drawing import Style, colour_of, draw_poses
 from posetrack_app.errors import InputError
 from posetrack_app.formats import Tracks
 from posetrack_app.formats.whole import write_whole
-from posetrack_app.render import Style, check_same_video, colour_of, draw_poses
+from posetrack_app.overlay import check_same_video
 from posetrack_app.video import open_video
 
 _CELL = (180, 240)

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from posetrack_app.assemble import Parts
 from posetrack_app.chain import track_people
 from posetrack_app.config import Config
+from posetrack_app.drawing import Style
 from posetrack_app.evaluation.evaluation import Evaluation, evaluate
 from posetrack_app.formats import Tracks, TracksWriter, read_tracks
 from posetrack_app.formats.convert import WRITERS, read_any
 from posetrack_app.formats.json_file import load_json, write_json
 from posetrack_app.formats.validate import find_faults
+from posetrack_app.overlay import render_video
 from posetrack_app.records import FloatArray, Frame, TrackedPoses
-from posetrack_app.render import Style, render_video
 from posetrack_app.skeleton import POSETRACK
 from posetrack_app.synthetic import Film, Image, make_film, read_number, write_film
 from posetrack_app.video import open_video

@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from posetrack_app.drawing import draw_poses
 from posetrack_app.records import FloatArray, TrackedPoses
-from posetrack_app.render import draw_poses
 from posetrack_app.skeleton import POSETRACK
 
 WIDTH, HEIGHT = 960, 420

@@ -22,8 +22,8 @@ import av
 import numpy as np
 
 from posetrack_app.formats import TracksWriter
+from posetrack_app.overlay import OverlayWriter
 from posetrack_app.records import Frame, TrackedPoses
-from posetrack_app.render import OverlayWriter
 from posetrack_app.skeleton import POSETRACK
 from posetrack_app.video import open_video
 

@@ -23,14 +23,9 @@ _FORMATS = ("tracks", "posetrack17", "coco", "mot", "csv", "parquet", "openpose"
 @click.option("--smoothed", is_flag=True, help="Write the smoothed keypoints in place of the raw ones.")
 def convert(tracks: Path, to: str, out: Path, smoothed: bool) -> None:
     """Write the tracks of IN (tracks.json, or a .csv or .parquet of ours) in another format."""
-    from posetrack_app.formats.convert import WRITERS, read_any, with_smoothed_keypoints
+    from posetrack_app.api import convert as write
 
-    content = read_any(tracks)
-    if smoothed:
-        content = with_smoothed_keypoints(content)
-    if not out.parent.is_dir():
-        raise InputError(f"{out}: the folder {out.parent} does not exist; create it first")
-    WRITERS[to](content, out)
+    content = write(tracks, out, to=to, smoothed=smoothed)
     people = sum(len(frame.tracked) for frame in content.frames)
     click.echo(f"{out}: {len(content.frames)} frames, {people} people, {len(content.ids)} identities")
 
@@ -39,10 +34,9 @@ def convert(tracks: Path, to: str, out: Path, smoothed: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def validate(file: Path) -> None:
     """Check a tracks file against its JSON Schema and itself, and name the place of every fault."""
-    from posetrack_app.formats import load_json
-    from posetrack_app.formats.validate import find_faults
+    from posetrack_app import api
 
-    faults = find_faults(load_json(file))
+    faults = api.validate(file)
     for fault in faults:
         click.echo(f"{file}: {fault}")
     if faults:

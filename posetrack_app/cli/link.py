@@ -33,12 +33,7 @@ def link(
 
     POSES is a tracks file, a PoseTrack18 file or a list of COCO keypoint results; it needs no identities.
     """
-    from posetrack_app.assemble import build_tracker
-    from posetrack_app.config import load_config
-    from posetrack_app.offline import SecondPass
-    from posetrack_app.relink import relink_file
+    from posetrack_app import api
 
-    tracker, smoother = build_tracker(load_config(preset, config_file))
-    second = SecondPass(smoothing=smooth) if offline else None
-    frames, people = relink_file(poses, out, tracker, smoother, second)
+    frames, people = api.link(poses, out, preset=preset, config=config_file, offline=offline, smooth=smooth)
     click.echo(f"{out}: {people} people in {frames} frames")

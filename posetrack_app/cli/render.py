@@ -36,8 +36,9 @@ def render(
     ids = None if only_ids is None else _parse_ids(only_ids)
 
     from posetrack_app.contact_sheet import write_contact_sheet
+    from posetrack_app.drawing import Style
     from posetrack_app.formats import read_tracks
-    from posetrack_app.render import Style, render_video
+    from posetrack_app.overlay import render_video
 
     style = Style(trails=trails, only_ids=ids, blur_faces=blur_faces)
     content = read_tracks(tracks)

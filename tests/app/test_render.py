@@ -17,10 +17,11 @@ import pytest
 from click.testing import CliRunner
 
 from posetrack_app.cli import posetrack
+from posetrack_app.drawing import Style, colour_of, draw_poses
 from posetrack_app.errors import InputError
 from posetrack_app.formats import TracksWriter, read_tracks
+from posetrack_app.overlay import OverlayWriter, render_video
 from posetrack_app.records import Frame, TrackedPoses
-from posetrack_app.render import OverlayWriter, Style, colour_of, draw_poses, render_video
 from posetrack_app.skeleton import POSETRACK
 from posetrack_app.video import open_video
 

@@ -14,10 +14,11 @@ from click.testing import CliRunner
 from posetrack_app import selftest
 from posetrack_app.cli import posetrack
 from posetrack_app.config import Config, SmoothingConfig, TrackerConfig
+from posetrack_app.drawing import Style
 from posetrack_app.evaluation import evaluation
 from posetrack_app.formats import TracksWriter
+from posetrack_app.overlay import render_video
 from posetrack_app.records import Frame, TrackedPoses
-from posetrack_app.render import Style, render_video
 from posetrack_app.synthetic import make_film, read_number, write_film
 from posetrack_app.video import open_video
 

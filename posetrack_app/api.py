@@ -1,0 +1,174 @@
+"""The commands as functions: same names, same options, same results; see docs/python-api.md.
+
+Paths may be text. Bad input raises InputError, whose text is the line that the command prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from posetrack_app.config import Config, load_config
+from posetrack_app.errors import InputError
+from posetrack_app.formats import Tracks
+from posetrack_app.formats.convert import WRITERS, read_any, with_smoothed_keypoints
+
+if TYPE_CHECKING:
+    from posetrack_app.evaluation.evaluation import Evaluation
+    from posetrack_app.offline_smoothing import Method
+    from posetrack_app.run import Progress, Report
+
+PathLikeText = str | PathLike[str]
+
+
+def track_video(
+    video: PathLikeText,
+    out: PathLikeText,
+    *,
+    overlay: PathLikeText | None = None,
+    preset: str = "default",
+    config: Config | PathLikeText | None = None,
+    device: str = "auto",
+    start: float | None = None,
+    stop: float | None = None,
+    stride: int = 1,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Find everybody in `video`, a file or a folder of pictures, and write the tracks to `out`: `posetrack run`.
+
+    `config` is a `Config`, or a TOML file whose settings go on top of the `preset`. `overlay` gets the video
+    with the people drawn on it. Frames with `start` <= seconds < `stop` are taken, every `stride`-th. `progress`
+    is called after each frame with frames done, frames expected (or None) and people so far. The report says
+    how many frames and people there were and where the time went.
+    """
+    from posetrack_app import run
+
+    targets = [Path(target) for target in (out, overlay) if target is not None]
+    for target in targets:
+        if target.exists() and not force:
+            raise InputError(f"{target}: exists already; choose another name or pass force=True")
+    return run.track_video(
+        Path(video),
+        targets[0],
+        config=_settings(preset, config),
+        device=device,
+        overlay=targets[1] if len(targets) > 1 else None,
+        start=start,
+        stop=stop,
+        stride=stride,
+        progress=progress,
+    )
+
+
+def render(
+    video: PathLikeText,
+    tracks: PathLikeText | Tracks,
+    out: PathLikeText | None = None,
+    *,
+    contact_sheet: PathLikeText | None = None,
+    trails: bool = False,
+    only_ids: Iterable[int] | None = None,
+    blur_faces: bool = False,
+) -> int:
+    """Draw `tracks` on `video`: the MP4 `out`, the PNG `contact_sheet`, or both: `posetrack render`.
+
+    Gives the number of frames drawn, or of identities where there is only a contact sheet.
+    """
+    from posetrack_app.contact_sheet import write_contact_sheet
+    from posetrack_app.drawing import Style
+    from posetrack_app.overlay import render_video
+
+    if out is None and contact_sheet is None:
+        raise InputError("say what to write: out, contact_sheet or both")
+    content = _tracks(tracks)
+    style = Style(trails, None if only_ids is None else frozenset(only_ids), blur_faces)
+    done = 0
+    if contact_sheet is not None:
+        done = write_contact_sheet(Path(video), content, Path(contact_sheet), style)
+    if out is not None:
+        done = render_video(Path(video), content, Path(out), style)
+    return done
+
+
+def link(
+    poses: PathLikeText,
+    out: PathLikeText,
+    *,
+    preset: str = "default",
+    config: Config | PathLikeText | None = None,
+    offline: bool = False,
+    smooth: Method = "savgol",
+) -> tuple[int, int]:
+    """Link the people of the file `poses` anew, without video or networks: `posetrack link`.
+
+    Gives the numbers of frames and of people.
+    """
+    from posetrack_app.assemble import build_tracker
+    from posetrack_app.offline import SecondPass
+    from posetrack_app.relink import relink_file
+
+    tracker, smoother = build_tracker(_settings(preset, config))
+    second = SecondPass(smoothing=smooth) if offline else None
+    return relink_file(Path(poses), Path(out), tracker, smoother, second)
+
+
+def convert(tracks: PathLikeText | Tracks, out: PathLikeText, *, to: str, smoothed: bool = False) -> Tracks:
+    """Write tracks in another format, one of `posetrack convert --help`; gives the tracks that were written."""
+    if to not in WRITERS:
+        raise InputError(f"there is no format '{to}'; there are {', '.join(WRITERS)}")
+    content = _tracks(tracks)
+    if smoothed:
+        content = with_smoothed_keypoints(content)
+    target = Path(out)
+    if not target.parent.is_dir():
+        raise InputError(f"{target}: the folder {target.parent} does not exist; create it first")
+    WRITERS[to](content, target)
+    return content
+
+
+def validate(file: PathLikeText) -> list[str]:
+    """Every fault of a tracks file with its place, a line each; [] where it is valid: `posetrack validate`."""
+    from posetrack_app.formats.json_file import load_json
+    from posetrack_app.formats.validate import find_faults
+
+    return find_faults(load_json(Path(file)))
+
+
+def evaluate(
+    truth: PathLikeText,
+    predictions: PathLikeText,
+    *,
+    protocols: Sequence[str] = ("corrected", "poseval"),
+    keypoint_threshold: float | None = None,
+    sweep: bool = False,
+) -> Evaluation:
+    """Score predictions against ground truth, two files or two folders: `posetrack evaluate`.
+
+    `.totals` holds the figures in percent, `.as_json()` everything.
+    """
+    from posetrack_app.evaluation.evaluation import evaluate as score
+
+    return score(Path(truth), Path(predictions), protocols, keypoint_threshold, sweep)
+
+
+def read_tracks(file: PathLikeText) -> Tracks:
+    """The tracks of a tracks.json, a PoseTrack18 file, or a .csv or .parquet of ours, as NumPy columns a frame."""
+    return read_any(Path(file))
+
+
+def write_tracks(tracks: Tracks, out: PathLikeText) -> None:
+    """Write tracks.json; the way back from `read_tracks`, with whatever was changed in between."""
+    WRITERS["tracks"](tracks, Path(out))
+
+
+def _tracks(given: PathLikeText | Tracks) -> Tracks:
+    return given if isinstance(given, Tracks) else read_tracks(given)
+
+
+def _settings(preset: str, config: Config | PathLikeText | None) -> Config:
+    if isinstance(config, Config):
+        return config
+    return load_config(preset, None if config is None else Path(config))
