@@ -13,8 +13,8 @@ from posetrack_app.assemble import build_parts
 from posetrack_app.chain import track_people
 from posetrack_app.config import Config
 from posetrack_app.formats import TracksWriter
-from posetrack_app.pipeline import StageClock
 from posetrack_app.overlay import OverlayWriter
+from posetrack_app.pipeline import StageClock
 from posetrack_app.suspicions import SuspicionWatch
 from posetrack_app.video import open_video
 
