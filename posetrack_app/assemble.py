@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from posetrack_detectors import faster_rcnn
-from posetrack_detectors.calibration import read_calibration
+from posetrack_detectors.calibration import read_calibration, read_metadata
 from posetrack_detectors.cascade_rcnn import CascadeRCNN
 from posetrack_detectors.checkpoints import CheckpointError, load_weights
 from posetrack_detectors.cost import Cost, cost, detector_cost
@@ -205,7 +205,7 @@ def _find_weights(
             f"[{task}] weights: there is no file {weights} and no published name like that; "
             "see `posetrack weights list`"
         )
-    guide = like or entry or recognise(path)
+    guide = like or entry or recognise(path) or _as_it_says(path, shipped)
     if guide is None and settings.network in ("", shipped.network):
         guide = shipped
     if guide is not None and guide.task != task:
@@ -217,6 +217,19 @@ def _find_weights(
             "`posetrack models`"
         )
     return name, fetch(entry) if entry else path, guide
+
+
+def _as_it_says(path: Path, shipped: Published) -> Published | None:
+    """How to use a file of `posetrack train`, which says that itself; None for another file."""
+    try:
+        told = read_metadata(path)
+    except CheckpointError as error:
+        raise InputError(str(error)) from error
+    if "network" not in told:
+        return None
+    height, _, width = told.get("input", "").partition("x")
+    crop = (int(width), int(height)) if height.isdigit() and width.isdigit() else shipped.input
+    return replace(shipped, name=path.name, network=told["network"], input=crop)
 
 
 def _load(network: torch.nn.Module, path: Path) -> None:

@@ -16,8 +16,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+
+from posetrack_detectors.checkpoints import CheckpointError
 
 Floats = NDArray[np.floating[Any]]
 
@@ -50,21 +52,23 @@ def fit_calibration(
 
     A keypoint and its mirror image share a map. One with too few labels has the map of all together.
     """
-    everything = _rising(heights.ravel(), right.ravel(), weights.ravel())
+    everything = rising_line(heights.ravel(), right.ravel(), weights.ravel())
     maps = []
     for k, other in enumerate(mirrored):
         both = sorted({k, other})
         known = int((weights[:, both] > 0).sum())
-        fit = _rising(heights[:, both].ravel(), right[:, both].ravel(), weights[:, both].ravel())
+        fit = rising_line(heights[:, both].ravel(), right[:, both].ravel(), weights[:, both].ravel())
         maps.append(fit if known >= 2 * _LEAST else everything)
     return Calibration(tuple(maps))
 
 
-def _rising(heights: Floats, right: NDArray[np.bool_], weights: Floats) -> tuple[tuple[float, float], ...]:
+def rising_line(
+    heights: Floats, right: NDArray[np.bool_], weights: Floats
+) -> tuple[tuple[float, float], ...]:
     """Bins of equal counts, pooled while they fall (pool adjacent violators), as points from (0, 0) to (1, top)."""
     order = np.argsort(heights)
     order = order[weights[order] > 0]
-    bins = np.array_split(order, max(1, min(10, len(order) // _LEAST)))
+    bins = np.array_split(order, max(1, min(most_bins, len(order) // _LEAST)))
     blocks: list[tuple[float, float, float]] = []  # weight, mean height, share right
     for rows in bins if len(order) else []:
         total = float(weights[rows].sum())
@@ -130,8 +134,14 @@ def write_calibration(path: Path, calibration: Calibration) -> None:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """What a .safetensors file says of itself besides the tensors; {} for other files."""
+    """What a .safetensors file says of itself besides the tensors; {} for other files.
+
+    CheckpointError if it is damaged.
+    """
     if path.suffix != ".safetensors":
         return {}
-    with safe_open(path, framework="numpy") as file:
-        return dict(file.metadata() or {})
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged or not a .safetensors file: {error}") from error

@@ -20,6 +20,7 @@ from posetrack_app.cli.models import models
 from posetrack_app.cli.render import render
 from posetrack_app.cli.run import run
 from posetrack_app.cli.selftest import selftest
+from posetrack_app.cli.train import train
 from posetrack_app.cli.weights import weights
 from posetrack_app.errors import InputError
 
@@ -43,6 +44,7 @@ posetrack.add_command(benchmark)
 posetrack.add_command(dataset)
 posetrack.add_command(selftest)
 posetrack.add_command(doctor)
+posetrack.add_command(train)
 
 
 def main() -> None:

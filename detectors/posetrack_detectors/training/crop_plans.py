@@ -1,0 +1,201 @@
+"""A training crop as a plan, and two ways to cut it: with OpenCV on the CPU, or a batch at once where the pixels are.
+
+The plan is drawn at random on the CPU, which is cheap; the pixels are the work. On a GPU all pictures lie on the
+card as one row of bytes (they differ in size, so they are no batch for `grid_sample`), and every pixel of a batch
+of crops is gathered from its four neighbours there in one step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from posetrack_detectors.training.labels import Array
+from posetrack_detectors.training.pictures import Pictures
+
+TILES = 4
+"""Most pictures a crop is made of."""
+_SAME_COLOURS = np.tile(np.arange(256, dtype=np.uint8), (3, 1))
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A rectangle of the crop that shows one picture."""
+
+    picture: int
+    affine: Array
+    """(2, 3) from pixel centres of the picture to those of the tile."""
+    rectangle: tuple[int, int, int, int]
+    """left, top, right, bottom in the crop."""
+    fill: tuple[int, int, int] = (0, 0, 0)
+    """Colour beside the picture."""
+    colours: Array | None = None
+    """(3, 256) uint8: what each level of red, green, blue becomes."""
+    grey: bool = False
+    averaged: bool = False
+    """Shrink by averaging areas, not by bilinear interpolation; on the CPU only, as the next two."""
+    blur: float = 0.0
+    """Sigma in pixels."""
+    jpeg: int = 0
+    """Quality of a JPEG that it once was; 0 is none."""
+
+
+@dataclass(frozen=True)
+class CropPlan:
+    """How to make one crop of `size` (width, height): its tiles, and a `patch` left, top, right, bottom to hide."""
+
+    size: tuple[int, int]
+    tiles: tuple[Tile, ...]
+    patch: tuple[int, int, int, int] = (0, 0, 0, 0)
+    patch_colour: tuple[int, int, int] = (0, 0, 0)
+
+
+def vary_colours(rng: np.random.Generator) -> Array:
+    """(3, 256) uint8: brightness, contrast, gamma and white balance changed at random."""
+    levels = np.arange(256, dtype=np.float32)[:, None] / 255
+    gain = rng.uniform(0.6, 1.4) * rng.uniform(0.85, 1.15, 3)
+    levels = np.clip((levels - 0.5) * gain + 0.5 + rng.uniform(-0.15, 0.15), 0, 1) ** rng.uniform(0.7, 1.4)
+    return np.ascontiguousarray((levels * 255).astype(np.uint8).T)
+
+
+def cut_crop(plan: CropPlan, pictures: Pictures) -> NDArray[np.uint8]:
+    """(height, width, 3) RGB, by OpenCV."""
+    width, height = plan.size
+    crop = np.empty((height, width, 3), dtype=np.uint8)
+    for tile in plan.tiles:
+        left, top, right, bottom = tile.rectangle
+        crop[top:bottom, left:right] = _cut_tile(tile, pictures)
+    left, top, right, bottom = plan.patch
+    crop[top:bottom, left:right] = plan.patch_colour
+    return crop
+
+
+def _cut_tile(tile: Tile, pictures: Pictures) -> NDArray[np.uint8]:
+    left, top, right, bottom = tile.rectangle
+    image: Array = pictures.image(tile.picture)
+    affine = tile.affine
+    if tile.averaged:
+        zoom = np.linalg.norm(affine[:, :2], axis=0)
+        small = np.maximum(np.rint(np.array(image.shape[1::-1]) * zoom).astype(int), 1)
+        given = np.array(image.shape[1::-1]) / small
+        image = cv2.resize(image, (int(small[0]), int(small[1])), interpolation=cv2.INTER_AREA).astype(
+            np.uint8
+        )
+        # Pixel centres of the small picture to those of the large one, then on to the tile.
+        larger = np.array([[given[0], 0, given[0] / 2 - 0.5], [0, given[1], given[1] / 2 - 0.5], [0, 0, 1]])
+        affine = affine @ larger
+    size = right - left, bottom - top
+    out: Array = cv2.warpAffine(image, affine, size, flags=cv2.INTER_LINEAR, borderValue=list(tile.fill))
+    if tile.colours is not None:
+        out = cv2.LUT(out, np.ascontiguousarray(tile.colours.T)[None])
+    if tile.grey:
+        out = np.repeat(out.mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2)
+    if tile.blur:
+        out = cv2.GaussianBlur(out, (0, 0), tile.blur)
+    if tile.jpeg:
+        stored = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, tile.jpeg])[1]
+        out = np.asarray(cv2.imdecode(stored, cv2.IMREAD_COLOR))
+    return np.asarray(out, dtype=np.uint8)
+
+
+def plan_tensors(plan: CropPlan) -> dict[str, Tensor]:
+    """The plan as tensors of a fixed shape, to be stacked to a batch for `cut_crops`."""
+    tiles = plan.tiles + plan.tiles[:1] * (TILES - len(plan.tiles))
+    first = plan.tiles[0].rectangle
+    inverses = np.empty((TILES, 2, 3))
+    for inverse, tile in zip(inverses, tiles, strict=True):
+        inverse[:] = cv2.invertAffineTransform(tile.affine)
+        inverse[:, 2] -= inverse[:, :2] @ tile.rectangle[:2]
+    return {
+        "pictures": torch.tensor([tile.picture for tile in tiles]),
+        "inverses": torch.from_numpy(inverses.astype(np.float32)),
+        "split": torch.tensor(first[2:]),
+        "fills": torch.tensor([tile.fill for tile in tiles], dtype=torch.uint8),
+        "colours": torch.from_numpy(
+            np.stack([_SAME_COLOURS if tile.colours is None else tile.colours for tile in tiles])
+        ),
+        "grey": torch.tensor([tile.grey for tile in tiles]),
+        "patch": torch.tensor([*plan.patch, *plan.patch_colour]),
+    }
+
+
+def cut_crops(
+    plans: dict[str, Tensor], size: tuple[int, int], pixels: Tensor, starts: Tensor, shapes: Tensor
+) -> Tensor:
+    """(N, height, width, 3) uint8 of N stacked plans, cut where `pixels` are.
+
+    `pixels` (bytes,) hold all pictures, picture i from `starts[i]` on with `shapes[i]` = (height, width). Equal to
+    `cut_crop` to a grey level or two (OpenCV rounds places to 1/32 pixel), without averaging, blur and JPEG.
+    """
+    device = pixels.device
+    plans = {name: value.to(device, non_blocking=True) for name, value in plans.items()}
+    count = len(plans["pictures"])
+    y = torch.arange(size[1], device=device).view(1, -1, 1)
+    x = torch.arange(size[0], device=device).view(1, 1, -1)
+    split = plans["split"].view(count, 2, 1, 1)
+    tile = (y >= split[:, 1]) * 2 + (x >= split[:, 0])
+    row = torch.arange(count, device=device).view(-1, 1, 1)
+    picture = plans["pictures"][row, tile]
+    a = plans["inverses"][row, tile]
+    source_x = a[..., 0, 0] * x + a[..., 0, 1] * y + a[..., 0, 2]
+    source_y = a[..., 1, 0] * x + a[..., 1, 1] * y + a[..., 1, 2]
+    fill = plans["fills"][row, tile].float()
+    crops = _bilinear(pixels, starts[picture], shapes[picture], source_x, source_y, fill)
+    levels = (crops + 0.5).clamp_(0, 255).long()
+    channel = torch.arange(3, device=device)
+    coloured = plans["colours"][row[..., None], tile[..., None], channel, levels].float()
+    grey = plans["grey"][row, tile][..., None]
+    coloured = torch.where(grey, coloured.mean(dim=3, keepdim=True).floor(), coloured)
+    left, top, right, bottom = plans["patch"][:, :4, None, None].unbind(1)
+    hidden = (x >= left) & (x < right) & (y >= top) & (y < bottom)
+    colour = plans["patch"][:, None, None, 4:].float()
+    return torch.where(hidden[..., None], colour, coloured).to(torch.uint8)
+
+
+def _bilinear(pixels: Tensor, start: Tensor, shape: Tensor, x: Tensor, y: Tensor, fill: Tensor) -> Tensor:
+    """(N, H, W, 3) float between the four pixels around (x, y) of each place's own picture."""
+    height, width = shape[..., 0], shape[..., 1]
+    left, top = x.floor(), y.floor()
+    channel = torch.arange(3, device=pixels.device)
+    total = torch.zeros_like(fill)
+    for dy in (0, 1):
+        for dx in (0, 1):
+            column, row = (left + dx).long(), (top + dy).long()
+            inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+            at = (
+                start
+                + (row.clamp(min=0).minimum(height - 1) * width + column.clamp(min=0).minimum(width - 1)) * 3
+            )
+            weight = (1 - (x - left - dx).abs()) * (1 - (y - top - dy).abs())
+            value = torch.where(inside[..., None], pixels[at[..., None] + channel].float(), fill)
+            total += weight[..., None] * value
+    return total
+
+
+class CropCutter:
+    """Crops (N, height, width, 3) uint8 on the device of stacked plans; holds all pictures there."""
+
+    def __init__(self, pictures: Pictures, device: torch.device) -> None:
+        self._pixels = pictures.tensor(device)
+        self._starts = torch.from_numpy(pictures.starts).to(device)
+        self._shapes = torch.from_numpy(pictures.shapes).to(device)
+
+    def __call__(self, plans: dict[str, Tensor], size: tuple[int, int]) -> Tensor:
+        """See `cut_crops`."""
+        return cut_crops(plans, size, self._pixels, self._starts, self._shapes)
+
+
+def whole(size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The rectangle of the only tile."""
+    return 0, 0, size[0], size[1]
+
+
+def stack(plans: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Plans of `plan_tensors` as one batch."""
+    return {name: torch.stack([plan[name] for plan in plans]) for name in plans[0]}

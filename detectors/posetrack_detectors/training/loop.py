@@ -1,0 +1,297 @@
+"""The training loop that both networks share: AdamW, warm-up and cosine, averaged weights, checkpoints, processes.
+
+Everything random follows from the seed and the number of the draw or step, and the schedule from the number of
+samples seen. So a run that was stopped and resumed takes the same steps as one that was not.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from posetrack_detectors.hrnet import MEAN, STD
+
+Record = dict[str, Any]
+WARM_UP = 0.03
+"""Share of the schedule in which the learning rate rises."""
+LEAST_RATE = 0.01
+"""Share of the peak learning rate left at the end."""
+AVERAGE = 0.999
+"""Decay a step of the moving average of the weights, less in the first steps."""
+WEIGHT_DECAY, MOST_GRADIENT = 0.01, 10.0
+LOG_STEPS = 50
+_BLOCK = 1 << 14
+
+
+class TrainingError(ValueError):
+    """Training cannot start or go on; one line that says why and what to change."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to train; `batch` is for each process, `samples` for all together."""
+
+    samples: int
+    batch: int
+    rate: float
+    minutes: float = math.inf
+    """End by then, with the schedule shortened; such a run is not repeatable."""
+    save_minutes: float = 10.0
+    workers: int = 1
+    seed: int = 1
+    bfloat16: bool = False
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the schedule, to `until` (0..1), with its own crops."""
+
+    until: float
+    crops: torch.utils.data.Dataset[Any]
+    batch: int
+    collate: Callable[[list[Any]], Any] | None = None
+
+
+class Task(Protocol):
+    """What is trained."""
+
+    @property
+    def learner(self) -> nn.Module:
+        """Its forward takes what `inputs` gives and the progress, and gives losses by name; its `network` is kept."""
+
+    shares: np.ndarray[Any, Any]
+    """(items of the crops,) how often each is drawn."""
+
+    def stages(self, schedule: Schedule) -> list[Stage]:
+        """The crops, one stage after the other."""
+
+    def inputs(self, batch: Any, device: torch.device) -> tuple[Any, ...]:
+        """A batch of a stage's crops, brought to the device."""
+
+    def save(self, average: nn.Module, folder: Path, progress: float) -> Record:
+        """Write the weights and measure them on the dev pictures, at progress 1 on all of them."""
+
+
+class Draws:
+    """Endless (draw, item) pairs for one process of `world`, items drawn by their shares; the same on every run."""
+
+    def __init__(self, shares: np.ndarray[Any, Any], seed: int, first: int, rank: int, world: int) -> None:
+        self._shares, self._seed, self._first = shares / shares.sum(), seed, first
+        self._rank, self._world = rank, world
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        draw = self._first + self._rank
+        while True:
+            block = draw // _BLOCK
+            items = np.random.default_rng((self._seed, 7, block)).choice(
+                len(self._shares), _BLOCK, p=self._shares
+            )
+            while draw < (block + 1) * _BLOCK:
+                yield draw, int(items[draw % _BLOCK])
+                draw += self._world
+
+
+@contextmanager
+def training_processes(device: torch.device) -> Iterator[None]:
+    """The processes that torchrun started, joined: NCCL between GPUs, gloo between CPUs."""
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        yield
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    # The others wait while the first one decodes pictures or measures.
+    torch.distributed.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=6)
+    )
+    try:
+        yield
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def train(
+    task: Task, schedule: Schedule, folder: Path, device: torch.device, *, resume: bool = False
+) -> Iterator[Record]:
+    """Train and yield what belongs into the log, in the process of rank 0 only; the others just work.
+
+    With `resume` from `folder`/checkpoint.pt, and the first record is {"resumed_at": samples}. TrainingError if that
+    file is not of this training, or the loss is no number any more.
+    """
+    return _Run(task, schedule, folder, device, resume).records()
+
+
+class _Run:
+    def __init__(
+        self, task: Task, schedule: Schedule, folder: Path, device: torch.device, resume: bool
+    ) -> None:
+        self.task, self.schedule, self.folder, self.device = task, schedule, folder, device
+        self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        task.learner.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: nn.Module = task.learner.network  # type: ignore[assignment]
+        self.average = copy.deepcopy(self.network).eval()
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(),
+            lr=schedule.rate,
+            weight_decay=WEIGHT_DECAY,
+            fused=device.type == "cuda",
+        )
+        self.seen = self.step = 0
+        self.elapsed = 0.0
+        self.sums: dict[str, Tensor] = {}
+        if resume:
+            self._load()
+        self.resumed = resume
+        self.learner = task.learner
+        if self.world > 1:
+            devices = [device] if device.type == "cuda" else None
+            self.learner = nn.parallel.DistributedDataParallel(task.learner, device_ids=devices)
+
+    def records(self) -> Iterator[Record]:
+        if self.resumed and self.rank == 0:
+            yield {"resumed_at": self.seen}
+        started = time.monotonic() - self.elapsed
+        self.saved = time.monotonic()
+        for stage in self.task.stages(self.schedule):
+            if self._progress() >= stage.until:
+                continue
+            for batch in self._loader(stage):
+                self._learn(batch)
+                self.seen += stage.batch * self.world
+                self.elapsed = self._agreed(time.monotonic() - started)
+                if self.step % LOG_STEPS == 0:
+                    record = self._losses()
+                    if self.rank == 0:
+                        yield record
+                if self._progress() >= min(1.0, stage.until):
+                    break
+                if self.rank == 0 and self._is_time_to_save():
+                    yield self._save()
+                    self.saved = time.monotonic()
+        if self.rank == 0:
+            yield self._save()
+
+    def _progress(self) -> float:
+        return max(self.seen / self.schedule.samples, self.elapsed / 60 / self.schedule.minutes)
+
+    def _is_time_to_save(self) -> bool:
+        return time.monotonic() - self.saved > self.schedule.save_minutes * 60
+
+    def _agreed(self, elapsed: float) -> float:
+        """The clock of rank 0 where the schedule goes by it: all processes must stop at the same step."""
+        if self.world == 1 or math.isinf(self.schedule.minutes):
+            return elapsed
+        clock = torch.tensor([elapsed], dtype=torch.float64, device=self.device)
+        torch.distributed.broadcast(clock, 0)
+        return float(clock)
+
+    def _loader(self, stage: Stage) -> torch.utils.data.DataLoader[Any]:
+        workers = self.schedule.workers
+        return torch.utils.data.DataLoader(
+            stage.crops,
+            batch_size=stage.batch,
+            sampler=Draws(self.task.shares, self.schedule.seed, self.seen, self.rank, self.world),
+            num_workers=workers,
+            prefetch_factor=4 if workers else None,
+            collate_fn=stage.collate,
+            pin_memory=self.device.type == "cuda",
+        )
+
+    def _learn(self, batch: Any) -> None:
+        progress = self._progress()
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.schedule.rate, progress)
+        # Whatever a step draws (the detector samples boxes) depends on its number, not on the steps before.
+        torch.manual_seed((self.schedule.seed * 1_000_003 + self.step) * 4096 + self.rank)
+        self.learner.train()
+        inputs = self.task.inputs(batch, self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.schedule.bfloat16):
+            losses: dict[str, Tensor] = self.learner(*inputs, progress)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), MOST_GRADIENT)
+        self.optimizer.step()
+        self.step += 1
+        update_average(self.average, self.network, min(AVERAGE, (1 + self.step) / (10 + self.step)))
+        self.sums = {name: value.detach() + self.sums.get(name, 0.0) for name, value in losses.items()}
+
+    def _losses(self) -> Record:
+        """Means since the last record, of this process."""
+        means = {name: float(value) / LOG_STEPS for name, value in self.sums.items()}
+        self.sums = {}
+        loss = sum(means.values())
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the loss is no number after {self.seen} samples; resume with a lower learning rate"
+            )
+        parts = {f"loss_{name}": round(value, 6) for name, value in means.items()} if len(means) > 1 else {}
+        rate = learning_rate(self.schedule.rate, self._progress())
+        return {**self._stamp(), "loss": round(loss, 6), **parts, "rate": round(rate, 8)}
+
+    def _stamp(self) -> Record:
+        minutes = round(self.elapsed / 60, 2)
+        return {"seen": self.seen, "minutes": minutes, "progress": round(min(1.0, self._progress()), 5)}
+
+    def _save(self) -> Record:
+        content = io.BytesIO()
+        parts: dict[str, Any] = {
+            "network": self.network,
+            "average": self.average,
+            "optimizer": self.optimizer,
+        }
+        states = {name: part.state_dict() for name, part in parts.items()}
+        counts = {"seen": self.seen, "step": self.step, "elapsed": self.elapsed, "sums": self.sums}
+        torch.save({**states, **counts}, content)
+        target = self.folder / "checkpoint.pt"
+        beside = target.with_suffix(".tmp")
+        beside.write_bytes(content.getvalue())
+        beside.replace(target)
+        return {**self._stamp(), **self.task.save(self.average, self.folder, self._progress())}
+
+    def _load(self) -> None:
+        path = self.folder / "checkpoint.pt"
+        if not path.is_file():
+            raise TrainingError(f"{path} is not there: nothing to resume")
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            for name in ("network", "average", "optimizer"):
+                getattr(self, name).load_state_dict(state[name])
+        except (RuntimeError, KeyError, ValueError, EOFError, OSError) as error:
+            reason = str(error).strip().split("\n")[0][:160]
+            raise TrainingError(f"{path} is not a checkpoint of this training: {reason}") from error
+        self.seen, self.step, self.elapsed = state["seen"], state["step"], state["elapsed"]
+        self.sums = state["sums"]
+
+
+def learning_rate(peak: float, progress: float) -> float:
+    """Linear warm-up, then half a cosine (Loshchilov and Hutter, ICLR 2017) to a hundredth of the peak."""
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    return peak * min(1.0, progress / WARM_UP + 0.01) * (LEAST_RATE + (1 - LEAST_RATE) * cosine)
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Exponential moving average of the weights; BatchNorm statistics are copied."""
+    for kept, new in zip(average.parameters(), network.parameters(), strict=True):
+        kept.lerp_(new, 1 - decay)
+    for statistic, new_one in zip(average.buffers(), network.buffers(), strict=True):
+        statistic.copy_(new_one)
+
+
+def normalise(crops: Tensor, device: torch.device) -> Tensor:
+    """(N, H, W, 3) uint8 to what the networks take: (N, 3, H, W) float32, channels last."""
+    mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (MEAN, STD))
+    pixels = crops.to(device, non_blocking=True).permute(0, 3, 1, 2).float()
+    return ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)

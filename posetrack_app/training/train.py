@@ -1,0 +1,205 @@
+"""From --data to weights: read the labels, decode the pictures, build the network, keep the log."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from posetrack_detectors.checkpoints import CheckpointError
+from posetrack_detectors.detection_losses import initialise_heads
+from posetrack_detectors.faster_rcnn import FasterRCNN
+from posetrack_detectors.hrnet import initialise
+from posetrack_detectors.pose_networks import POSE_NETWORKS
+from posetrack_detectors.training.detector_task import DetectorLearner, DetectorSettings, DetectorTask
+from posetrack_detectors.training.labels import KEYPOINTS
+from posetrack_detectors.training.loop import Schedule, Task, TrainingError, train, training_processes
+from posetrack_detectors.training.pictures import Pictures
+from posetrack_detectors.training.pose_task import PoseLearner, PoseSettings, PoseTask
+from posetrack_detectors.training.weight_files import start_from
+
+from posetrack_app.assemble import DETECTORS, choose_device, choose_precision
+from posetrack_app.errors import InputError
+from posetrack_app.formats.json_file import load_json, write_json
+from posetrack_app.training.data import read_training_data
+from posetrack_app.training.log import append_log, cut_log, draw_curves, read_log
+
+LONGEST = 512
+"""Pictures are kept at most this large: crops are smaller anyway."""
+CARD_SHARE = 0.6
+"""Of a card's free memory that the pictures may fill; where they need more, the CPU cuts the crops."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What `posetrack train pose` and `detector` are told."""
+
+    task: str
+    data: Path
+    out: Path
+    network: str
+    samples_per_label: float
+    """Epochs: how often each person (pose) or picture (detector) is seen on average."""
+    batch: int
+    rate: float
+    images: Path | None = None
+    dev: Path | None = None
+    cache: Path | None = None
+    init: Path | None = None
+    teacher: Path | None = None
+    teacher_network: str = "hrnet-w48"
+    size: tuple[int, int] = (192, 256)
+    small_first: float = 0.0
+    side: int = 320
+    minutes: float = math.inf
+    save_minutes: float = 10.0
+    seed: int = 1
+    device: str = "auto"
+    resume: bool = False
+
+    def settings(self) -> dict[str, Any]:
+        """What must be the same again to resume."""
+        changeable = ("out", "cache", "save_minutes", "device", "resume")
+        kept = {name: value for name, value in asdict(self).items() if name not in changeable}
+        plain = {name: str(value) if isinstance(value, Path) else value for name, value in kept.items()}
+        plain["minutes"] = None if math.isinf(self.minutes) else self.minutes
+        return dict(json.loads(json.dumps(plain)))
+
+
+def train_network(options: TrainOptions, say: Callable[[str], None]) -> Path:
+    """Train, with the log, checkpoint, curves and weights in `options.out`; returns the weight file.
+
+    `say` gets a line for every record. Under torchrun every process calls this; only the first one writes.
+    """
+    first, world = int(os.environ.get("RANK", 0)) == 0, int(os.environ.get("WORLD_SIZE", 1))
+    name = choose_device(options.device)
+    device = (
+        torch.device(name, int(os.environ.get("LOCAL_RANK", 0))) if name == "cuda" else torch.device(name)
+    )
+    say = say if first else _silent
+    if first:
+        _prepare_folder(options)
+    data = read_training_data(options.data, options.task, options.images, options.dev)
+    cache = options.cache or options.out / "cache"
+    pictures, dev = (Pictures(part, cache, LONGEST) for part in (data.train, data.dev))
+    with training_processes(device):
+        for part in (pictures, dev):
+            _decode(part, cache, world, first, say)
+        torch.manual_seed(options.seed)
+        task = _build_task(options, pictures, dev, device, say)
+        schedule = Schedule(
+            samples=math.ceil(options.samples_per_label * len(task.shares)),
+            batch=options.batch,
+            rate=options.rate,
+            minutes=options.minutes,
+            save_minutes=options.save_minutes,
+            workers=min(8, (os.cpu_count() or 1) // world) if name == "cuda" else 1,
+            seed=options.seed,
+            bfloat16=choose_precision("auto", name) == "bfloat16",
+        )
+        _learn(task, schedule, options, device, say)
+    return options.out / f"{options.task}.safetensors"
+
+
+def _learn(
+    task: Task, schedule: Schedule, options: TrainOptions, device: torch.device, say: Callable[[str], None]
+) -> None:
+    log = options.out / "log.jsonl"
+    try:
+        for record in train(task, schedule, options.out, device, resume=options.resume):
+            if "resumed_at" in record:
+                cut_log(log, record["resumed_at"])
+                say(f"resumed at {record['resumed_at']} samples")
+                continue
+            append_log(log, record)
+            say(json.dumps(record))
+            if "loss" not in record:
+                draw_curves(read_log(log), options.out)
+    except TrainingError as error:
+        raise InputError(str(error)) from error
+
+
+def _prepare_folder(options: TrainOptions) -> None:
+    """The folder for a new training, or that of one to go on with; InputError where it is not what is wanted."""
+    file = options.out / "settings.json"
+    if not options.resume:
+        if file.exists():
+            raise InputError(
+                f"{options.out}: holds a training already; add --resume, or choose another folder"
+            )
+        options.out.mkdir(parents=True, exist_ok=True)
+        write_json(file, options.settings())
+        return
+    if not file.is_file():
+        raise InputError(f"{options.out}: holds no training to resume; leave out --resume")
+    before, now = load_json(file), options.settings()
+    for name, value in now.items():
+        if before.get(name) != value:
+            raise InputError(
+                f"{options.out}: was started with {name} = {before.get(name)}, not {value}; a resumed training keeps it"
+            )
+
+
+def _decode(pictures: Pictures, cache: Path, world: int, first: bool, say: Callable[[str], None]) -> None:
+    if first and not pictures.decoded:
+        cache.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(cache).free
+        if pictures.bytes > free:
+            raise InputError(
+                f"{cache}: {len(pictures)} decoded pictures need {pictures.bytes / 1e9:.1f} GB and {free / 1e9:.1f} GB "
+                "are free; choose another folder with --cache"
+            )
+        say(f"decoding {len(pictures)} pictures once, {pictures.bytes / 1e9:.2f} GB, into {cache}")
+        pictures.decode()
+    if world > 1:
+        torch.distributed.barrier()
+
+
+def _build_task(
+    options: TrainOptions, pictures: Pictures, dev: Pictures, device: torch.device, say: Callable[[str], None]
+) -> PoseTask | DetectorTask:
+    on_card = device.type == "cuda" and pictures.bytes < CARD_SHARE * torch.cuda.mem_get_info(device)[0]
+    try:
+        if options.task == "pose":
+            network = POSE_NETWORKS[options.network](len(KEYPOINTS))
+            initialise(network)
+            _start(network, options, say)
+            teacher = None
+            if options.teacher is not None:
+                teacher = POSE_NETWORKS[options.teacher_network](len(KEYPOINTS))
+                taken, total = start_from(teacher, options.teacher)
+                if taken < total:
+                    raise InputError(
+                        f"{options.teacher}: is not a {options.teacher_network} with our 19 outputs"
+                    )
+            settings = PoseSettings(options.network, options.size, options.small_first)
+            return PoseTask(
+                PoseLearner(network, teacher), settings, pictures, dev, device, cut_on_device=on_card
+            )
+        _, size = DETECTORS[options.network]
+        detector = FasterRCNN(size)
+        initialise(detector.backbone)
+        initialise_heads(detector)
+        _start(detector, options, say)
+        return DetectorTask(
+            DetectorLearner(detector), DetectorSettings(options.network, options.side), pictures, dev, device,
+            cut_on_device=on_card,
+        )  # fmt: skip
+    except CheckpointError as error:
+        raise InputError(str(error)) from error
+
+
+def _start(network: torch.nn.Module, options: TrainOptions, say: Callable[[str], None]) -> None:
+    if options.init is not None and not options.resume:
+        taken, total = start_from(network, options.init)
+        say(f"{options.init}: {taken} of {total} weights taken over")
+
+
+def _silent(line: str) -> None:
+    """What the other processes say."""

@@ -1,0 +1,101 @@
+"""Score thresholds of the default preset, chosen on the dev pictures.
+
+python scripts/choose_thresholds.py --data ../shared/data/train [--write]
+
+tracker.confident: the score of the best F1, as from there on a detection may found a person. detector.min_score and
+tracker.weak: the score at which one detection in four is right; weak ones only carry known people on, where the
+prediction supports them. Every source of pictures counts the same. Also printed: the keypoint score of the best F1.
+`--write` puts the first three into configs/default.toml and posetrack_app/config.py.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from dev_pictures import dev_pictures, parser, person_detector, pose_estimator, pose_file
+from posetrack_detectors.calibration import RIGHT, read_calibration, rising_line
+from posetrack_detectors.training.detector_quality import Judged, detect
+from posetrack_detectors.training.pose_crops import people_with_keypoints
+from posetrack_detectors.training.pose_quality import distances, predict, source_weights
+
+from posetrack_app.formats.whole import write_whole
+
+ROOT = Path(__file__).parents[1]
+WEAK_CHANCE = 0.25
+
+
+def best_f1(scores: np.ndarray, right: np.ndarray, weights: np.ndarray, total: float) -> tuple[float, float]:
+    """The score and the F1 at which what scores at least that is best; `total` is the weight of all there is to find."""
+    order = np.argsort(-scores, kind="stable")
+    hits, taken = (weights * right)[order].cumsum(), weights[order].cumsum()
+    f1 = 2 * hits / (taken + total)
+    # Only where the next score differs: equal scores are taken or left together.
+    ends = np.append(np.diff(scores[order]) != 0, True)
+    best = int(np.where(ends, f1, -1.0).argmax())
+    return float(scores[order][best]), float(f1[best])
+
+
+def detections(judged: list[Judged]) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Scores, whether right at IoU 0.5, weights, and the weight of all people."""
+    people: dict[str, int] = {}
+    for one in judged:
+        people[one.source] = people.get(one.source, 0) + one.people
+    kept = [(one, ~one.left_out[0], 1 / people[one.source]) for one in judged if people[one.source]]
+    scores = np.concatenate([one.scores[counted] for one, counted, _ in kept])
+    right = np.concatenate([one.right[0][counted] for one, counted, _ in kept])
+    weights = np.concatenate([np.full(counted.sum(), weight) for _, counted, weight in kept])
+    return scores, right, weights, float(sum(count > 0 for count in people.values()))
+
+
+def write_setting(section: str, name: str, value: float) -> None:
+    """Into configs/default.toml and the default of config.py."""
+    toml, code = ROOT / "configs/default.toml", ROOT / "posetrack_app/config.py"
+    for file, start, line in (
+        (toml, rf"^\[{section}\]", rf"^({name} = )[0-9.]+( *)"),
+        (code, rf"^class {section.capitalize()}Config", rf"^(    {name}: float = )[0-9.]+()"),
+    ):
+        text = file.read_text()
+        match = re.search(start, text, re.MULTILINE)
+        assert match is not None, f"{file}: {start}"
+        head, tail = text[: match.start()], text[match.start() :]
+        changed, count = re.subn(line, rf"\g<1>{value:g}\g<2>", tail, count=1, flags=re.MULTILINE)
+        assert count == 1, f"{file}: {line}"
+        write_whole(file, head + changed)
+
+
+def main() -> None:
+    made = parser(__doc__)
+    made.add_argument("--write", action="store_true", help="put the choice into the default settings")
+    options = made.parse_args()
+    if options.weights is not None:
+        made.error("this chooses for the embedded weights: leave out --weights")
+    pictures = dev_pictures(options, "detector")
+    scores, right, weights, total = detections(
+        detect(person_detector(options), pictures, range(len(pictures)))
+    )
+    confident, f1 = best_f1(scores, right, weights, total)
+    line = np.array(rising_line(scores, right, weights, most_bins=100))
+    weak = float(np.interp(WEAK_CHANCE, line[:, 1], line[:, 0]))
+    confident, weak = round(max(confident, weak), 2), round(weak, 2)
+    print(f"confident = {confident:g}  (F1 {f1:.3f})")
+    print(f"min_score = weak = {weak:g}  (one detection in four is right there)")
+
+    people = [p for p in people_with_keypoints(pictures, fewest=1) if p.label.measured.any()]
+    keypoints, heights = predict(pose_estimator(options, flip=False, size=None), pictures, people)
+    calibration = read_calibration(pose_file(options))
+    chances = calibration(heights) if calibration else heights
+    counted = source_weights(people)
+    good = distances(people, keypoints) <= RIGHT
+    least, f1 = best_f1(chances.ravel(), good.ravel(), counted.ravel(), float((good * counted).sum()))
+    print(f"keypoints from {least:.2f} on: best F1 {f1:.3f}{'' if calibration else ' (not calibrated)'}")
+    if options.write:
+        for section, name, value in (
+            ("detector", "min_score", weak), ("tracker", "confident", confident), ("tracker", "weak", weak),
+        ):  # fmt: skip
+            write_setting(section, name, value)
+
+
+if __name__ == "__main__":
+    main()

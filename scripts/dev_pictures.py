@@ -1,0 +1,69 @@
+"""The dev pictures of a set, and the embedded networks, for the measuring scripts."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from posetrack_detectors import faster_rcnn
+from posetrack_detectors.calibration import read_metadata
+from posetrack_detectors.checkpoints import load_weights
+from posetrack_detectors.faster_rcnn import FasterRCNN
+from posetrack_detectors.person_detector import PersonDetector
+from posetrack_detectors.pose_estimator import PoseEstimator
+from posetrack_detectors.pose_networks import POSE_NETWORKS
+from posetrack_detectors.training.labels import KEYPOINTS, MIRRORED
+from posetrack_detectors.training.pictures import Pictures
+
+from posetrack_app.training.data import read_training_data
+from posetrack_app.training.train import LONGEST
+from posetrack_app.weights import EMBEDDED
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """With the options that all these scripts have."""
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("--data", type=Path, required=True, help="as for posetrack train")
+    made.add_argument("--cache", type=Path, default=Path("runs/cache"), help="folder for decoded pictures")
+    made.add_argument("--weights", type=Path, help="default: the embedded ones")
+    made.add_argument("--device", default="cpu")
+    made.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    return made
+
+
+def dev_pictures(options: argparse.Namespace, task: str) -> Pictures:
+    """Decoded."""
+    pictures = Pictures(read_training_data(options.data, task).dev, options.cache, LONGEST)
+    if not pictures.decoded:
+        pictures.decode()
+    return pictures
+
+
+def pose_file(options: argparse.Namespace) -> Path:
+    """The pose net's weights."""
+    return options.weights or EMBEDDED / "pose.safetensors"
+
+
+def pose_estimator(options: argparse.Namespace, *, flip: bool, size: tuple[int, int] | None) -> PoseEstimator:
+    """The pose net at the size it was trained at, or at `size` (width, height); scores are heights."""
+    told = read_metadata(pose_file(options))
+    network = POSE_NETWORKS[told.get("network", "hrnet-compact")](len(KEYPOINTS))
+    load_weights(network, pose_file(options))
+    height, width = (int(side) for side in told.get("input", "256x192").split("x"))
+    return PoseEstimator(
+        network,
+        size=size or (width, height),
+        keypoints=len(KEYPOINTS),
+        mirrored=MIRRORED if flip else None,
+        device=options.device,
+        dtype=options.dtype,
+    )
+
+
+def person_detector(options: argparse.Namespace) -> PersonDetector:
+    """The compact detector, with every box of its own lowest score."""
+    network = FasterRCNN(faster_rcnn.COMPACT)
+    load_weights(network, options.weights or EMBEDDED / "detector.safetensors")
+    return PersonDetector(network, options.device, options.dtype)

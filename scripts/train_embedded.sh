@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# The embedded weights, from the training set to the package: bash scripts/train_embedded.sh DATA
+# `bash scripts/train_embedded.sh DATA measure` only calibrates, chooses thresholds and prints the model card's tables
+# for the weights that lie in posetrack_app/embedded.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+data=$1
+embedded=posetrack_app/embedded
+if [ "${2:-}" != measure ]; then
+    # Both started from the weights shipped before; one thread each on a shared CPU, so a machine of its own sees more.
+    python -m posetrack_app train pose --data "$data" --out runs/pose --cache runs/cache \
+        --init "$embedded/pose.safetensors" --minutes 97 --small-first 0.6 --rate 1.5e-3
+    python -m posetrack_app train detector --data "$data" --out runs/detector --cache runs/cache \
+        --init "$embedded/detector.safetensors" --minutes 95 --side 256 --batch 16 --rate 8e-4
+    cp runs/pose/pose.safetensors runs/detector/detector.safetensors "$embedded/"
+fi
+python scripts/calibrate_pose.py --data "$data" --svg docs/calibration.svg
+python scripts/choose_thresholds.py --data "$data" --write
+python scripts/measure_pose.py --data "$data"
+python scripts/measure_detector.py --data "$data"
+sha256sum "$embedded"/*.safetensors

@@ -1,0 +1,101 @@
+"""Crops to train on: the same on the CPU and gathered from one row of bytes, and their labels move with them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from posetrack_detectors.training.crop_plans import CropCutter, cut_crop, plan_tensors, stack
+from posetrack_detectors.training.detection_crops import DetectionCrops, visible_boxes
+from posetrack_detectors.training.pictures import Pictures
+from posetrack_detectors.training.pose_crops import PoseCrops, people_with_keypoints, vary_person
+from small_sets import write_coco_set
+
+from posetrack_app.training.coco_labels import read_coco
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
+    folder = tmp_path_factory.mktemp("set")
+    # Of two sizes: a batch is cut from pictures that are no batch.
+    labels = read_coco(write_coco_set(folder))
+    people = tuple(replace(p, box=p.box * 0.75, keypoints=p.keypoints * 0.75) for p in labels[1].people)
+    labels[1] = replace(labels[1], size=(90, 120), people=people)
+    pictures = Pictures(labels, folder / "cache", 512)
+    pictures.decode()
+    return pictures
+
+
+def difference(pictures: Pictures, plans: list, device: str = "cpu") -> np.ndarray:
+    """Grey levels between the crops of OpenCV and those cut as one batch."""
+    cutter = CropCutter(pictures, torch.device(device))
+    batch = cutter(stack([plan_tensors(plan) for plan in plans]), plans[0].size)
+    singles = np.stack([cut_crop(plan, pictures) for plan in plans])
+    return np.abs(batch.cpu().numpy().astype(int) - singles.astype(int))
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_pose_crops_of_both_ways_are_equal(pictures: Pictures, device: str) -> None:
+    people = people_with_keypoints(pictures)
+    plans = [vary_person(people[k % len(people)], (48, 64), np.random.default_rng(k))[0] for k in range(24)]
+    assert any(plan.tiles[0].colours is not None for plan in plans)
+    assert any(plan.patch[2] for plan in plans)
+    off = difference(pictures, plans, device)
+    # Noise pictures are the worst case: OpenCV rounds places to 1/32 of a pixel, and gamma stretches dark levels.
+    assert off.mean() < 1.5
+    assert np.percentile(off, 99) <= 8
+
+
+def test_detection_squares_of_both_ways_are_equal(pictures: Pictures) -> None:
+    crops = DetectionCrops(pictures, 96, seed=1)
+    plans = [crops.plan(k % len(pictures), np.random.default_rng(k))[0] for k in range(24)]
+    assert {len(plan.tiles) for plan in plans} == {1, 4}
+    plain = [
+        replace(plan, tiles=tuple(replace(t, averaged=False, blur=0.0, jpeg=0) for t in plan.tiles))
+        for plan in plans
+    ]
+    off = difference(pictures, plain)
+    assert off.mean() < 1.5
+    assert np.percentile(off, 99) <= 12
+
+
+def test_keypoints_stay_on_what_they_mark(pictures: Pictures) -> None:
+    """Every keypoint is a bright disc of its own colour on dark noise, so the crop is bright where the label says."""
+    people = people_with_keypoints(pictures)
+    crops = PoseCrops(pictures, people, (96, 128), seed=5)
+    shares = []
+    for draw in range(40):
+        plan, points, weights = vary_person(
+            people[draw % len(people)], (96, 128), np.random.default_rng(draw)
+        )
+        plain = replace(plan, patch=(0, 0, 0, 0), tiles=tuple(replace(t, colours=None) for t in plan.tiles))
+        crop = cut_crop(plain, pictures)
+        for x, y in (points[weights > 0] * 4).round().astype(int).clip(0, [95, 127]):
+            shares.append(crop[y, x].max() > 150)
+    assert np.mean(shares) > 0.95
+    again, once = crops[7, 1], crops[7, 1]
+    assert torch.equal(torch.as_tensor(again[0]), torch.as_tensor(once[0]))
+
+
+def test_boxes_stay_on_the_people(pictures: Pictures) -> None:
+    crops = DetectionCrops(pictures, 96, seed=1)
+    inside, outside = [], []
+    for k in range(60):
+        square, people, _ = crops[k, k % len(pictures)]
+        bright = torch.as_tensor(square).numpy().max(axis=2) > 190
+        covered = np.zeros_like(bright)
+        for x1, y1, x2, y2 in people.round().astype(int):
+            covered[y1:y2, x1:x2] = True
+        if covered.any() and not covered.all():
+            inside.append(bright[covered].mean())
+            outside.append(bright[~covered].mean())
+    assert np.mean(inside) > 2 * np.mean(outside)
+
+
+def test_people_cut_off_are_ignored() -> None:
+    people = np.array([[10.0, 10, 40, 60], [-50, 10, 10, 60], [90, 0, 200, 90]])
+    kept, hidden = visible_boxes(people, np.array([[-5.0, -5, 20, 20]]), np.array([100, 100]))
+    np.testing.assert_array_equal(kept, people[:1])
+    np.testing.assert_array_equal(hidden, [[0, 10, 10, 60], [90, 0, 100, 90], [0, 0, 20, 20]])

@@ -1,0 +1,179 @@
+"""Labels of every format become the same records; what nobody labelled is not taken for absent."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from posetrack_detectors.training.labels import KEYPOINTS, MIRRORED, SIGMAS
+from posetrack_detectors.training.pictures import Pictures
+from small_sets import HEIGHT, WIDTH, write_coco_set
+
+from posetrack_app.errors import InputError
+from posetrack_app.skeleton import COCO, POSETRACK
+from posetrack_app.training.coco_labels import HIDDEN_WEIGHT, read_coco
+from posetrack_app.training.data import read_training_data
+from posetrack_app.training.posetrack_labels import read_posetrack
+from posetrack_app.training.shard_labels import read_shards
+
+
+def test_our_outputs_are_posetrack_and_the_eyes() -> None:
+    assert (*POSETRACK.keypoints, "left_eye", "right_eye") == KEYPOINTS
+    assert (*POSETRACK.mirrored, 18, 17) == MIRRORED
+    assert tuple(SIGMAS) == (*POSETRACK.sigmas, *COCO.sigmas[1:3])
+
+
+def test_coco_keypoints_find_their_places(tmp_path: Path) -> None:
+    file = write_coco_set(tmp_path)
+    [person] = read_coco(file)[0].people
+    flat = np.array(json.loads(file.read_text())["annotations"][0]["keypoints"]).reshape(17, 3)
+    for name in COCO.keypoints:
+        theirs, ours = COCO.keypoints.index(name), KEYPOINTS.index(name)
+        weight = {0: 0.0, 1: HIDDEN_WEIGHT, 2: 1.0}[int(flat[theirs, 2])]
+        assert person.weights[ours] == weight
+        assert person.measured[ours] == (weight > 0)
+        np.testing.assert_array_equal(person.keypoints[ours], flat[theirs, :2])
+    for name in ("head_top", "head_bottom"):
+        assert person.weights[KEYPOINTS.index(name)] == 0
+
+
+def test_crowds_and_other_categories(tmp_path: Path) -> None:
+    box = {"image_id": 0, "bbox": [1, 1, 30, 60]}
+    file = write_coco_set(
+        tmp_path,
+        annotations=[
+            {**box, "category_id": 1, "iscrowd": 1},
+            {**box, "category_id": 1},
+            {**box, "category_id": 18},
+        ],
+        categories=[{"id": 18, "name": "dog"}, {"id": 1, "name": "person"}],
+    )
+    people = read_coco(file)[0].people
+    assert [person.ignore for person in people] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"images": None}, "no list 'images'"),
+        ({"annotations": {}}, "no list 'annotations'"),
+        ({"categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]}, "no category 'person'"),
+        ({"categories": [{"id": 1, "name": "person", "keypoints": ["tail"]}]}, "none of its keypoints"),
+        (
+            {"annotations": [{"image_id": 0, "category_id": 1}]},
+            r"annotations\[0\].*neither 'bbox' nor keypoints",
+        ),
+        ({"annotations": [{"category_id": 1, "bbox": [0, 0, 9, 9]}]}, r"annotations\[0\].*image_id"),
+        (
+            {
+                "annotations": [
+                    {"image_id": 0, "category_id": 1, "bbox": [0, 0, 9, 9], "keypoints": [1, 2, 2]}
+                ]
+            },
+            "'keypoints' has 3 numbers",
+        ),
+        ({"images": [{"id": 0, "file_name": "000.png"}]}, r"images\[0\].*height"),
+        ({"images": [{"id": 0, "file_name": "a.png", "height": 9, "width": 9}]}, "--images"),
+    ],
+)
+def test_coco_files_that_cannot_be_used_say_why(
+    tmp_path: Path, changes: dict[str, object], words: str
+) -> None:
+    file = write_coco_set(tmp_path, **changes)
+    with pytest.raises(InputError, match=words):
+        read_coco(file)
+
+
+def test_a_coco_tree_trains_on_train_and_measures_on_val(tmp_path: Path) -> None:
+    for split, count in (("train2017", 4), ("val2017", 2)):
+        file = write_coco_set(tmp_path / split, count)
+        (tmp_path / "annotations").mkdir(exist_ok=True)
+        file.rename(tmp_path / "annotations" / f"person_keypoints_{split}.json")
+        for picture in (tmp_path / split / "images").iterdir():
+            picture.rename(tmp_path / split / picture.name)
+    data = read_training_data(tmp_path, "pose")
+    assert (len(data.train), len(data.dev)) == (4, 2)
+    assert data.train[1].read().shape == (HEIGHT, WIDTH, 3)
+
+
+def test_one_file_is_parted_the_same_way_every_time(tmp_path: Path) -> None:
+    file = write_coco_set(tmp_path, 60)
+    data = read_training_data(file, "pose")
+    assert (len(data.train), len(data.dev)) == (57, 3)
+    assert not {p.name for p in data.train} & {p.name for p in data.dev}
+    again = read_training_data(file, "detector")
+    assert [p.name for p in again.dev] == [p.name for p in data.dev]
+
+
+def test_nothing_to_learn_from(tmp_path: Path) -> None:
+    box = {"image_id": 0, "category_id": 1, "bbox": [1, 1, 30, 60]}
+    file = write_coco_set(tmp_path, annotations=[box])
+    assert read_training_data(file, "detector").train
+    with pytest.raises(InputError, match="nobody with 4 labelled keypoints"):
+        read_training_data(file, "pose")
+    with pytest.raises(InputError, match="is no set to train on"):
+        read_training_data(tmp_path, "pose")
+    with pytest.raises(InputError, match="no such file"):
+        read_training_data(tmp_path / "none", "pose")
+
+
+def write_posetrack(root: Path) -> None:
+    """One video with a labelled frame and one that is not."""
+    file = write_coco_set(root / "images/train/v", 2)
+    labels = json.loads(file.read_text())
+    for k, image in enumerate(labels["images"]):
+        image |= {"file_name": f"images/train/v/images/{k:03}.png", "is_labeled": k == 0}
+        image |= {"ignore_regions_x": [[1, 20, 10]], "ignore_regions_y": [[5, 5, 30]]}
+    names = POSETRACK.keypoints
+    keypoints = [v for k in range(17) for v in (10.0 + k, 20.0 + k, float(names[k] != "left_ear"))]
+    person = {
+        "image_id": 0,
+        "track_id": 1,
+        "category_id": 1,
+        "keypoints": keypoints,
+        "bbox_head": [1, 2, 3, 4],
+    }
+    labels["annotations"] = [
+        person,
+        {"image_id": 0, "track_id": 2, "category_id": 1, "bbox_head": [1, 2, 3, 4]},
+    ]
+    labels["categories"][0]["keypoints"] = list(names)
+    (root / "annotations/train").mkdir(parents=True)
+    (root / "annotations/train/v.json").write_text(json.dumps(labels))
+
+
+def test_posetrack_frames_people_and_regions(tmp_path: Path) -> None:
+    write_posetrack(tmp_path)
+    [picture] = read_posetrack(tmp_path, "train")
+    assert picture.size == (HEIGHT, WIDTH)
+    person, region = picture.people
+    assert (person.weights[:17] > 0).tolist() == [name != "left_ear" for name in POSETRACK.keypoints]
+    assert not person.weights[17:].any()
+    assert person.box[0] < 10 < 26 < person.box[2]
+    assert region.ignore
+    np.testing.assert_array_equal(region.box, [1, 5, 20, 30])
+
+
+def test_pictures_are_shrunk_with_their_labels_and_decoded_once(tmp_path: Path) -> None:
+    labels = read_coco(write_coco_set(tmp_path, 2))
+    pictures = Pictures(labels, tmp_path / "cache", longest=80)
+    assert not pictures.decoded
+    pictures.decode()
+    assert pictures.image(0).shape == (60, 80, 3)
+    np.testing.assert_allclose(pictures.boxes(0)[0][0], labels[0].people[0].box / 2, rtol=1e-6)
+    again = Pictures(labels, tmp_path / "cache", longest=80)
+    assert again.decoded
+    full = Pictures(labels, tmp_path / "cache", longest=512)
+    full.decode()
+    np.testing.assert_array_equal(full.image(1), labels[1].read())
+
+
+@pytest.mark.data
+def test_our_shards(shared: Path) -> None:
+    pictures = read_shards(shared / "data/train", "dev", "pose")
+    assert len(pictures) == 715
+    assert pictures[0].read().shape[:2] == pictures[0].size
+    taught = [p for picture in pictures for p in picture.people if not p.ignore]
+    assert any(((p.weights > 0) & ~p.measured).any() for p in taught)

@@ -1,0 +1,209 @@
+"""`posetrack train` from labels to weights that run: it learns, resumes, and several processes work together."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from posetrack_detectors import faster_rcnn
+from posetrack_detectors.calibration import read_calibration, read_metadata
+from posetrack_detectors.faster_rcnn import FasterRCNN
+from posetrack_detectors.training.loop import Draws, _Run
+from posetrack_detectors.training.pose_task import PoseLearner, draw_targets
+from posetrack_detectors.training.weight_files import start_from
+from safetensors.torch import load_file
+from small_sets import write_coco_set
+
+from posetrack_app.assemble import build_parts
+from posetrack_app.cli import posetrack
+from posetrack_app.config import load_config
+from posetrack_app.errors import InputError
+from posetrack_app.training.log import read_log
+from posetrack_app.weights import EMBEDDED
+
+POSE = ("pose", "--size", "64x64", "--batch", "4", "--device", "cpu")
+DETECTOR = ("detector", "--side", "64", "--batch", "2", "--device", "cpu")
+
+
+def train(*options: object) -> None:
+    """The command in this process, with its errors as they are."""
+    words = ["train", *(str(option) for option in options)]
+    result = CliRunner().invoke(posetrack, words, catch_exceptions=False, standalone_mode=False)
+    if result.exception:
+        raise result.exception
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_coco_set(tmp_path_factory.mktemp("set"))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line of the log after every second step."""
+    monkeypatch.setattr("posetrack_detectors.training.loop.LOG_STEPS", 2)
+
+
+def losses(folder: Path) -> list[tuple[int, float]]:
+    return [(r["seen"], r["loss"]) for r in read_log(folder / "log.jsonl") if "loss" in r]
+
+
+class PowerFailureError(Exception):
+    """Ends a training in the middle."""
+
+
+@pytest.mark.usefixtures("often")
+@pytest.mark.parametrize("network", [POSE, DETECTOR], ids=["pose", "detector"])
+def test_a_resumed_run_takes_the_very_same_steps(
+    labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: tuple[str, ...]
+) -> None:
+    options = (*network, "--data", labels, "--cache", tmp_path / "cache", "--epochs", 4)
+    train(*options, "--out", tmp_path / "whole")
+
+    def learn(run: Any, batch: Any) -> None:
+        if run.step == 6:
+            raise PowerFailureError
+        take_step(run, batch)
+
+    take_step = _Run._learn
+    with monkeypatch.context() as patched:
+        patched.setattr(_Run, "_learn", learn)
+        patched.setattr(_Run, "_is_time_to_save", lambda run: run.step == 3)
+        with pytest.raises(PowerFailureError):
+            train(*options, "--out", tmp_path / "parts")
+    stopped = losses(tmp_path / "parts")
+    train(*options, "--out", tmp_path / "parts", "--resume")
+    assert len(stopped) < len(losses(tmp_path / "whole"))
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+    name = f"{network[0]}.safetensors"
+    whole, parts = load_file(tmp_path / "whole" / name), load_file(tmp_path / "parts" / name)
+    assert all(torch.equal(parts[key], value) for key, value in whole.items())
+
+
+def test_a_pose_net_learns_and_its_weights_run(labels: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    train(*POSE, "--data", labels, "--dev", labels, "--out", out, "--epochs", 60, "--small-first", 0.3)
+    records = read_log(out / "log.jsonl")
+    first, *_, last = losses(out)
+    assert last[1] < 0.8 * first[1]
+    assert records[-1]["progress"] == 1
+    assert records[-1]["dev_people"] == 9
+    assert {"checkpoint.pt", "dev.svg", "log.jsonl", "loss.svg", "pose.safetensors"} <= {
+        file.name for file in out.iterdir()
+    }
+    assert (out / "loss.svg").read_text().startswith('<svg xmlns="http://www.w3.org/2000/svg"')
+    weights = out / "pose.safetensors"
+    assert read_metadata(weights)["input"] == "64x64"
+    assert read_calibration(weights) is not None
+    config = tmp_path / "mine.toml"
+    config.write_text(f'[pose]\nweights = "{weights}"\n')
+    parts = build_parts(load_config("default", config), "cpu")
+    keypoints, scores = parts.estimator([np.zeros((90, 90, 3), np.uint8)], [np.array([10.0, 10, 60, 80])])
+    assert keypoints.shape == (1, 17, 2)
+    assert ((scores >= 0) & (scores <= 1)).all()
+
+
+def test_two_processes_share_the_work(labels: Path, tmp_path: Path) -> None:
+    words = (*POSE, "--data", labels, "--out", tmp_path / "out", "--epochs", "6")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["-m", "posetrack_app", "train", *(str(word) for word in words)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    records = read_log(tmp_path / "out/log.jsonl")
+    # Six times eight people, in steps of two batches of four; every line once.
+    assert [record["seen"] for record in records] == [48]
+    assert (tmp_path / "out/pose.safetensors").is_file()
+
+
+def test_processes_draw_different_people_and_together_the_same_as_one() -> None:
+    shares = np.array([1.0, 2.0, 3.0, 4.0])
+
+    def first(first: int, rank: int, world: int, count: int) -> list[tuple[int, int]]:
+        return [pair for pair, _ in zip(Draws(shares, 1, first, rank, world), range(count), strict=False)]
+
+    alone = first(0, 0, 1, 40_000)
+    both = sorted(first(0, 0, 2, 20_000) + first(0, 1, 2, 20_000))
+    assert both == alone
+    assert first(17_000, 0, 1, 100) == alone[17_000:17_100]
+    drawn = np.bincount([item for _, item in alone]) / len(alone)
+    np.testing.assert_allclose(drawn, shares / 10, atol=0.01)
+
+
+def test_an_unlabelled_keypoint_is_not_unlearned() -> None:
+    network = torch.nn.Conv2d(3, 2, 4, stride=4)
+    crops, points = torch.randn(2, 3, 32, 32), torch.rand(2, 2, 2) * 8
+    weights = torch.tensor([[1.0, 0.0], [0.5, 0.0]])
+    PoseLearner(network)(crops, points, weights, 0.5)["heatmap"].backward()
+    assert network.weight.grad is not None
+    assert network.weight.grad[0].abs().sum() > 0
+    assert network.weight.grad[1].abs().sum() == 0
+
+
+def test_a_teacher_says_where_an_unlabelled_keypoint_is() -> None:
+    class Teacher(torch.nn.Module):
+        def forward(self, crops: torch.Tensor) -> torch.Tensor:
+            return draw_targets(torch.full((len(crops), 2, 2), 3.0), (8, 8), 1.0)
+
+    network = torch.nn.Conv2d(3, 2, 4, stride=4)
+    crops, points = torch.randn(2, 3, 32, 32), torch.rand(2, 2, 2) * 8
+    weights = torch.tensor([[1.0, 0.0], [0.5, 0.0]])
+    learner = PoseLearner(network, Teacher())
+    assert len(list(learner.parameters())) == 2
+    learner(crops, points, weights, 0.5)["heatmap"].backward()
+    assert network.weight.grad is not None
+    assert network.weight.grad[1].abs().sum() > 0
+
+
+def test_a_detector_starts_from_the_trunk_of_a_pose_net(labels: Path, tmp_path: Path) -> None:
+    detector = FasterRCNN(faster_rcnn.COMPACT)
+    embedded = EMBEDDED / "pose.safetensors"
+    taken, total = start_from(detector, embedded)
+    assert 150 < taken < total
+    given = load_file(embedded)["stage2.0.branches.0.0.conv1.weight"].float()
+    assert torch.equal(detector.backbone.state_dict()["stage2.0.branches.0.0.conv1.weight"], given)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--size", "100x100"), "multiples of 32"),
+        (("--size", "big"), "such as 256x192"),
+        (("--batch", "0"), "--batch 0: must be more than 0"),
+        (("--data", "nowhere.json"), "no such file"),
+        (("--init", "nothing.safetensors"), "is not there"),
+        (("--resume",), "no training to resume"),
+    ],
+)
+def test_wrong_options_say_what_to_do(
+    labels: Path, tmp_path: Path, options: tuple[str, ...], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        train(*POSE, "--data", labels, "--out", tmp_path / "out", *options)
+
+
+def test_a_training_is_not_written_over_and_not_resumed_as_another(labels: Path, tmp_path: Path) -> None:
+    options = (*POSE, "--data", labels, "--out", tmp_path / "out", "--epochs", 0.5)
+    train(*options)
+    with pytest.raises(InputError, match="holds a training already; add --resume"):
+        train(*options)
+    with pytest.raises(InputError, match=r"started with rate = 0.0015, not 0.1"):
+        train(*options, "--resume", "--rate", 0.1)
+    (tmp_path / "out/checkpoint.pt").write_bytes(b"half")
+    with pytest.raises(InputError, match="is not a checkpoint"):
+        train(*options, "--resume")
