@@ -63,9 +63,9 @@ def fit_calibration(
 
 
 def rising_line(
-    heights: Floats, right: NDArray[np.bool_], weights: Floats
+    heights: Floats, right: NDArray[np.bool_], weights: Floats, most_bins: int = 10
 ) -> tuple[tuple[float, float], ...]:
-    """Bins of equal counts, pooled while they fall (pool adjacent violators), as points from (0, 0) to (1, top)."""
+    """(height, share right) of bins of equal counts, pooled while they fall (pool adjacent violators), after (0, 0)."""
     order = np.argsort(heights)
     order = order[weights[order] > 0]
     bins = np.array_split(order, max(1, min(most_bins, len(order) // _LEAST)))
