@@ -34,24 +34,28 @@ def track_video(
     start: float | None = None,
     stop: float | None = None,
     stride: int = 1,
+    duration: float | None = None,
+    resume: bool = False,
     force: bool = False,
     progress: Progress | None = None,
 ) -> Report:
-    """Find everybody in `video`, a file or a folder of pictures, and write the tracks to `out`: `posetrack run`.
+    """Find everybody in `video` and write the tracks to `out`: `posetrack run`.
 
-    `config` is a `Config`, or a TOML file whose settings go on top of the `preset`. `overlay` gets the video
-    with the people drawn on it. Frames with `start` <= seconds < `stop` are taken, every `stride`-th. `progress`
-    is called after each frame with frames done, frames expected (or None) and people so far. The report says
-    how many frames and people there were and where the time went.
+    `video` is a file, a folder of pictures, or text that names a stream ("webcam:0", "rtsp://..."). `config` is a
+    `Config`, or a TOML file whose settings go on top of the `preset`. `overlay` gets the video with the people
+    drawn on it. Frames with `start` <= seconds < `stop`, or `duration` seconds of them, are taken, every
+    `stride`-th. `resume` goes on with a stopped run of the same `out`. `progress` is called after each frame with
+    frames done, frames expected (or None) and people so far. The report says how many frames and people there
+    were and where the time went.
     """
     from posetrack_app import run
+    from posetrack_app.sources import refuse_to_overwrite
 
     targets = [Path(target) for target in (out, overlay) if target is not None]
-    for target in targets:
-        if target.exists() and not force:
-            raise InputError(f"{target}: exists already; choose another name or pass force=True")
+    if not force and not resume:
+        refuse_to_overwrite(targets[:1], targets[1] if len(targets) > 1 else None)
     return run.track_video(
-        Path(video),
+        video if isinstance(video, str) else Path(video),
         targets[0],
         config=_settings(preset, config),
         device=device,
@@ -59,6 +63,8 @@ def track_video(
         start=start,
         stop=stop,
         stride=stride,
+        duration=duration,
+        resume=resume,
         progress=progress,
     )
 

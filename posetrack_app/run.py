@@ -1,22 +1,30 @@
-"""The main job: a video in, its tracks file and overlay out."""
+"""The main job: a video in, its tracks file and overlay out; any number of them one after another."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
-from posetrack_app.assemble import build_parts
+from posetrack_app.assemble import Parts, build_parts
 from posetrack_app.chain import track_people
 from posetrack_app.config import Config
+from posetrack_app.errors import InputError
 from posetrack_app.formats import TracksWriter
+from posetrack_app.formats.tracks import partial_file
+from posetrack_app.formats.whole import remove_leftovers
+from posetrack_app.journal import Journal, journal_file, recorded_detector, recorded_estimator
+from posetrack_app.manifest import manifest_file, write_manifest
 from posetrack_app.overlay import OverlayWriter
 from posetrack_app.pipeline import StageClock
 from posetrack_app.suspicions import SuspicionWatch
-from posetrack_app.video import open_video
+from posetrack_app.video import Video, is_stream, open_video, plain_name
 
 STAGES = ("decode", "detect", "pose", "track", "write")
 
@@ -35,18 +43,22 @@ class Report:
     stage_seconds: dict[str, float]
     losses: list[str]
 
+    @property
+    def rate(self) -> float:
+        """Frames a second."""
+        return self.frames / self.seconds if self.seconds else 0.0
+
     def summary(self) -> str:
         """One line for the user."""
-        rate = self.frames / self.seconds if self.seconds else 0.0
         stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in self.stage_seconds.items())
         return (
-            f"{self.out}: {self.tracks} people in {self.frames} frames, {rate:.1f} frames a second "
+            f"{self.out}: {self.tracks} people in {self.frames} frames, {self.rate:.1f} frames a second "
             f"(seconds: {stages})"
         )
 
 
 def track_video(
-    video: Path,
+    video: Path | str,
     out: Path,
     *,
     config: Config | None = None,
@@ -55,37 +67,59 @@ def track_video(
     start: float | None = None,
     stop: float | None = None,
     stride: int = 1,
+    duration: float | None = None,
+    resume: bool = False,
     progress: Progress | None = None,
+    parts: Parts | None = None,
 ) -> Report:
     """Write the tracks of everybody in `video` to `out`, and the drawn video to `overlay`.
 
-    InputError for what cannot be read or written; frames done by then are kept beside `out`.
+    `video` is a file, a folder of pictures, or a stream ("webcam:0", an address, "-" for standard input).
+    With `resume` the stopped run of the same `out` and settings goes on, or begins where there is none. `parts`
+    are networks loaded already, for many videos in a row. InputError for what cannot be read or written; frames
+    done by then are kept beside `out`.
     """
     config = config or Config()
-    with ExitStack() as stack:
-        frames = open_video(video, start=start, stop=stop, stride=stride, device=device)
-        stack.enter_context(frames)
-        parts = build_parts(config, device)
-        source = frames.info
-        info = {
-            "video": {
-                "file": video.name, "width": source.width, "height": source.height, "rotation": source.rotation,
-                "frame_rate": source.frame_rate, "frame_count": source.frame_count, "seconds": source.seconds,
-            },
-            "decoder": source.decoder,
-            "coordinates": "pixels of the frame as displayed; x to the right, y down; (0, 0) is the first pixel's centre",
-            "device": parts.device,
-            "precision": parts.precision,
-            "weights": parts.weights,
-            "config": config.as_dict(),
-        }  # fmt: skip
-        writer = stack.enter_context(TracksWriter(out, skeleton=parts.skeleton, info=info))
-        drawn = stack.enter_context(OverlayWriter(overlay, source, parts.skeleton)) if overlay else None
+    span = {"start": start, "stop": stop, "stride": stride, "duration": duration}
+    # Opened before the networks are loaded: what is wrong with a video is said at once.
+    with open_video(video, start=start, stop=stop, stride=stride, duration=duration, device=device) as frames:
+        parts = parts or build_parts(config, device)
+        info = _info(video, frames, parts, config, span)
+        if resume and out.exists() and not journal_file(out).exists():
+            if overlay is not None and not overlay.exists():
+                raise InputError(f"{out}: is done, and {overlay} is not there; draw it with posetrack render")
+            return _done_before(out, info)
+        return _track(video, frames, out, parts, config, info, overlay, resume, progress)
 
-        clock = StageClock()
-        began = time.perf_counter()
-        ids: Counter[int] = Counter()
-        watch = SuspicionWatch()
+
+def _track(
+    video: Path | str,
+    frames: Video,
+    out: Path,
+    parts: Parts,
+    config: Config,
+    info: dict[str, Any],
+    overlay: Path | None,
+    resume: bool,
+    progress: Progress | None,
+) -> Report:
+    """Run the chain over an opened video; the journal beside `out` holds all that is needed to resume."""
+    began, started = time.perf_counter(), datetime.now(timezone.utc).isoformat(timespec="seconds")
+    clock = StageClock()
+    ids: Counter[int] = Counter()
+    watch = SuspicionWatch()
+    with ExitStack() as stack:
+        journal = _journal(stack, video, out, info, resume)
+        if journal is not None:
+            parts = replace(
+                parts,
+                detector=recorded_detector(parts.detector, journal),
+                estimator=recorded_estimator(parts.estimator, journal),
+            )
+            for target in (out, manifest_file(out), *([overlay] if overlay else [])):
+                remove_leftovers(target)
+        writer = stack.enter_context(TracksWriter(out, skeleton=parts.skeleton, info=info))
+        drawn = stack.enter_context(OverlayWriter(overlay, frames.info, parts.skeleton)) if overlay else None
         for frame, tracked in track_people(frames, parts, config, clock):
             with clock.stage("write"):
                 writer.write(frame.index, frame.seconds, tracked)
@@ -95,10 +129,73 @@ def track_video(
                 watch.see(frame.index, frame.seconds, tracked)
             if progress is not None:
                 progress(writer.frames, frames.expected, len(ids))
-        seconds = time.perf_counter() - began
-        stages = {name: round(clock.seconds[name], 3) for name in STAGES}
         # The decoder once more: another one may have taken over on the way.
-        ended = {"decoder": frames.info.decoder, "losses": frames.losses}
-        suspicions = [suspicion.as_dict() for suspicion in watch.found]
-        writer.finish({**ended, "stage_seconds": stages, "tracks": len(ids), "suspicions": suspicions})
+        ended = {
+            "decoder": frames.info.decoder, "losses": frames.losses, "missing_frames": frames.missing,
+            "tracks": len(ids),
+        }  # fmt: skip
+        writer.finish({**ended, "suspicions": [suspicion.as_dict() for suspicion in watch.found]})
+    seconds = time.perf_counter() - began
+    stages = {name: round(clock.seconds[name], 3) for name in STAGES}
+    facts = {
+        "started": started, "seconds": round(seconds, 3), "stage_seconds": stages, "frames": writer.frames,
+        "poses": writer.people, "resumed": bool(journal and journal.taken), "device": parts.device, **ended,
+    }  # fmt: skip
+    write_manifest(out, parts.device, facts)
+    if journal is not None:
+        if journal.taken:
+            partial_file(out).unlink(missing_ok=True)
+        journal.path.unlink(missing_ok=True)  # last: until here a killed run can be resumed
     return Report(out, writer.frames, len(ids), seconds, stages, frames.losses)
+
+
+def _journal(
+    stack: ExitStack, video: Path | str, out: Path, info: dict[str, Any], resume: bool
+) -> Journal | None:
+    """The journal beside `out`; None for a stream, which cannot be had a second time."""
+    if is_stream(video):
+        if resume:
+            raise InputError(f"{plain_name(video)}: a stream cannot be resumed; leave out --resume")
+        return None
+    if not out.parent.is_dir():
+        raise InputError(f"{out}: the folder {out.parent} does not exist; create it first")
+    return stack.enter_context(Journal(journal_file(out), info, resume=resume))
+
+
+def _info(
+    video: Path | str, frames: Video, parts: Parts, config: Config, span: dict[str, Any]
+) -> dict[str, Any]:
+    """What stands in the tracks file: nothing that another run of the same would not say too."""
+    source = frames.info
+    info = {
+        "video": {
+            "file": plain_name(video), "width": source.width, "height": source.height,
+            "rotation": source.rotation, "frame_rate": source.frame_rate, "frame_count": source.frame_count,
+            "seconds": source.seconds,
+        },
+        "span": span,
+        "decoder": source.decoder,
+        "coordinates": "pixels of the frame as displayed; x to the right, y down; (0, 0) is the first pixel's centre",
+        "device": parts.device,
+        "precision": parts.precision,
+        "weights": parts.weights,
+        "config": config.as_dict(),
+    }  # fmt: skip
+    plain: dict[str, Any] = json.loads(json.dumps(info))  # as it comes back from a file
+    return plain
+
+
+def _done_before(out: Path, info: dict[str, Any]) -> Report:
+    """The report of a file that is whole already; InputError if it was made otherwise."""
+    with out.open(encoding="utf-8", errors="replace") as file:
+        line = file.readline()  # the writer puts `info` on a line of its own
+    try:
+        found = json.loads(line.removesuffix(",\n") + "}")["info"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{out}: was not written by posetrack run; choose another name") from error
+    for name in ("video", "span", "device", "precision", "weights", "config"):
+        if found.get(name) != info[name]:
+            raise InputError(
+                f"{out}: is whole, but was made with another {name}; choose another name or add --force"
+            )
+    return Report(out, found.get("frames", 0), found.get("tracks", 0), 0.0, {}, found.get("losses", []))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,8 +13,10 @@ _FILE = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("video", type=_FILE)
-@click.option("--out", type=_FILE, required=True, help="The tracks file to write (JSON, PoseTrack18 layout).")
+@click.argument("videos", nargs=-1)
+@click.option("--out", type=_FILE, help="The tracks file to write (JSON, PoseTrack18 layout), for one video.")
+@click.option("--out-dir", type=_FILE, help="The folder for the tracks files of many videos: <name>.json.")
+@click.option("--list", "list_file", type=_FILE, help="A text file that names more videos, one a line.")
 @click.option("--overlay", type=_FILE, help="Also write the video with the people drawn on it (MP4).")
 @click.option(
     "--preset", default="default", show_default=True, help="default, accurate, posetrack18 or flowtrack."
@@ -27,35 +31,63 @@ _FILE = click.Path(path_type=Path)
 )
 @click.option("--start", type=float, metavar="SECONDS", help="Leave out what is shown before.")
 @click.option("--stop", type=float, metavar="SECONDS", help="Leave out what is shown from then on.")
+@click.option("--duration", type=float, metavar="SECONDS", help="How much to take, of a stream too.")
 @click.option("--stride", type=int, default=1, show_default=True, help="Take every n-th frame.")
-@click.option("--force", is_flag=True, help="Write over an existing --out or --overlay.")
+@click.option("--resume", is_flag=True, help="Go on with what a stopped run left; leave what is done.")
+@click.option("--force", is_flag=True, help="Write over existing files, and start over.")
 def run(
-    video: Path,
-    out: Path,
+    videos: tuple[str, ...],
+    out: Path | None,
+    out_dir: Path | None,
+    list_file: Path | None,
     overlay: Path | None,
     preset: str,
     config: Path | None,
     device: str,
-    start: float | None,
-    stop: float | None,
-    stride: int,
     force: bool,
+    **options: Any,
 ) -> None:
-    """Find everybody in VIDEO, a file or a folder of pictures, and follow them: identity, box and keypoints."""
+    """Find everybody in VIDEOS and follow them: identity, box and keypoints.
+
+    A video is a file, a folder of pictures, webcam:0, an address (rtsp://, http://, ...) or - for standard
+    input. One goes to --out, many go to --out-dir.
+    """
     from posetrack_app.config import load_config
     from posetrack_app.errors import InputError
     from posetrack_app.progress import show_progress
-    from posetrack_app.run import track_video
+    from posetrack_app.sources import expand_sources, output_files, refuse_to_overwrite
 
-    for target in (out, overlay):
-        if target is not None and target.exists() and not force:
-            raise InputError(f"{target}: exists already; choose another name or add --force")
+    sources = expand_sources(videos, list_file)
+    if (out is None) == (out_dir is None):
+        raise InputError("say where to write: --out FILE for one video, or --out-dir DIR for many")
+    if out is not None and len(sources) > 1:
+        raise InputError(f"--out is for one video, here are {len(sources)}; give --out-dir DIR")
+    if out_dir is not None and overlay is not None:
+        raise InputError("--overlay is for one video with --out; use posetrack render on the tracks of many")
+    if force and options["resume"]:
+        raise InputError("--resume keeps what is there and --force does not; give one of them")
+    outs = [out] if out is not None else output_files(sources, out_dir or Path())
+    if not force and not options["resume"]:
+        refuse_to_overwrite(outs, overlay)
     settings = load_config(preset, config)
-    with show_progress(sys.stderr) as progress:
-        report = track_video(
-            video, out, config=settings, device=device, overlay=overlay, start=start, stop=stop, stride=stride,
-            progress=progress,
-        )  # fmt: skip
-    for loss in report.losses:
-        click.echo(f"posetrack: {video}: {loss}", err=True)
-    click.echo(report.summary())
+
+    if out is not None:
+        from posetrack_app.run import track_video
+
+        with show_progress(sys.stderr) as progress:
+            report = track_video(
+                sources[0], out, config=settings, device=device, overlay=overlay, progress=progress, **options
+            )
+        for loss in report.losses:
+            click.echo(f"posetrack: {sources[0]}: {loss}", err=True)
+        click.echo(report.summary())
+        return
+
+    from posetrack_app.run_many import exit_code, table, track_videos
+
+    outcomes = track_videos(
+        sources, outs, config=settings, device=device, progress=partial(show_progress, sys.stderr),
+        say=lambda line: click.echo(f"posetrack: {line}", err=True), **options,
+    )  # fmt: skip
+    click.echo(table(outcomes))
+    sys.exit(exit_code(outcomes))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from posetrack_app import __version__
 from posetrack_app.errors import InputError
+from posetrack_app.formats.whole import whole_file
 from posetrack_app.records import ORIGINS, TrackedPoses
 from posetrack_app.skeleton import Skeleton
 
@@ -39,17 +41,18 @@ class TracksWriter:
         self._skeleton = skeleton
         self._info = dict(info)
         self._file_name = file_name
-        self._sides = [_beside(path, part) for part in ("images", "annotations")]
         self._open: list[IO[str]] = []
         if path.is_dir():
             raise InputError(f"{path}: is a folder; give the name of the file to write")
         if not path.parent.is_dir():
             raise InputError(f"{path}: the folder {path.parent} does not exist; create it first")
         try:
-            for side in self._sides:
-                self._open.append(side.open("w", encoding="utf-8"))
+            # Without names: nothing of them is left behind, however the process ends.
+            for _ in ("images", "annotations"):
+                side = tempfile.TemporaryFile("w+", encoding="utf-8", dir=path.parent)  # noqa: SIM115
+                self._open.append(side)
         except OSError as error:
-            self._remove_sides()
+            self._close()
             raise InputError(f"{path}: cannot write here ({error.strerror})") from error
 
     def __enter__(self) -> TracksWriter:
@@ -79,11 +82,7 @@ class TracksWriter:
     def finish(self, info_updates: Mapping[str, Any] | None = None) -> None:
         """Join what was written into `path`; nothing can be written afterwards."""
         self._info.update(info_updates or {})
-        try:
-            self._join(self.path, complete=True)
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot be finished ({error.strerror})") from error
-        self._remove_sides()
+        self._join(self.path, complete=True)
 
     def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> None:
         if not self._open:
@@ -93,7 +92,7 @@ class TracksWriter:
         elif self.frames:
             self._keep_partial()
         else:
-            self._remove_sides()
+            self._close()
 
     def _people(self, frame_index: int, tracked: TrackedPoses) -> list[dict[str, Any]]:
         boxes = np.asarray(tracked.boxes, np.float64)
@@ -119,8 +118,6 @@ class TracksWriter:
         ]
 
     def _join(self, target: Path, *, complete: bool) -> None:
-        for file in self._open:
-            file.close()
         info = {
             "schema_version": SCHEMA_VERSION,
             "posetrack_version": __version__,
@@ -128,43 +125,36 @@ class TracksWriter:
             "frames": self.frames,
             **self._info,
         }
-        whole = _beside(target, "whole")
-        try:
-            with whole.open("w", encoding="utf-8") as out:
-                out.write(
-                    f'{{"info": {_dumps(info)},\n"categories": [{_dumps(_category(self._skeleton))}],\n'
-                )
-                for name, side in zip(("images", "annotations"), self._sides, strict=True):
-                    out.write(f'"{name}": [\n')
-                    with side.open(encoding="utf-8") as lines:
-                        shutil.copyfileobj(lines, out, 1 << 20)
-                    out.write("\n]" + (",\n" if name == "images" else "}\n"))
-            os.replace(whole, target)
-        finally:
-            whole.unlink(missing_ok=True)
-        self._open = []
+        with whole_file(target) as whole, whole.open("w", encoding="utf-8") as out:
+            out.write(f'{{"info": {_dumps(info)},\n"categories": [{_dumps(_category(self._skeleton))}],\n')
+            for name, lines in zip(("images", "annotations"), self._open, strict=True):
+                out.write(f'"{name}": [\n')
+                lines.seek(0)
+                shutil.copyfileobj(lines, out, 1 << 20)
+                out.write("\n]" + (",\n" if name == "images" else "}\n"))
+        self._close()
 
     def _keep_partial(self) -> None:
-        target = self.path.with_name(f"{self.path.stem}.partial.json")
+        target = partial_file(self.path)
         try:
             self._join(target, complete=False)
-        except OSError as error:
-            kept = " and ".join(str(side) for side in self._sides)
-            print(f"posetrack: {target} cannot be written ({error.strerror}); see {kept}", file=sys.stderr)
+        except InputError as error:
+            print(f"posetrack: {error}; the {self.frames} frames done so far are not kept", file=sys.stderr)
+            self._close()
             return
-        self._remove_sides()
         print(f"posetrack: the {self.frames} frames done so far are kept in {target}", file=sys.stderr)
 
-    def _remove_sides(self) -> None:
+    def _close(self) -> None:
         for file in self._open:
-            file.close()
+            # What a full disk refused to take is not asked for again.
+            with suppress(OSError):
+                file.close()
         self._open = []
-        for side in self._sides:
-            side.unlink(missing_ok=True)
 
 
-def _beside(path: Path, part: str) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.{part}.tmp")
+def partial_file(path: Path) -> Path:
+    """Where the frames of a run go that ended early: `tracks.partial.json` for `tracks.json`."""
+    return path.with_name(f"{path.stem}.partial.json")
 
 
 def _dumps(value: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -28,6 +29,12 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed processes left of `path` beside it; only where nobody else can be writing it now."""
+    for file in path.parent.glob(f".{glob.escape(path.name)}.[0-9]*.tmp*"):
+        file.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -36,6 +36,7 @@ class FolderReader:
         if first is None:
             raise InputError(f"{self._files[self._wanted[0]]}: this image cannot be read")
         self.losses: list[str] = []
+        self.missing: list[tuple[int, int]] = []
         self.expected = len(self._wanted)
         self.info = VideoInfo(
             path=folder,
@@ -67,6 +68,8 @@ class FolderReader:
                 )
             else:
                 yield Frame(index, index / self._rate, image)
+                continue
+            self.missing.append((index, index))
 
 
 def list_images(folder: Path) -> list[Path]:

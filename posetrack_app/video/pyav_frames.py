@@ -29,16 +29,15 @@ def pyav_pictures(video: Probe, wanted: range, size: tuple[int, int] | None = No
         if index in wanted:
             # Asked of the first frame only: PyAV's side data refers back to its frame, which then waits for the
             # garbage collector; at 1080p that kept 700 MiB of frames alive.
-            matrix = matrix or _display_matrix(frame)
-            yield index, seconds, _as_displayed(frame, size, matrix)
+            matrix = matrix or display_matrix(frame)
+            yield index, seconds, as_displayed(frame, size, matrix)
 
 
 def first_picture(video: Probe, wanted: range) -> tuple[Picture, int] | None:
     """PyAV's first picture from the start of `wanted` on, and its clockwise turn (0, 90, 180, 270)."""
     for index, seconds, frame in _timed_frames(video, wanted.start):
-        matrix = _display_matrix(frame)
-        turn = round(math.degrees(math.atan2(matrix[1], matrix[0])) / 90) % 4 * 90
-        return (index, seconds, _as_displayed(frame, None, matrix)), turn
+        matrix = display_matrix(frame)
+        return (index, seconds, as_displayed(frame, None, matrix)), clockwise_turn(matrix)
     return None
 
 
@@ -92,7 +91,7 @@ def _decode(container: Any, stream: Any) -> Iterator[Any]:
         yield from frames
 
 
-def _display_matrix(frame: Any) -> tuple[int, int, int, int]:
+def display_matrix(frame: Any) -> tuple[int, int, int, int]:
     """(a, b, c, d) of the turn for display, 16.16 fixed: x' = a x + c y, y' = b x + d y (ISO 14496-12)."""
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
@@ -101,9 +100,15 @@ def _display_matrix(frame: Any) -> tuple[int, int, int, int]:
     return nine[0], nine[1], nine[3], nine[4]
 
 
-def _as_displayed(
+def clockwise_turn(matrix: tuple[int, int, int, int]) -> int:
+    """The turn of a display matrix: 0, 90, 180 or 270 degrees."""
+    return round(math.degrees(math.atan2(matrix[1], matrix[0])) / 90) % 4 * 90
+
+
+def as_displayed(
     frame: Any, size: tuple[int, int] | None, matrix: tuple[int, int, int, int]
 ) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB, turned and mirrored; of `size` (width, height) as displayed where that is given."""
     a, b, c, d = matrix
     turned = abs(b) > abs(a)
     scale = {}

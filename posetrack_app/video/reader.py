@@ -44,6 +44,11 @@ class FileReader:
             gaps[_NOTES:] = [f"and {len(gaps) - _NOTES} more gaps"]
         return self._notes + gaps
 
+    @property
+    def missing(self) -> list[tuple[int, int]]:
+        """First and last index of each stretch of wanted frames that could not be decoded."""
+        return list(self._gaps)
+
     def __enter__(self) -> FileReader:
         return self
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import av
 import numpy as np
 import pytest
 
+from posetrack_app.cli import main
 from posetrack_app.formats import read_tracks
 from posetrack_app.run import track_video
 from posetrack_app.skeleton import POSETRACK
@@ -45,7 +47,15 @@ def test_run_writes_tracks_and_overlay(tmp_path: Path) -> None:
     assert info["decoder"]
     assert set(info["weights"]) == {"detector", "pose"}
     assert all(len(weights["sha256"]) == 64 for weights in info["weights"].values())
-    assert set(info["stage_seconds"]) == {"decode", "detect", "pose", "track", "write"}
+    assert (info["losses"], info["missing_frames"]) == ([], [])
+    manifest = json.loads((tmp_path / "tracks.run.json").read_text())
+    assert set(manifest["stage_seconds"]) == {"decode", "detect", "pose", "track", "write"}
+    assert manifest["frames"] == 4
+    assert manifest["versions"]["torch"]
+    assert manifest["machine"]["cores"] >= 1
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "noise.mp4", "overlay.mp4", "tracks.json", "tracks.run.json"
+    ]  # fmt: skip
     with av.open(str(overlay)) as container:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
@@ -68,19 +78,41 @@ def test_run_writes_tracks_and_overlay(tmp_path: Path) -> None:
         (["noise.mp4", "--out", "t.json", "--start", "99"], "no frame in 99"),
         (["noise.mp4", "--out", "t.json", "--config", "wrong.toml"], "did you mean 'detector'"),
         (["noise.mp4", "--out", "t.json", "--config", "lost.toml"], "there is no file lost.pth"),
-        (["noise.mp4"], "Missing option '--out'"),
+        (["noise.mp4"], "say where to write: --out FILE"),
+        ([], "give at least one video"),
+        (["*.avi", "--out", "t.json"], "*.avi: no file matches"),
+        (["noise.mp4", "text.mp4", "--out", "t.json"], "--out is for one video, here are 2"),
+        (["noise.mp4", "noise.mp4", "--out-dir", "d"], "noise.mp4: is named twice"),
+        (["--list", "none.txt", "--out-dir", "d"], "none.txt: cannot be read"),
+        (["noise.mp4", "--out", "t.json", "--resume", "--force"], "give one of them"),
+        (["noise.mp4", "--out", "stopped.json"], "stopped.resume: a run of stopped.json was stopped"),
+        (["-", "--out", "t.json", "--start", "1"], "give --duration for a stream"),
+        (["webcam:x", "--out", "t.json"], "the first one is webcam:0"),
+        (["rtsp://u:secret@127.0.0.1:9/x", "--out", "t.json"], "rtsp://127.0.0.1:9/x: cannot be opened"),
     ],
 )
-def test_bad_input_is_one_line(tmp_path: Path, arguments: list[str], words: str) -> None:
+def test_bad_input_is_one_line(
+    tmp_path: Path,
+    arguments: list[str],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     write_noise(tmp_path / "noise.mp4", 1)
     (tmp_path / "text.mp4").write_text("not a video")
     (tmp_path / "wrong.toml").write_text("[detektor]\n")
+    (tmp_path / "stopped.resume").write_text("")
     (tmp_path / "lost.toml").write_text("[pose]\nweights = 'lost.pth'\n")
-    command = [sys.executable, "-m", "posetrack_app", "run", *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert ended.returncode == 2, ended.stderr
-    assert words in ended.stderr
-    assert "Traceback" not in ended.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["posetrack", "run", *arguments])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert "Traceback" not in said
+    assert len(said.splitlines()) <= (1 if said.startswith("posetrack: ") else 4)  # click shows the usage too
     assert not (tmp_path / "t.json").exists()
 
 

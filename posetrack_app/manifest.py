@@ -1,0 +1,75 @@
+"""What else belongs to a run and may differ from one to the next: when, where and how long; kept beside the tracks."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from posetrack_app import __version__
+from posetrack_app.formats.whole import write_whole
+
+_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "opencv-python-headless", "av", "decord2", "filterpy")
+
+
+def manifest_file(out: Path) -> Path:
+    """`tracks.run.json` for `tracks.json`."""
+    return out.with_name(f"{out.stem}.run.json")
+
+
+def write_manifest(out: Path, device: str, facts: Mapping[str, Any]) -> None:
+    """Write the manifest of the tracks file `out`: `facts`, then the machine and the versions."""
+    content = {
+        "file": out.name,
+        "ended": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        **facts,
+        "machine": _machine(device),
+        "versions": {"posetrack": __version__, "python": platform.python_version(), **_versions()},
+    }
+    write_whole(manifest_file(out), json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def _machine(device: str) -> dict[str, Any]:
+    import torch
+
+    facts: dict[str, Any] = {
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
+    if device == "cuda":
+        facts |= {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
+    if sys.platform != "win32":
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        facts["peak_memory_mib"] = round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10))
+    return facts
+
+
+def _processor() -> str:
+    """The processor's name; platform.processor() is empty on many Linux systems."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or platform.machine()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue  # OpenCV has several names, torchvision may be a conda package
+    return found

@@ -1,0 +1,311 @@
+"""Frames of what comes once and may break off: cameras, network streams, standard input."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import av
+import cv2
+import numpy as np
+
+from posetrack_app.errors import InputError
+from posetrack_app.records import Frame
+from posetrack_app.video.info import VideoInfo
+from posetrack_app.video.pyav_frames import Picture, as_displayed, clockwise_turn, display_matrix
+
+_ADDRESSES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt", "tcp", "http", "https")
+_PATIENT = ("http", "https", "tcp")
+"""Senders of these wait for a slow reader; of the others, frames are passed over that nobody had time for."""
+_TIMEOUT_SECONDS = 10.0
+_GIVE_UP_SECONDS = 60.0
+"""A broken stream is called again for this long."""
+_OPTIONS = {"rtsp_transport": "tcp", "reconnect": "1", "reconnect_on_network_error": "1"}
+
+
+def is_stream(source: Path | str) -> bool:
+    """Whether `source` is "-" (standard input), "webcam:0" or an address such as rtsp://..."""
+    return isinstance(source, str) and (
+        source == "-" or source.startswith("webcam:") or source.partition("://")[0] in _ADDRESSES
+    )
+
+
+def plain_name(source: Path | str) -> str:
+    """The source's name for a file or the screen: without folders, and an address without its secrets."""
+    if not is_stream(source):
+        return Path(source).name
+    if source == "-":
+        return "standard input"
+    parts = urlsplit(str(source))
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else str(source)
+
+
+class StreamReader:
+    """Iterates the frames of a stream as they come, until it ends or for `duration` seconds; see `open_video`.
+
+    `seconds` count from the first frame. A stream that breaks off is called again; what was missed meanwhile
+    stays open in the indices.
+    """
+
+    def __init__(self, source: str, stride: int, duration: float | None) -> None:
+        self._source, self._name = source, plain_name(source)
+        self._stride, self._duration = stride, duration
+        self._rate = 25.0
+        self._decoder = f"PyAV {av.__version__}"
+        self._rotation = 0
+        self._began = time.monotonic()
+        self.losses: list[str] = []
+        self.missing: list[tuple[int, int]] = []
+        self.expected: int | None = None
+        self._latest: _Latest | None = None
+        self._pictures: Iterator[Picture] = (
+            self._webcam() if source.startswith("webcam:") else self._network()
+        )
+        first = next(self._pictures, None)
+        if first is None:
+            raise InputError(f"{self._name}: no frame came from this stream")
+        height, width = first[2].shape[:2]
+        if source != "-" and source.partition("://")[0] not in _PATIENT:
+            self._latest = _Latest(self._pictures)
+            self._pictures = iter(self._latest)
+        self._pictures = itertools.chain([first], self._pictures)
+        self.info = VideoInfo(
+            path=Path(self._name),
+            width=width,
+            height=height,
+            rotation=self._rotation,
+            frame_rate=self._rate,
+            frame_count=None,
+            seconds=None,
+            decoder=self._decoder,
+        )
+
+    def __enter__(self) -> StreamReader:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        if self._latest is not None:
+            self._latest.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index, seconds, image in self._pictures:
+            if self._duration is not None and seconds >= self._duration:
+                break
+            if index % self._stride == 0:
+                yield Frame(index, seconds, image)
+        if self._latest is not None and self._latest.passed:
+            self.losses.append(f"{self._latest.passed} frames passed by while earlier ones were worked on")
+
+    def _webcam(self) -> Iterator[Picture]:
+        number = self._source.partition(":")[2]
+        camera = cv2.VideoCapture(int(number)) if number.isdecimal() else None
+        if camera is None or not camera.isOpened():
+            raise InputError(f"{self._source}: no camera of this number; the first one is webcam:0")
+        self._decoder = f"webcam (opencv {cv2.__version__})"
+        rate = camera.get(cv2.CAP_PROP_FPS)
+        self._rate = rate if 1 <= rate <= 1000 else self._rate
+        try:
+            for index in itertools.count():
+                there, image = camera.read()
+                now = time.monotonic()
+                if not there:
+                    self.losses.append(f"the camera gave no more pictures after frame {index - 1}")
+                    return
+                if index == 0:
+                    began = now
+                yield index, now - began, np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+        finally:
+            camera.release()
+
+    def _network(self) -> Iterator[Picture]:
+        """The pictures, over broken connections; raises InputError where the first cannot be made."""
+        shown = _Shown()
+        last_try, pause = time.monotonic(), 0.5
+        while True:
+            reason = "the stream ended"
+            try:
+                for picture in self._connection(shown):
+                    last_try, pause = time.monotonic(), 0.5
+                    yield picture
+                if not shown.is_live:
+                    return
+            except (av.FFmpegError, OSError) as error:
+                reason = getattr(error, "strerror", None) or str(error)
+                if shown.index < 0 or self._source == "-":
+                    if shown.index >= 0:
+                        self.losses.append(f"the stream broke off after frame {shown.index} ({reason})")
+                        return
+                    raise InputError(self._cannot_open(reason)) from error
+            waited = time.monotonic() - last_try
+            if waited > _GIVE_UP_SECONDS or shown.seconds + waited > (self._duration or float("inf")):
+                self.losses.append(
+                    f"the stream broke off after frame {shown.index} and did not come back ({reason})"
+                )
+                return
+            time.sleep(pause)
+            pause = min(2 * pause, 8.0)
+            shown.broke_off(reason)
+
+    def _cannot_open(self, reason: str) -> str:
+        if self._source != "-":
+            return f"{self._name}: cannot be opened ({reason}); check the address and that the sender runs"
+        return (
+            f"standard input: no video that can be read as it comes ({reason}); send MPEG-TS or Matroska, "
+            "or an MP4 made with -movflags faststart"
+        )
+
+    def _connection(self, shown: _Shown) -> Iterator[Picture]:
+        """The pictures of one connection that come after those in `shown`, which is kept up to date."""
+        is_input = self._source == "-"
+        container: Any = av.open(
+            sys.stdin.buffer if is_input else self._source,
+            options={} if is_input else _OPTIONS,
+            timeout=None if is_input else _TIMEOUT_SECONDS,
+        )
+        with container:
+            if not container.streams.video or container.streams.video[0].codec_context is None:
+                raise InputError(f"{self._name}: no video in this stream")
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            rate = stream.average_rate or stream.guessed_rate
+            self._rate = float(rate) if rate else self._rate
+            is_endless = container.duration is None or container.duration <= 0
+            shown.begin(
+                is_endless and self._source.partition("://")[0] not in ("-", "http", "https"), is_endless
+            )
+            for frame, damaged in _decoded(container, stream):
+                matrix = shown.matrix or display_matrix(frame)
+                if shown.matrix is None:
+                    shown.matrix, self._rotation = matrix, clockwise_turn(matrix)
+                place = shown.place(frame, damaged, self._rate, self._note_gap)
+                if place is None:
+                    continue
+                image = as_displayed(frame, shown.size, matrix)
+                shown.size = shown.size or (image.shape[1], image.shape[0])
+                yield *place, image
+
+    def _note_gap(self, first: int, last: int, reason: str) -> None:
+        self.missing.append((first, last))
+        self.losses.append(f"frames {first} to {last} are missing ({reason})")
+
+
+class _Shown:
+    """What came so far: where the next picture stands in the whole."""
+
+    def __init__(self) -> None:
+        self.index = -1
+        self.seconds = 0.0
+        self.is_live = False
+        self.matrix: tuple[int, int, int, int] | None = None
+        self.size: tuple[int, int] | None = None
+        self._origin: float | None = None
+        self._last_pts: float | None = None
+        self._reason = ""
+        self._is_endless = False
+        self._began = 0.0
+
+    def begin(self, is_live: bool, is_endless: bool) -> None:
+        """A connection stands."""
+        self.is_live, self._is_endless = is_live, is_endless
+        if is_endless:
+            self._origin = None
+
+    def broke_off(self, reason: str) -> None:
+        """The next picture comes after a break."""
+        self._reason = reason
+
+    def place(
+        self, frame: Any, damaged: int, rate: float, note_gap: Callable[[int, int, str], None]
+    ) -> tuple[int, float] | None:
+        """(index, seconds) of a decoded frame that follows `damaged` lost ones; None where it came before."""
+        now = time.monotonic()
+        if self.index < 0:
+            self._began = now
+        pts = None if frame.pts is None else float(frame.pts * frame.time_base)
+        if self._reason and not self._is_endless and pts is not None and self._last_pts is not None:
+            if pts <= self._last_pts + 1e-6:
+                return None  # the connection began at the start again
+            damaged = round((pts - self._last_pts) * rate) - 1
+        elif self._reason:  # only the clock on the wall knows how long the break was
+            damaged = max(0, round((now - self._began - self.seconds) * rate) - 1)
+        step = 1 + max(0, damaged)
+        if step > 1 and self.index >= 0:
+            note_gap(self.index + 1, self.index + step - 1, self._reason or "could not be decoded")
+        expected = 0.0 if self.index < 0 else self.seconds + step / rate
+        if pts is None:
+            seconds = expected
+        else:
+            if self._origin is None:
+                self._origin = pts - expected
+            seconds = pts - self._origin
+        if self.index >= 0 and seconds <= self.seconds:
+            seconds = expected
+        self.index += step
+        self.seconds, self._last_pts, self._reason = seconds, pts, ""
+        return self.index, seconds
+
+
+def _decoded(container: Any, stream: Any) -> Iterator[tuple[Any, int]]:
+    """Each decoded frame, and how many damaged packets came before it."""
+    damaged = 0
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.EOFError:
+            return
+        except av.FFmpegError:
+            damaged += 1  # reported as a gap with the next frame
+            continue
+        for frame in frames:
+            yield frame, damaged
+            damaged = 0
+
+
+class _Latest:
+    """Takes pictures in a thread of its own and gives the latest; `passed` counts those nobody came for."""
+
+    def __init__(self, pictures: Iterator[Picture]) -> None:
+        self.passed = 0
+        self._pictures = pictures
+        self._ready = threading.Condition()
+        self._next: Picture | None = None
+        self._failure: BaseException | None = None
+        self._is_over = self._is_closed = False
+        threading.Thread(target=self._take, daemon=True).start()
+
+    def close(self) -> None:
+        """End the thread with the next picture that comes."""
+        self._is_closed = True
+
+    def __iter__(self) -> Iterator[Picture]:
+        while True:
+            with self._ready:
+                while self._next is None and not self._is_over:
+                    self._ready.wait(0.5)  # a wait without end would not hear ctrl-C on every system
+                picture, self._next = self._next, None
+            if picture is None:
+                if self._failure is not None:
+                    raise self._failure
+                return
+            yield picture
+
+    def _take(self) -> None:
+        try:
+            for picture in self._pictures:
+                with self._ready:
+                    self.passed += self._next is not None
+                    self._next = picture
+                    self._ready.notify()
+                if self._is_closed:
+                    break
+        except BaseException as error:
+            self._failure = error  # raised where the pictures are asked for
+        with self._ready:
+            self._is_over = True
+            self._ready.notify()

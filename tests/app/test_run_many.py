@@ -1,0 +1,165 @@
+"""Many videos in one run: what they are, where they go, and what a failure does to the others."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import cv2
+import killed_run
+import numpy as np
+import pytest
+
+from posetrack_app import run_many
+from posetrack_app.config import Config
+from posetrack_app.errors import InputError
+from posetrack_app.formats import read_tracks
+from posetrack_app.journal import journal_file
+from posetrack_app.sources import expand_sources, output_files, refuse_to_overwrite
+
+
+def make_folder(path: Path, pictures: int = 3) -> None:
+    path.mkdir(parents=True)
+    for number in range(pictures):
+        cv2.imwrite(str(path / f"{number}.png"), np.full((96, 160, 3), 40 * number, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("sources", "outs"),
+    [
+        (["a.mp4", "b/c.mp4"], ["a.json", "c.json"]),
+        (["cam1/0001.mp4", "cam2/0001.mp4"], ["cam1/0001.json", "cam2/0001.json"]),
+        (["a.mp4", "a.avi"], ["a.mp4.json", "a.avi.json"]),
+        (["rtsp://user:secret@host/live?key=1", "-"], ["host_live_key_1.json", "stdin.json"]),
+        (["webcam:0"], ["webcam_0.json"]),
+    ],
+)
+def test_every_source_has_its_own_file(sources: list[str], outs: list[str]) -> None:
+    assert output_files(sources, Path("out")) == [Path("out") / name for name in outs]
+
+
+def test_the_same_video_twice(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="named twice"):
+        output_files([str(tmp_path / "a.mp4"), str(tmp_path / "x" / ".." / "a.mp4")], tmp_path)
+
+
+def test_patterns_and_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.mp4", "a.mp4", "odd[1].mp4", "sub/c.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "list.txt").write_text("# two\n\nsub/c.mp4\nwebcam:0\n")
+    found = expand_sources(["?.mp4", "odd[1].mp4", "missing.mp4"], tmp_path / "list.txt")
+    assert found == ["a.mp4", "b.mp4", "odd[1].mp4", "missing.mp4", os.path.join("sub", "c.mp4"), "webcam:0"]
+    assert expand_sources(["**/c.mp4"]) == [os.path.join("sub", "c.mp4")]
+
+
+def test_targets_are_not_written_over(tmp_path: Path) -> None:
+    outs = [tmp_path / "a.json", tmp_path / "b.json"]
+    refuse_to_overwrite(outs)
+    outs[1].touch()
+    with pytest.raises(InputError, match="--resume to do only the others"):
+        refuse_to_overwrite(outs)
+    journal_file(outs[0]).touch()
+    with pytest.raises(InputError, match="was stopped; add --resume"):
+        refuse_to_overwrite(outs)
+
+
+def track(
+    tmp_path: Path, names: list[str], monkeypatch: pytest.MonkeyPatch, **options: Any
+) -> tuple[Any, list[str]]:
+    loaded: list[str] = []
+    monkeypatch.setattr(
+        run_many, "build_parts", lambda config, device: loaded.append(device) or killed_run.fake_parts()
+    )
+    said: list[str] = []
+    sources = [str(tmp_path / name) for name in names]
+    outs = output_files(sources, tmp_path / "out")
+    outcomes = run_many.track_videos(
+        sources,
+        outs,
+        config=Config(),
+        progress=lambda: nullcontext(lambda *_: None),
+        say=said.append,
+        **options,
+    )
+    assert loaded == ["auto"]  # once, whatever happens
+    return outcomes, said
+
+
+def test_one_failure_does_not_stop_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_folder(tmp_path / "first")
+    (tmp_path / "broken.mp4").write_text("no video")
+    make_folder(tmp_path / "last", 4)
+    outcomes, said = track(tmp_path, ["first", "broken.mp4", "last"], monkeypatch)
+    assert [outcome.report is not None for outcome in outcomes] == [True, False, True]
+    assert len(read_tracks(tmp_path / "out" / "last.json").frames) == 4
+    assert run_many.exit_code(outcomes) == 2
+    table = run_many.table(outcomes)
+    assert "FAILED" in table.splitlines()[2]
+    assert "not a video" in table.splitlines()[2]
+    assert table.endswith("3 videos: 2 done, 1 failed")
+    assert len(said) == 3
+
+
+def test_an_error_of_ours_is_shown_and_costs_the_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_folder(tmp_path / "first")
+    make_folder(tmp_path / "last")
+    detect = killed_run.WanderingDetector.__call__
+    calls: list[int] = []
+
+    def fail_once(self: Any, images: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ZeroDivisionError("a mistake")
+        return detect(self, images)
+
+    monkeypatch.setattr(killed_run.WanderingDetector, "__call__", fail_once)
+    outcomes, _ = track(tmp_path, ["first", "last"], monkeypatch)
+    assert [outcome.report is not None for outcome in outcomes] == [False, True]
+    assert run_many.exit_code(outcomes) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_resume_leaves_what_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_folder(tmp_path / "a")
+    make_folder(tmp_path / "b")
+    track(tmp_path, ["a"], monkeypatch)
+    before = (tmp_path / "out" / "a.json").stat().st_mtime_ns
+    outcomes, _ = track(tmp_path, ["a", "b"], monkeypatch, resume=True)
+    assert (tmp_path / "out" / "a.json").stat().st_mtime_ns == before
+    assert run_many.exit_code(outcomes) == 0
+    assert "done" in run_many.table(outcomes).splitlines()[1]
+    outcomes, _ = track(tmp_path, ["a"], monkeypatch, resume=True, stride=2)
+    assert "made with another span" in outcomes[0].failure
+
+
+def test_the_command(tmp_path: Path) -> None:
+    """With the embedded networks, as a user calls it."""
+    make_folder(tmp_path / "a", 1)
+    (tmp_path / "b.mp4").write_text("no video")
+    command = [
+        sys.executable,
+        "-m",
+        "posetrack_app",
+        "run",
+        "a",
+        "b.mp4",
+        "--out-dir",
+        "out",
+        "--device",
+        "cpu",
+    ]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert ended.returncode == 2, ended.stderr
+    assert "2 videos: 1 done, 1 failed" in ended.stdout
+    assert "Traceback" not in ended.stderr
+    assert json.loads((tmp_path / "out" / "a.json").read_text())["info"]["frames"] == 1
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["a.json", "a.run.json"]
