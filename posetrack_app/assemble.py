@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from posetrack_detectors.pose_estimator import PoseEstimator
 from posetrack_detectors.pose_networks import POSE_NETWORKS
 from posetrack_trackers.flow_tracker import FlowTracker
 from posetrack_trackers.oks_tracker import OksTracker
+from torch import nn
 
 from posetrack_app.config import Config, DetectorConfig, PoseConfig
 from posetrack_app.errors import InputError
@@ -33,6 +34,8 @@ from posetrack_app.skeleton import COCO, POSETRACK, Skeleton
 from posetrack_app.skeleton_mapping import DERIVED, MPII, to_posetrack
 from posetrack_app.smoothing import OneEuroSmoother
 from posetrack_app.weights import Published, embedded, fetch, published, recognise, sha256_of
+
+_Network = TypeVar("_Network", bound=nn.Module)
 
 DETECTORS: dict[str, tuple[type[FasterRCNN], DetectorSize]] = {
     "faster-rcnn-compact": (FasterRCNN, faster_rcnn.COMPACT),
@@ -124,13 +127,30 @@ def cost_of(network: str, outputs: int, crop: tuple[int, int] | None) -> Cost:
     return detector_cost(lambda: detector(size))
 
 
+def load_detector(name: str, path: Path, **changes: Any) -> FasterRCNN:
+    """The detector of that name with the weights of `path`; `changes` are to its `DetectorSize`."""
+    network, size = DETECTORS[name]
+    return _load(network(replace(size, **changes)), path)
+
+
+def load_pose_network(name: str, outputs: int, path: Path) -> nn.Module:
+    """The pose network of that name with the weights of `path`."""
+    return _load(POSE_NETWORKS[name](outputs), path)
+
+
+def _load(network: _Network, path: Path) -> _Network:
+    try:
+        load_weights(network, path)
+    except CheckpointError as error:
+        raise InputError(str(error)) from error
+    return network
+
+
 def _build_detector(config: Config, device: str, precision: str) -> tuple[Detector, dict[str, Any]]:
     settings = config.detector
     name, path, _ = _find_weights(settings, "detector", DETECTORS)
     # Nothing below min_score is wanted, so nothing below it need pass the suppression.
-    network_class, size = DETECTORS[name]
-    network = network_class(replace(size, score_threshold=settings.min_score))
-    _load(network, path)
+    network = load_detector(name, path, score_threshold=settings.min_score)
     return PersonDetector(network, device, precision), _facts(name, settings.weights, path)
 
 
@@ -142,8 +162,7 @@ def _build_estimator(settings: PoseConfig, device: str, precision: str) -> tuple
     if guide and guide.source == "package":
         mirrored = (*mirrored, 18, 17)  # the eyes
     size = _crop_size(settings, guide.input if guide else None)
-    network = POSE_NETWORKS[name](outputs)
-    _load(network, path)
+    network = load_pose_network(name, outputs, path)
     estimate = PoseEstimator(
         network,
         size=size,
@@ -230,13 +249,6 @@ def _as_it_says(path: Path, shipped: Published) -> Published | None:
     height, _, width = told.get("input", "").partition("x")
     crop = (int(width), int(height)) if height.isdigit() and width.isdigit() else shipped.input
     return replace(shipped, name=path.name, network=told["network"], input=crop)
-
-
-def _load(network: torch.nn.Module, path: Path) -> None:
-    try:
-        load_weights(network, path)
-    except CheckpointError as error:
-        raise InputError(str(error)) from error
 
 
 def _facts(network: str, weights: str, path: Path) -> dict[str, Any]:

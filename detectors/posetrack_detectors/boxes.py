@@ -37,7 +37,7 @@ def anchor_grid(cell: Tensor, height: int, width: int, stride: int) -> Tensor:
 
 
 def decode(boxes: Tensor, offsets: Tensor, stds: Sequence[float], sizes: Tensor) -> Tensor:
-    """Boxes (..., 4) moved by offsets (..., 4), clipped to pictures of `sizes` (..., 2) width, height.
+    """Boxes (..., 4) moved by offsets (..., 4), clipped to pictures of `sizes` (..., 2) width, height; they broadcast.
 
     The parametrisation of R-CNN (Girshick et al., CVPR 2014): shifts in units of the box, logarithms of the sides.
     """

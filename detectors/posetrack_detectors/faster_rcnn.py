@@ -188,7 +188,7 @@ class FasterRCNN(nn.Module):
             count = min(self.size.candidates, logits.shape[1])
             best_scores, best = logits.sigmoid().topk(count, dim=1)
             chosen = offsets.gather(1, best[..., None].expand(-1, -1, 4))
-            boxes.append(decode(grid[best], chosen, PROPOSAL_STDS, sizes[:, None].expand(-1, count, -1)))
+            boxes.append(decode(grid[best], chosen, PROPOSAL_STDS, sizes[:, None]))
             scores.append(best_scores)
             groups.append(torch.full((count,), i, device=logits.device))
         group = torch.cat(groups)
@@ -203,14 +203,12 @@ class FasterRCNN(nn.Module):
     def roi_features(self, levels: list[Tensor], rois: Tensor, side: int = 7) -> Tensor:
         """(R, C, side, side) features of `rois` (R, 5): index of the picture, box in pixels of the batch."""
         chosen_levels = pyramid_level(rois[:, 1:], ROI_LEVELS)
-        features = rois.new_zeros(len(rois), levels[0].shape[1], side, side)
-        for i in range(ROI_LEVELS):
-            rows = (chosen_levels == i).nonzero()[:, 0]
-            if len(rows):
-                level = levels[i].float()
-                aligned = roi_align(level, rois[rows], side, 1 / STRIDES[i], sampling_ratio=0, aligned=True)
-                features = features.index_copy(0, rows, aligned)
-        return features
+        rows = [(chosen_levels == i).nonzero()[:, 0] for i in range(ROI_LEVELS)]
+        aligned = [
+            roi_align(level.float(), rois[chosen], side, 1 / stride, sampling_ratio=0, aligned=True)
+            for level, chosen, stride in zip(levels, rows, STRIDES, strict=False)
+        ]
+        return torch.cat(aligned)[torch.cat(rows).argsort()]
 
     def classify(self, levels: list[Tensor], rois: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
         """Probabilities (R, classes) and boxes (R, classes or 1, 4) of `rois` (R, 5), in pixels of the batch."""
@@ -235,9 +233,7 @@ def stack_rois(boxes: list[Tensor]) -> Tensor:
 
 def move_rois(rois: Tensor, offsets: Tensor, stds: Sequence[float], sizes: Tensor) -> Tensor:
     """(R, C, 4) boxes that `offsets` (R, C, 4) make of `rois` (R, 5), clipped to their pictures' `sizes` (N, 2)."""
-    start = rois[:, None, 1:].expand_as(offsets)
-    limits = sizes[rois[:, 0].long()][:, None].expand(*offsets.shape[:2], 2)
-    return decode(start, offsets, stds, limits)
+    return decode(rois[:, None, 1:], offsets, stds, sizes[rois[:, 0].long()][:, None])
 
 
 def choose_detections(probabilities: Tensor, boxes: Tensor, size: DetectorSize) -> tuple[Found, Tensor]:

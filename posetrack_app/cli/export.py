@@ -1,7 +1,8 @@
-"""`posetrack export`: a pose network with its weights as an ONNX file."""
+"""`posetrack export`: a network with its weights as an ONNX file."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
@@ -21,33 +22,64 @@ from posetrack_app.errors import InputError
     help="What to write.",
 )
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Default: NAME.onnx.")
+@click.option(
+    "--frames",
+    default="1920x1080",
+    show_default=True,
+    metavar="WIDTHxHEIGHT",
+    help="For a detector: the frames that its input is made for.",
+)
 @folder_option
-def export(name: str, file_format: str, out: Path | None, folder: Path | None) -> None:
-    """Write the pose network NAME of `posetrack models` as ONNX, checked against PyTorch with onnxruntime.
+def export(name: str, file_format: str, out: Path | None, frames: str, folder: Path | None) -> None:
+    """Write the network NAME of `posetrack models` as ONNX, checked against PyTorch with onnxruntime.
 
-    Its input `crops` are (N, 3, height, width) float32 with ImageNet's mean and deviation taken out, in the
-    colour order printed; its output `heatmaps` is (N, keypoints, height / 4, width / 4).
+    Inputs are float32 with ImageNet's mean and deviation taken out, in the colour order printed. A pose network
+    takes `crops` (N, 3, height, width) and gives `heatmaps` (N, keypoints, height / 4, width / 4). A detector
+    takes one `picture` (1, 3, height, width), a resized frame with zeros to the right and below, and its `size`
+    (2): width and height without those; it gives `boxes` (N, 4) x1 y1 x2 y2 in pixels of that input and `scores`
+    (N) of people, best first.
     """
     from posetrack_app.weights import fetch, find
 
     entry = find(name)
-    if entry.task != "pose" or entry.input is None:
-        raise InputError(f"{name} is a detector; only pose networks can be exported (see `posetrack models`)")
+    stated = re.fullmatch(r"(\d+)x(\d+)", frames)
+    if stated is None or "0" in stated.groups():
+        raise InputError(f"--frames {frames}: write width and height in pixels, such as 1920x1080")
     target = out or Path(f"{name}.{file_format}")
-    with progress_bar(entry.file) as progress:
-        path = fetch(entry, folder, progress=progress)
 
-    from posetrack_detectors.checkpoints import CheckpointError, load_weights
-    from posetrack_detectors.onnx_export import MissingPackageError, export_pose_network
+    from posetrack_detectors.onnx_export import (
+        MissingPackageError,
+        detector_input,
+        export_detector,
+        export_pose_network,
+    )
     from posetrack_detectors.pose_networks import POSE_NETWORKS
 
-    network = POSE_NETWORKS[entry.network](entry.outputs)
+    from posetrack_app.assemble import DETECTORS, load_detector, load_pose_network
+
+    if entry.network not in {*DETECTORS, *POSE_NETWORKS}:
+        raise InputError(
+            f"{name} is for {entry.network}, which posetrack does not build; see `posetrack models`"
+        )
+    with progress_bar(entry.file) as progress:
+        path = fetch(entry, folder, progress=progress)
     try:
-        load_weights(network, path)
-        difference = export_pose_network(network, entry.input, target)
-    except (CheckpointError, MissingPackageError) as error:
+        if entry.input is not None:
+            network = load_pose_network(entry.network, entry.outputs, path)
+            difference = export_pose_network(network, entry.input, target)
+            takes = f"crops {entry.input[0]}x{entry.input[1]}, {entry.outputs} heatmaps"
+            agreement = (
+                f"largest difference from PyTorch: {difference:.1e} of the output's standard deviation"
+            )
+        else:
+            detector, size = load_detector(entry.network, path), (int(stated[1]), int(stated[2]))
+            share, count = export_detector(detector, size, target)
+            width, height = detector_input(detector, size)
+            takes = f"picture {width}x{height}"
+            agreement = f"{share:.1%} of {count} detections in made-up pictures are PyTorch's"
+    except MissingPackageError as error:
         raise InputError(str(error)) from None
     except OSError as error:
         raise InputError(f"{target} cannot be written: {error.strerror}") from None
-    click.echo(f"{target}: {entry.colour} crops {entry.input[0]}x{entry.input[1]}, {entry.outputs} heatmaps")
-    click.echo(f"largest difference from PyTorch: {difference:.1e} of the output's standard deviation")
+    click.echo(f"{target}: {entry.colour} {takes}")
+    click.echo(agreement)

@@ -318,7 +318,9 @@ def test_models_prints_the_published_figures(tmp_path: Path) -> None:
     assert shipped.split()[1:7] == ["384x640", "4.64", "6.39", "6.86", "research", "yes"]
 
 
-def test_export_refuses_a_detector(tmp_path: Path) -> None:
-    outcome = run("export", "faster-rcnn-w40-2x", "--folder", tmp_path)
+def test_export_refuses_what_is_not_built(tmp_path: Path) -> None:
+    outcome = run("export", "htc-w18-20e", "--folder", tmp_path)
     assert isinstance(outcome.exception, InputError)
-    assert "is a detector" in str(outcome.exception)
+    assert "is for htc-w18, which posetrack does not build" in str(outcome.exception)
+    outcome = run("export", "embedded-detector", "--frames", "0x9")
+    assert "--frames 0x9: write width and height" in str(outcome.exception)

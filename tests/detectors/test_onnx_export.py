@@ -1,0 +1,103 @@
+"""ONNX files give what PyTorch gives, for any number of people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from posetrack_detectors import onnx_export
+from posetrack_detectors.cascade_rcnn import CascadeRCNN
+from posetrack_detectors.faster_rcnn import DetectorSize, FasterRCNN
+from posetrack_detectors.hrnet import TrunkSize
+from posetrack_detectors.mask_rcnn import MaskRCNN
+from posetrack_detectors.onnx_export import detector_input, export_detector, export_pose_network
+from posetrack_detectors.person_detector import prepare
+from posetrack_detectors.pose_hrnet import PoseHRNet
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+TINY = TrunkSize(4, modules=(1, 1, 1), blocks=1, stem_channels=4, stem_planes=4, stem_blocks=1)
+
+
+def network() -> PoseHRNet:
+    torch.manual_seed(0)
+    return PoseHRNet(TINY, 17)
+
+
+def test_the_exported_network_is_the_same(tmp_path: Path) -> None:
+    assert export_pose_network(network(), (64, 96), tmp_path / "net.onnx") < 1e-5
+    assert [p.name for p in tmp_path.iterdir()] == ["net.onnx"]
+
+
+def test_a_network_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_export, "TOLERANCE", -1.0)
+    with pytest.raises(ArithmeticError, match="differs from PyTorch"):
+        export_pose_network(network(), (64, 96), tmp_path / "net.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+SMALL = DetectorSize(
+    TINY,
+    channels=8,
+    box_channels=8,
+    classes=3,
+    candidates=50,
+    proposals=40,
+    detections=10,
+    short_side=64,
+    long_side=96,
+)
+
+
+@pytest.mark.parametrize("kind", [FasterRCNN, CascadeRCNN, MaskRCNN])
+def test_the_exported_detector_is_the_same(tmp_path: Path, kind: type[FasterRCNN]) -> None:
+    import onnxruntime
+
+    torch.manual_seed(0)
+    detector = kind(SMALL).eval()
+    assert detector_input(detector, (300, 200)) == (96, 64)
+    share, count = export_detector(detector, (300, 200), tmp_path / "net.onnx")
+    assert share == 1
+    assert count > 0
+    assert [p.name for p in tmp_path.iterdir()] == ["net.onnx"]
+    session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"])
+    blank = np.zeros((1, 3, 64, 96), np.float32)
+    boxes, scores = session.run(None, {"picture": blank, "size": np.array([96, 64], np.float32)})
+    assert (boxes.shape[1:], scores.ndim) == ((4,), 1)
+
+
+def test_a_detector_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_export, "PIXELS", -1.0)
+    with pytest.raises(ArithmeticError, match="only 0 of"):
+        export_detector(FasterRCNN(SMALL), (300, 200), tmp_path / "net.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.data
+def test_the_embedded_detector_sees_the_same_people_in_photographs(tmp_path: Path, shared: Path) -> None:
+    import onnxruntime
+
+    from posetrack_app.assemble import load_detector
+    from posetrack_app.weights import EMBEDDED
+
+    detector = load_detector("faster-rcnn-compact", EMBEDDED / "detector.safetensors")
+    export_detector(detector, (640, 384), tmp_path / "net.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"])
+    width, height = detector_input(detector, (640, 384))
+    people = 0
+    for path in sorted((shared / "data/images").glob("*.jpg")):
+        image = np.ascontiguousarray(cv2.imread(str(path))[:, :, ::-1])
+        pictures, sizes, scales = prepare([image], detector.size, torch.device("cpu"))
+        padded = np.zeros((1, 3, height, width), np.float32)
+        padded[:, :, : pictures.shape[2], : pictures.shape[3]] = pictures
+        boxes, scores = session.run(None, {"picture": padded, "size": sizes[0].numpy()})
+        with torch.inference_mode():
+            wanted = detector(torch.from_numpy(padded), sizes, torch.ones_like(scales))[0]
+        assert len(boxes) == len(wanted.boxes)
+        assert np.abs(boxes - wanted.boxes.numpy()).max() < 1e-3
+        assert np.abs(scores - wanted.scores.numpy()).max() < 1e-5
+        people += len(boxes)
+    assert people > 30
