@@ -5,7 +5,7 @@ Paths may be text. Bad input raises InputError, whose text is the line that the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,6 +78,8 @@ def render(
     trails: bool = False,
     only_ids: Iterable[int] | None = None,
     blur_faces: bool = False,
+    names: Mapping[int, str] | None = None,
+    side_by_side: bool = False,
 ) -> int:
     """Draw `tracks` on `video`: the MP4 `out`, the PNG `contact_sheet`, or both: `posetrack render`.
 
@@ -90,7 +92,8 @@ def render(
     if out is None and contact_sheet is None:
         raise InputError("say what to write: out, contact_sheet or both")
     content = _tracks(tracks)
-    style = Style(trails, None if only_ids is None else frozenset(only_ids), blur_faces)
+    ids = None if only_ids is None else frozenset(only_ids)
+    style = Style(trails, ids, blur_faces, names or {}, side_by_side)
     done = 0
     if contact_sheet is not None:
         done = write_contact_sheet(Path(video), content, Path(contact_sheet), style)

@@ -88,14 +88,15 @@ def _cells(
                 plain = Style(only_ids=frozenset(), blur_faces=style.blur_faces)
                 image = draw_poses(frame.image, people[frame.index], tracks.skeleton, plain)
                 seen = sightings[track_id]
-                cells[track_id] = _cell(image, people[frame.index].boxes[seen.row], track_id, seen)
+                name = style.names.get(track_id, str(track_id))
+                cells[track_id] = _cell(image, people[frame.index].boxes[seen.row], track_id, name, seen)
             if not wanted:
                 break
     return [cells[track_id] for track_id in sightings if track_id in cells]
 
 
 def _cell(
-    image: NDArray[np.uint8], box: NDArray[np.floating], track_id: int, seen: _Sighting
+    image: NDArray[np.uint8], box: NDArray[np.floating], track_id: int, name: str, seen: _Sighting
 ) -> NDArray[np.uint8]:
     """The box with some surroundings, cut in the cell's proportions, over a caption."""
     width, height = _CELL
@@ -107,6 +108,6 @@ def _cell(
     cell = np.full((height + _CAPTION + 4, width + 4, 3), 32, np.uint8)
     cell[2 : 2 + height, 2 : 2 + width] = picture
     cell[2 + height : -2, 2:-2] = colour_of(track_id)
-    caption = f"{track_id}: {seen.first:.1f} to {seen.last:.1f} s"
+    caption = f"{name}: {seen.first:.1f} to {seen.last:.1f} s"
     cv2.putText(cell, caption, (7, height + 19), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
     return cell

@@ -5,23 +5,32 @@ from __future__ import annotations
 import colorsys
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from posetrack_app.errors import InputError
 from posetrack_app.records import FloatArray, TrackedPoses
 from posetrack_app.skeleton import POSETRACK, Skeleton
 
 Image = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
+_Item = TypeVar("_Item")
 
 _HIDDEN, _SURE = 0.1, 0.6
 """Keypoint scores: below the first nothing is drawn, from the second on it is opaque."""
+
+_LEVELS = 8
+"""Steps of opacity from unseen to opaque."""
+
+_FAR = 20_000
+"""Pixels beyond which OpenCV's fixed-point lines go wrong; nothing that far out is seen."""
 
 _TRAIL_SECONDS = 2.0
 _GOLDEN_RATIO = 0.6180339887
@@ -29,11 +38,24 @@ _GOLDEN_RATIO = 0.6180339887
 
 @dataclass(frozen=True)
 class Style:
-    """What is drawn: `trails` of the last 2 seconds, `only_ids` (None: all), `blur_faces` of everyone."""
+    """What is drawn: `trails` of the last 2 seconds, `only_ids` (None: all), `blur_faces` of everyone.
+
+    `names` stand in place of the numbers of those who have one. With `side_by_side` the picture as it was (faces
+    blurred all the same) stands to the left of the drawn one.
+    """
 
     trails: bool = False
     only_ids: frozenset[int] | None = None
     blur_faces: bool = False
+    names: Mapping[int, str] = field(default_factory=dict)
+    side_by_side: bool = False
+
+    def __post_init__(self) -> None:
+        odd = [name for name in self.names.values() if not name.isascii()]
+        if odd and not hasattr(cv2, "FontFace"):
+            raise InputError(
+                f"the name {odd[0]}: OpenCV {cv2.__version__} draws ASCII only; update opencv-python-headless to 5"
+            )
 
 
 def colour_of(track_id: int) -> Colour:
@@ -64,7 +86,8 @@ def draw_poses(
     for row in np.argsort(tracked.boxes[:, 3], kind="stable").tolist():
         _draw_person(canvas, tracked, row, skeleton)
     for row in range(len(tracked)):
-        _draw_label(canvas, tracked.boxes[row], int(tracked.ids[row]))
+        track_id = int(tracked.ids[row])
+        _draw_label(canvas, tracked.boxes[row], track_id, style.names.get(track_id, str(track_id)))
     return canvas
 
 
@@ -78,7 +101,8 @@ class Trails:
         self, image: Image, seconds: float, tracked: TrackedPoses, only_ids: frozenset[int] | None
     ) -> None:
         """Add this frame's people and draw every trail, fading with age, onto `image`."""
-        for track_id, (x1, _, x2, y2) in zip(tracked.ids.tolist(), tracked.boxes.tolist(), strict=True):
+        boxes = tracked.boxes.clip(-_FAR, _FAR)
+        for track_id, (x1, _, x2, y2) in zip(tracked.ids.tolist(), boxes.tolist(), strict=True):
             if only_ids is None or track_id in only_ids:
                 self._paths.setdefault(track_id, deque()).append((seconds, ((x1 + x2) / 2, y2)))
         for track_id in list(self._paths):
@@ -89,13 +113,26 @@ class Trails:
                 del self._paths[track_id]
         width = max(2, round(min(image.shape[:2]) / 300))
         for track_id, path in self._paths.items():
-            for (time, start), (_, end) in pairwise(path):
-                opacity = 1 - (seconds - time) / _TRAIL_SECONDS
-                _line(image, start, end, colour_of(track_id), width, opacity)
+            steps = [
+                (1 - (seconds - time) / _TRAIL_SECONDS, (start, end))
+                for (time, start), (_, end) in pairwise(path)
+            ]
+            for opacity, lines in _by_opacity(steps):
+                _strokes(image, [_Stroke(line, colour_of(track_id), width) for line in lines], opacity)
+
+
+@dataclass(frozen=True)
+class _Stroke:
+    """A line between two places or a dot on one, `width` pixels across, with a `rim` of another colour or none."""
+
+    places: tuple[Point, ...]
+    colour: Colour
+    width: int
+    rim: Colour | None = None
 
 
 def _draw_person(image: Image, tracked: TrackedPoses, row: int, skeleton: Skeleton) -> None:
-    box, points = tracked.boxes[row], tracked.smoothed_keypoints[row]
+    box, points = tracked.boxes[row].clip(-_FAR, _FAR), tracked.smoothed_keypoints[row].clip(-_FAR, _FAR)
     opacity = np.clip((tracked.keypoint_scores[row] - _HIDDEN) / (_SURE - _HIDDEN), 0, 1)
     colour = colour_of(int(tracked.ids[row]))
     size = float(max(box[2] - box[0], box[3] - box[1]))
@@ -106,12 +143,20 @@ def _draw_person(image: Image, tracked: TrackedPoses, row: int, skeleton: Skelet
     sides = [shades.get(name.partition("_")[0], colour) for name in skeleton.keypoints]
     places: list[tuple[float, float]] = [(float(x), float(y)) for x, y in points.tolist()]
     seen: list[float] = opacity.tolist()
+    strokes = []
     for a, b in skeleton.limbs:
         side = sides[a] if sides[a] == sides[b] else colour
-        _line(image, places[a], places[b], side, limb, min(seen[a], seen[b]), rim=limb > 1)
+        # A dark rim keeps bright limbs readable on bright ground.
+        stroke = _Stroke((places[a], places[b]), side, limb, _mix(side, 0, 0.75) if limb > 1 else None)
+        strokes.append((min(seen[a], seen[b]), stroke))
     if limb > 1:
-        for place, opaque, side in zip(places, seen, sides, strict=True):
-            _dot(image, place, limb - 1, side, opaque)
+        dots = [
+            _Stroke((place,), side, limb - 1, (255, 255, 255))
+            for place, side in zip(places, sides, strict=True)
+        ]
+        strokes += zip(seen, dots, strict=True)
+    for level, group in _by_opacity(strokes):
+        _strokes(image, group, level)
 
 
 def _mix(colour: Colour, grey: int, share: float) -> Colour:
@@ -119,59 +164,46 @@ def _mix(colour: Colour, grey: int, share: float) -> Colour:
     return red, green, blue
 
 
-def _line(
-    image: Image, start: Point, end: Point, colour: Colour, width: int, opacity: float, rim: bool = False
-) -> None:
-    """A line; a dark `rim` keeps bright lines readable on bright ground."""
-
-    def draw(patch: Image, left: int, top: int) -> None:
-        ends = [(round(x) - left, round(y) - top) for x, y in (start, end)]
-        if rim:
-            cv2.line(patch, ends[0], ends[1], _mix(colour, 0, 0.75), width + 2, cv2.LINE_AA)
-        cv2.line(patch, ends[0], ends[1], colour, width, cv2.LINE_AA)
-
-    _blend(image, (start, end), width + 2, opacity, draw)
+def _by_opacity(items: Iterable[tuple[float, _Item]]) -> Iterator[tuple[float, list[_Item]]]:
+    """Items that are seen at all, in groups of about the same opacity, the faintest first: each is blended at once."""
+    levels: dict[int, list[_Item]] = {}
+    for opacity, item in items:
+        levels.setdefault(math.ceil(opacity * _LEVELS), []).append(item)
+    for level in sorted(levels):
+        if level > 0:
+            yield level / _LEVELS, levels[level]
 
 
-def _dot(image: Image, centre: Point, radius: int, colour: Colour, opacity: float) -> None:
-    def draw(patch: Image, left: int, top: int) -> None:
-        place = (round(centre[0]) - left, round(centre[1]) - top)
-        cv2.circle(patch, place, radius + 1, (255, 255, 255), -1, cv2.LINE_AA)
-        cv2.circle(patch, place, radius, colour, -1, cv2.LINE_AA)
-
-    _blend(image, (centre,), radius + 2, opacity, draw)
-
-
-def _blend(
-    image: Image,
-    points: Sequence[Point],
-    margin: int,
-    opacity: float,
-    draw: Callable[[Image, int, int], None],
-) -> None:
-    """Let `draw` paint around `points` on a patch with its corner at (left, top), laid over `image` at `opacity`."""
+def _strokes(image: Image, strokes: Sequence[_Stroke], opacity: float) -> None:
+    """Draw `strokes` on a patch around them, and lay it over `image`."""
     height, width = image.shape[:2]
-    left = max(0, math.floor(min(x for x, _ in points)) - margin)
-    top = max(0, math.floor(min(y for _, y in points)) - margin)
-    right = min(width, math.ceil(max(x for x, _ in points)) + margin + 1)
-    bottom = min(height, math.ceil(max(y for _, y in points)) + margin + 1)
-    if opacity <= 0 or left >= right or top >= bottom:
+    xs, ys = zip(*(place for stroke in strokes for place in stroke.places), strict=True)
+    margin = max(stroke.width for stroke in strokes) + 2
+    left, top = max(0, math.floor(min(xs)) - margin), max(0, math.floor(min(ys)) - margin)
+    right = min(width, math.ceil(max(xs)) + margin + 1)
+    bottom = min(height, math.ceil(max(ys)) + margin + 1)
+    if left >= right or top >= bottom:
         return
     part = image[top:bottom, left:right]
-    if opacity >= 1:
-        draw(part, left, top)
-        return
-    patch = part.copy()
-    draw(patch, left, top)
-    cv2.addWeighted(patch, opacity, part, 1 - opacity, 0, dst=part)
+    patch = part if opacity >= 1 else part.copy()
+    for stroke in strokes:
+        places = [(round(x) - left, round(y) - top) for x, y in stroke.places]
+        for colour, more in ((stroke.rim, 1), (stroke.colour, 0)):
+            if colour is None:
+                continue
+            if len(places) == 1:
+                cv2.circle(patch, places[0], stroke.width + more, colour, -1, cv2.LINE_AA)
+            else:
+                cv2.line(patch, places[0], places[1], colour, stroke.width + 2 * more, cv2.LINE_AA)
+    if opacity < 1:
+        cv2.addWeighted(patch, opacity, part, 1 - opacity, 0, dst=part)
 
 
-def _draw_label(image: Image, box: FloatArray, track_id: int) -> None:
-    """The id in a tag of its colour, on top of the box, inside the picture."""
+def _draw_label(image: Image, box: FloatArray, track_id: int, text: str) -> None:
+    """`text` in a tag of its colour, on top of the box, inside the picture."""
     height, width = image.shape[:2]
     scale = max(0.4, min(height, width) / 1300)
     stroke = max(1, round(scale * 1.6))
-    text = str(track_id)
     (text_width, text_height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, stroke)
     pad = max(2, text_height // 4)
     x = int(np.clip(round(float(box[0])), 0, max(0, width - text_width - 2 * pad)))

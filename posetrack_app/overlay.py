@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from posetrack_app.drawing import Style, Trails, draw_poses
 from posetrack_app.errors import InputError
@@ -21,9 +24,11 @@ class OverlayWriter:
     def __init__(
         self, path: Path, video_info: VideoInfo, skeleton: Skeleton = POSETRACK, style: Style | None = None
     ) -> None:
+        self._style = style or Style()
+        if self._style.side_by_side:
+            video_info = replace(video_info, width=2 * video_info.width)
         self._writer = VideoWriter(path, video_info)
         self._skeleton = skeleton
-        self._style = style or Style()
         self._trails = Trails()
 
     def __enter__(self) -> OverlayWriter:
@@ -34,6 +39,9 @@ class OverlayWriter:
         image = draw_poses(frame.image, tracked, self._skeleton, self._style)
         if self._style.trails:
             self._trails.draw(image, frame.seconds, tracked, self._style.only_ids)
+        if self._style.side_by_side:
+            bare = Style(only_ids=frozenset(), blur_faces=self._style.blur_faces)
+            image = np.hstack([draw_poses(frame.image, tracked, self._skeleton, bare), image])
         self._writer.write(frame.seconds, image)
 
     def __exit__(self, *exception: Any) -> None:

@@ -20,6 +20,8 @@ _FILE = click.Path(path_type=Path)
 @click.option("--trails", is_flag=True, help="Show where everyone's feet were in the last 2 seconds.")
 @click.option("--only-ids", metavar="ID,ID,...", help="Draw these identities only.")
 @click.option("--blur-faces", is_flag=True, help="Make every tracked person's face unrecognisable.")
+@click.option("--names", metavar="ID=NAME,...", help="Names in place of numbers, as in 1=Ann,4=Ben.")
+@click.option("--side-by-side", is_flag=True, help="The picture as it was to the left of the drawn one.")
 @click.option("--contact-sheet", type=_FILE, help="Also write a PNG with the clearest view of each identity.")
 def render(
     video: Path,
@@ -28,6 +30,8 @@ def render(
     trails: bool,
     only_ids: str | None,
     blur_faces: bool,
+    names: str | None,
+    side_by_side: bool,
     contact_sheet: Path | None,
 ) -> None:
     """Draw the people of TRACKS on VIDEO: limbs, boxes and identities, with the original times and sound."""
@@ -40,7 +44,7 @@ def render(
     from posetrack_app.formats import read_tracks
     from posetrack_app.overlay import render_video
 
-    style = Style(trails=trails, only_ids=ids, blur_faces=blur_faces)
+    style = Style(trails, ids, blur_faces, _parse_names(names), side_by_side)
     content = read_tracks(tracks)
     if out is not None:
         began = time.perf_counter()
@@ -62,3 +66,13 @@ def _parse_ids(text: str) -> frozenset[int]:
         raise InputError(
             f"--only-ids: give numbers separated by commas, as in 1,4,7; got {text!r}"
         ) from error
+
+
+def _parse_names(text: str | None) -> dict[int, str]:
+    names: dict[int, str] = {}
+    for part in text.split(",") if text else []:
+        number, equals, name = part.partition("=")
+        if not equals or not number.strip().isdecimal() or not name.strip():
+            raise InputError(f"--names: give numbers and names, as in 1=Ann,4=Ben; got {part!r}")
+        names[int(number)] = name.strip()
+    return names

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,26 @@ _PLAYED_SOUND = ("aac", "mp3", "mp3float", "opus", "libopus", "flac")
 _QUALITY = {"preset": "veryfast", "crf": "21"}
 _BT709, _LIMITED_RANGE = 1, 1
 
+_RED, _GREEN, _BLUE = 0.2126, 0.7152, 0.0722
+_TO_YUV = (
+    np.array(
+        [
+            [219 * _RED, 219 * _GREEN, 219 * _BLUE, 255 * 16],
+            [-112 * _RED / (1 - _BLUE), -112 * _GREEN / (1 - _BLUE), 112, 255 * 128],
+            [112, -112 * _GREEN / (1 - _RED), -112 * _BLUE / (1 - _RED), 255 * 128],
+        ]
+    )
+    / 255
+)
+"""RGB and 1 to Y, Cb, Cr of 8 bits in the limited range, ITU-R BT.709 (equations 3.2 to 3.4)."""
+
 
 class VideoWriter:
     """Writes RGB images to `path` at their times; the first is shown at time 0, the sound moves with it.
 
     The sound comes from the file `info.path`. `path` appears when it is whole; where the block ends by an
-    exception, what is done is kept as `<name>.partial.mp4`. Odd sizes are padded by one pixel for H.264.
+    exception, what is done is kept as `<name>.partial.mp4`. Odd sizes are padded by one pixel for H.264. A
+    picture is encoded while the caller makes the next one; two are in memory at most.
     """
 
     def __init__(self, path: Path, info: VideoInfo) -> None:
@@ -41,6 +56,8 @@ class VideoWriter:
         self._last_tick = -1
         self._start = 0.0
         self._sound: _Sound | None = None
+        self._encoder = ThreadPoolExecutor(1, thread_name_prefix="posetrack-encoder")
+        self._encoding: Future[None] | None = None
         if path.suffix.lower() != ".mp4":
             raise InputError(f"{path}: overlays are MP4 files; give a name that ends in .mp4")
         if not path.parent.is_dir():
@@ -76,28 +93,37 @@ class VideoWriter:
             self._start = seconds
             self._sound = _Sound(self._info, self._container, self._start)
         tick = max(self._last_tick + 1, round((seconds - self._start) * _CLOCK))
-        height, width = image.shape[:2]
-        if height % 2 or width % 2:
-            padded = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-            image = np.asarray(padded, np.uint8)
-        rgb: Any = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
-        frame = rgb.reformat(format="yuv420p", dst_colorspace="ITU709")
-        frame.pts, frame.time_base = tick, Fraction(1, _CLOCK)
-        frame.duration = round(_CLOCK / self._info.frame_rate)
-        try:
-            self._container.mux(self._video.encode(frame))
-            self._sound.mux_until(tick / _CLOCK)
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot write on ({error.strerror})") from error
+        self._wait()
+        self._encoding = self._encoder.submit(self._encode, tick, image, self._sound)
         self._last_tick = tick
         self.frames += 1
+
+    def _wait(self) -> None:
+        """Until the picture before is in the file; its error, if there was one, is raised here."""
+        if self._encoding is None:
+            return
+        try:
+            self._encoding.result()
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot write on ({error.strerror})") from error
+        finally:
+            self._encoding = None
+
+    def _encode(self, tick: int, image: NDArray[np.uint8], sound: _Sound) -> None:
+        frame: Any = av.VideoFrame.from_ndarray(_yuv420(image), "yuv420p")
+        frame.pts, frame.time_base = tick, Fraction(1, _CLOCK)
+        frame.duration = round(_CLOCK / self._info.frame_rate)
+        self._container.mux(self._video.encode(frame))
+        sound.mux_until(tick / _CLOCK)
 
     def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> None:
         target = self.path if kind is None else self.path.with_name(f"{self.path.stem}.partial.mp4")
         try:
             if self._sound is not None:
+                self._wait()
                 self._finish(self._sound, target)
         finally:
+            self._encoder.shutdown()
             self._container.close()
             self._temporary.unlink(missing_ok=True)
         if kind is None and not self.frames:
@@ -114,6 +140,23 @@ class VideoWriter:
             os.replace(self._temporary, target)
         except OSError as error:
             raise InputError(f"{target}: cannot be finished ({error.strerror})") from error
+
+
+def _yuv420(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An RGB image (H, W, 3) as planes Y, Cb, Cr one below the other (H + H // 2, W); odd sizes padded by a pixel.
+
+    A third of swscale's time, and within two levels of it.
+    """
+    height, width = image.shape[:2]
+    if height % 2 or width % 2:
+        padded = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+        return _yuv420(np.asarray(padded, np.uint8))
+    full = cv2.transform(np.ascontiguousarray(image), _TO_YUV)
+    half = np.asarray(cv2.resize(full, (width // 2, height // 2), interpolation=cv2.INTER_AREA))
+    planes = np.empty(height * width * 3 // 2, np.uint8)
+    planes[: height * width] = full[..., 0].reshape(-1)
+    planes[height * width :] = np.concatenate([half[..., 1].reshape(-1), half[..., 2].reshape(-1)])
+    return planes.reshape(height * 3 // 2, width)
 
 
 class _Sound:

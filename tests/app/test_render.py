@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 from types import ModuleType
 from typing import Any
+from urllib.parse import unquote
 
 import av
 import cv2
@@ -273,6 +278,7 @@ def test_the_command(tmp_path: Path) -> None:
         (["--out", "o.avi"], "ends in .mp4"),
         (["--out", "missing/o.mp4"], "does not exist"),
         (["--out", "o.mp4", "--only-ids", "one"], "separated by commas"),
+        (["--out", "o.mp4", "--names", "1:Ann"], "as in 1=Ann"),
         (["--contact-sheet", "sheet.jpg"], "ends in .png"),
         (["--contact-sheet", "sheet.png", "--only-ids", "99"], "nothing to show"),
     ],
@@ -298,3 +304,117 @@ def test_help_is_fast_to_import() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+def test_names_stand_in_place_of_numbers(tmp_path: Path) -> None:
+    poses = people({1: (100, 80), 2: (20, 150)})
+    plain = draw_poses(GREY, poses)
+    named = draw_poses(GREY, poses, style=Style(names={1: "Ann"}))
+    changed = (plain != named).any(axis=2)
+    assert changed[60:82, 100:150].any()
+    assert not changed[140:].any(), "who has no name keeps the number"
+
+
+def test_an_older_opencv_says_which_name_it_cannot_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(cv2, "FontFace", raising=False)
+    with pytest.raises(InputError, match="Zoë"):
+        Style(names={1: "Zoë"})
+    Style(names={1: "Ann"})
+
+
+@pytest.mark.parametrize("blur", [False, True])
+def test_side_by_side(tmp_path: Path, blur: bool) -> None:
+    clips.write_clip(tmp_path / "in.mp4", times=4)
+    write_tracks(tmp_path / "t.json", range(4))
+    style = Style(side_by_side=True, blur_faces=blur)
+    render_video(tmp_path / "in.mp4", read_tracks(tmp_path / "t.json"), tmp_path / "o.mp4", style)
+    with open_video(tmp_path / "in.mp4") as before, open_video(tmp_path / "o.mp4") as after:
+        for one, both in zip(before, after, strict=True):
+            assert both.size == (2 * one.size[0], one.size[1])
+            left, right = np.split(both.image.astype(int), 2, axis=1)
+            assert clips.read_number(left.astype(np.uint8)) == one.index
+            assert np.abs(right - one.image).mean() > 2
+            bare = Style(only_ids=frozenset(), blur_faces=blur)
+            expected = draw_poses(one.image, people({1: (10 + one.index, 10), 4: (90, 30)}), style=bare)
+            assert np.abs(left - expected).mean() < 3, "to the left only the faces may differ"
+
+
+def test_yuv_is_that_of_swscale() -> None:
+    from posetrack_app.video.writer import _yuv420
+
+    image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (122, 160, 3), np.uint8), (9, 9), 0)
+    image[:40, :40] = 255
+    image[:40, 60:100] = 0
+    frame: Any = av.VideoFrame.from_ndarray(image, "rgb24")
+    theirs = frame.reformat(format="yuv420p", dst_colorspace="ITU709").to_ndarray().astype(int)
+    assert np.abs(_yuv420(image) - theirs)[:122].max() <= 2
+    assert np.abs(_yuv420(image) - theirs).mean() < 0.5
+
+
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+
+PAGE = b"""<video muted src="o.mp4"></video><script>
+const video = document.querySelector("video"), say = text => fetch("/said?" + encodeURIComponent(text));
+video.onerror = () => say("error " + video.error.message);
+video.onended = () => say("ended " + video.currentTime.toFixed(2) + " of " + video.videoWidth + "x" + video.videoHeight);
+video.play().catch(reason => say("refused " + reason));
+</script>"""
+
+
+class Site(ThreadingHTTPServer):
+    """Serves the page and the video, and keeps what the page says about playing it."""
+
+    def __init__(self, video: Path) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.files = {"/": ("text/html", PAGE), "/o.mp4": ("video/mp4", video.read_bytes())}
+        self.said: Queue[str] = Queue()
+
+
+class Answer(BaseHTTPRequestHandler):
+    server: Site
+
+    def do_GET(self) -> None:
+        path, _, text = self.path.partition("?")
+        if path == "/said":
+            self.server.said.put(unquote(text))
+        kind, content = self.server.files.get(path, ("text/plain", b""))
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium on the PATH")
+def test_chromium_plays_it_to_the_end(tmp_path: Path) -> None:
+    clips.write_clip(tmp_path / "in.mp4", times=[0, 40, 80, 200, 233, 300, 500, 540, 600], tone=True)
+    with open_video(tmp_path / "in.mp4") as video, OverlayWriter(tmp_path / "o.mp4", video.info) as overlay:
+        for frame in video:
+            overlay.write(frame, people({1: (20, 20)}))
+    flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"]
+    with Site(tmp_path / "o.mp4") as site:
+        Thread(target=site.serve_forever, daemon=True).start()
+        browser = subprocess.Popen(
+            [
+                str(CHROMIUM),
+                *flags,
+                f"--user-data-dir={tmp_path / 'profile'}",
+                f"http://127.0.0.1:{site.server_port}/",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            said = site.said.get(timeout=60)
+        finally:
+            browser.terminate()
+            browser.wait(30)
+            site.shutdown()
+    word, seconds, _, size = said.split()
+    assert (word, size) == ("ended", "160x112"), said
+    assert 0.6 <= float(seconds) < 0.75
