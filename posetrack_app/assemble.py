@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -79,8 +79,13 @@ def build_parts(config: Config, device: str = "auto") -> Parts:
     )  # fmt: skip
 
 
-def build_tracker(config: Config) -> tuple[Tracker, Smoother | None]:
-    """A fresh tracker for one video, and its smoother where smoothing is on."""
+def build_tracker(
+    config: Config, move: Callable[[FloatArray], FloatArray] | None = None
+) -> tuple[Tracker, Smoother | None]:
+    """A fresh tracker for one video, and its smoother where smoothing is on.
+
+    `move` takes points of one frame to the next, for the method "flow".
+    """
     smoothing = asdict(config.smoothing)
     smoother = OneEuroSmoother(**smoothing) if smoothing.pop("enabled") else None
     settings = asdict(config.tracker)
@@ -92,6 +97,7 @@ def build_tracker(config: Config) -> tuple[Tracker, Smoother | None]:
             confident=config.tracker.confident,
             min_similarity=config.tracker.min_similarity,
             frames=config.tracker.patience_frames,
+            move=move,
         )
     return tracker, smoother
 

@@ -36,10 +36,13 @@ def track_people(
     unique = drop_duplicates(
         poses, sigmas=parts.skeleton.sigma_array, max_similarity=config.duplicates.max_similarity
     )
-    tracker, smoother = build_tracker(config)
+    move = None
+    if config.tracker.method == "flow":
+        flow = DenseFlow()
+        unique, move = flow.watch(unique), flow.move
+    tracker, smoother = build_tracker(config, move)
     camera = CameraMotion() if config.camera_motion else None
-    flow = DenseFlow() if config.tracker.method == "flow" else None
-    return clock.pull("track", link_poses(unique, tracker, smoother, camera, flow))
+    return clock.pull("track", link_poses(unique, tracker, smoother, camera))
 
 
 def _poses(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from posetrack_app.pipeline import Estimator
 from posetrack_app.records import DETECTED, PROPAGATED, Detections, FloatArray, Frame, Poses
 
 _LONG_SIDE = 480
+_Item = TypeVar("_Item")
 
 
 class DenseFlow:
@@ -38,6 +40,12 @@ class DenseFlow:
         if before is not None and before.shape == grey.shape:
             field = np.zeros((*grey.shape, 2), dtype=np.float32)
             self._field = np.asarray(self._flow.calc(before, grey, field), dtype=np.float32)
+
+    def watch(self, stream: Iterable[tuple[Frame, _Item]]) -> Iterator[tuple[Frame, _Item]]:
+        """The same stream; each picture is seen as it passes."""
+        for frame, item in stream:
+            self.see(frame.image)
+            yield frame, item
 
     def move(self, points: FloatArray) -> FloatArray:
         """Where `points` (..., 2) of the picture before are in the last one; the first picture moves nothing."""

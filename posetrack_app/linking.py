@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -40,7 +40,6 @@ class Tracker(Protocol):
         seconds: float,
         *,
         camera_motion: FloatArray | None = None,
-        flow: Callable[[FloatArray], FloatArray] | None = None,
     ) -> Links: ...
 
     def finish(self) -> Links:
@@ -69,24 +68,11 @@ class Camera(Protocol):
         ...
 
 
-class Flow(Protocol):
-    """Optical flow from each picture of one video to the next."""
-
-    def see(self, image: NDArray[np.uint8]) -> None:
-        """Take in the next picture."""
-        ...
-
-    def move(self, points: FloatArray) -> FloatArray:
-        """Where points (..., 2) of the picture before are in the last one."""
-        ...
-
-
 def link_poses(
     stream: Iterable[tuple[Frame, Poses]],
     tracker: Tracker,
     smoother: Smoother | None = None,
     camera: Camera | None = None,
-    flow: Flow | None = None,
 ) -> Iterator[tuple[Frame, TrackedPoses]]:
     """Every frame with the people who have an identity; poses that are nobody's are left out.
 
@@ -100,8 +86,6 @@ def link_poses(
             motion = camera.follow(frame.image, poses.boxes)
             if motion is None:
                 _fill_in(waiting, tracker.finish().earlier)
-        if flow is not None:
-            flow.see(frame.image)
         links = tracker.update(
             poses.boxes,
             poses.scores,
@@ -109,7 +93,6 @@ def link_poses(
             poses.keypoint_scores,
             frame.seconds,
             camera_motion=motion,
-            flow=flow.move if flow is not None else None,
         )
         waiting.append((frame, poses, links.ids))
         _fill_in(waiting, links.earlier)

@@ -2,6 +2,7 @@
 
 python scripts/benchmark.py run VIDEO [--device cpu] [--preset default] [--stop SECONDS]
 python scripts/benchmark.py evaluate [DIR]      DIR: what `gen.py timing --out DIR` of the goldens wrote
+python scripts/benchmark.py tracker [--help]    the tracker beside others, and its ablation
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ def main() -> None:
         import benchmark_evaluate
 
         sys.exit(benchmark_evaluate.main(sys.argv[2:]))
+    if sys.argv[1:2] == ["tracker"]:
+        import benchmark_tracker
+
+        benchmark_tracker.main(sys.argv[2:], prog_name="benchmark.py tracker")
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -6,8 +6,7 @@ import importlib.util
 from collections.abc import Callable
 
 import numpy as np
-from posetrack_trackers.matching import match_greedily
-from posetrack_trackers.oks import box_area, object_keypoint_similarity
+from posetrack_trackers import FlowTracker
 from tracking_sets import SIGMAS, Video
 
 from posetrack_app.records import IntArray
@@ -18,29 +17,11 @@ Linker = Callable[[Video], list[IntArray]]
 
 def greedy_oks(video: Video) -> list[IntArray]:
     """Simple Baselines without flow: greedy OKS with the poses of the last 8 frames."""
-    last_seen: dict[int, tuple[int, np.ndarray, np.ndarray]] = {}
-    next_id, answer = 1, []
-    for index, poses in enumerate(video.poses):
-        ids = np.zeros(len(poses), dtype=np.int64)
-        known = [number for number, (frame, _, _) in last_seen.items() if index - frame <= 8]
-        rows = np.nonzero(poses.scores >= CONFIDENT)[0]
-        if known and len(rows):
-            track, row = np.divmod(np.arange(len(known) * len(rows)), len(rows))
-            before = np.array([last_seen[number][1] for number in known])
-            weights = (
-                np.array([last_seen[number][2] for number in known])[track] * poses.keypoint_scores[rows][row]
-            )
-            oks = object_keypoint_similarity(
-                before[track], poses.keypoints[rows][row], box_area(poses.boxes[rows])[row], SIGMAS, weights
-            ).reshape(len(known), len(rows))
-            tracks, columns = match_greedily(np.where(oks >= 0.2, oks, 0.0))
-            ids[rows[columns]] = np.array(known)[tracks]
-        for row in rows:
-            if ids[row] == 0:
-                ids[row], next_id = next_id, next_id + 1
-            last_seen[int(ids[row])] = (index, poses.keypoints[row], poses.keypoint_scores[row])
-        answer.append(ids)
-    return answer
+    tracker = FlowTracker(sigmas=SIGMAS, confident=CONFIDENT)
+    return [
+        tracker.update(poses.boxes, poses.scores, poses.keypoints, poses.keypoint_scores, seconds).ids
+        for poses, seconds in zip(video.poses, video.seconds, strict=True)
+    ]
 
 
 def peers() -> dict[str, Linker]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +30,16 @@ class Truth:
 
 @dataclass(frozen=True)
 class Video:
-    """Frames of one video; `truth` is None where the frame is not labelled."""
+    """Frames of one video; `truth` is None where the frame is not labelled.
+
+    `camera` is where the camera has moved things to, (2,) pixels for each frame of a made video.
+    """
 
     name: str
     seconds: list[float]
     poses: list[Poses]
     truth: list[Truth | None]
+    camera: list[FloatArray] = field(default_factory=list)
 
 
 def boxes_around(keypoints: FloatArray, present: FloatArray) -> FloatArray:
@@ -154,7 +158,7 @@ def make_video(name: str, setting: Walkers, rng: np.random.Generator) -> Video:
     pace, start = rng.uniform(0.8, 1.3, people), rng.uniform(0, 2 * np.pi, people)
     build = rng.normal(1, 0.06, (people, 15, 2))
     camera = np.zeros(2)
-    seconds, poses, truths = [], [], []
+    seconds, poses, truths, cameras = [], [], [], []
     for frame in range(setting.frames):
         step = 1 / setting.fps
         velocity += rng.normal(0, 0.35, (people, 2)) * height[:, None] * np.sqrt(step) * [1.0, 0.15]
@@ -164,6 +168,7 @@ def make_video(name: str, setting: Walkers, rng: np.random.Generator) -> Video:
         turning = (place[:, 0] < -60) & (velocity[:, 0] < 0) | (place[:, 0] > 1340) & (velocity[:, 0] > 0)
         velocity[turning, 0] *= -1
         camera = 0.9 * camera + rng.normal(0, setting.pan * 720, 2)
+        cameras.append(camera)
         phase = 2 * np.pi * pace * frame * step + start
         swing = _SWING * np.sin(phase[:, None] + _PHASE)
         shape = _BODY * build
@@ -175,7 +180,7 @@ def make_video(name: str, setting: Walkers, rng: np.random.Generator) -> Video:
         shown = inside.sum(axis=1) >= 5
         truths.append(Truth(np.nonzero(shown)[0], keypoints[shown], inside[shown]))
         poses.append(_detect(keypoints, inside, height, setting, rng))
-    return Video(name, seconds, poses, truths)
+    return Video(name, seconds, poses, truths, cameras)
 
 
 def _detect(

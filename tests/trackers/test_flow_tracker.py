@@ -14,7 +14,8 @@ def _link(
     lefts: list[list[float]], *, flow: float | None = None, camera: float | None = None, score: float = 0.9
 ) -> list[list[int]]:
     """Ids of people whose boxes begin at `lefts`, frame by frame; flow and camera shift to the right."""
-    tracker = FlowTracker(sigmas=SIGMAS, frames=3)
+    move = None if flow is None else lambda points: points + [flow, 0.0]
+    tracker = FlowTracker(sigmas=SIGMAS, frames=3, move=move)
     ids = []
     for index, places in enumerate(lefts):
         corner = np.array([[left, 0.0] for left in places]).reshape(-1, 2)
@@ -24,7 +25,6 @@ def _link(
             corner[:, None] + SHAPE,
             np.full((len(corner), 17), 0.8),
             index / 25,
-            flow=None if flow is None else lambda points: points + [flow, 0.0],
             camera_motion=None if camera is None else np.array([[1.0, 0, camera], [0, 1, 0]]),
         )
         assert links.earlier == []

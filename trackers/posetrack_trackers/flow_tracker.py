@@ -26,8 +26,9 @@ class _Past:
 class FlowTracker:
     """Simple Baselines for Human Pose Estimation and Tracking (arXiv 1804.06208), section 3: S_Multi-Flow.
 
-    The poses of the last `frames` frames are moved on from frame to frame by optical flow (which the caller
-    hands in; without it they stay where they are). The similarity of a person and a pose is the greatest OKS
+    The poses of the last `frames` frames are moved on from frame to frame by optical flow: `move` takes points
+    (..., 2) of the frame before to the frame that `update` is about to get; without it they stay where they
+    are, or go with the camera. The similarity of a person and a pose is the greatest OKS
     of the pose with a moved pose of that person, over the keypoints whose score is above 0 in both. Pairs are
     made greedily, from the most similar down to `min_similarity`; who is left over is somebody new. Poses
     whose box scores below `confident` are nobody. Ids start at 1, rise, and are never used again.
@@ -38,10 +39,17 @@ class FlowTracker:
     delay = 0
 
     def __init__(
-        self, *, sigmas: ArrayLike, confident: float = 0.5, min_similarity: float = 0.2, frames: int = 8
+        self,
+        *,
+        sigmas: ArrayLike,
+        confident: float = 0.5,
+        min_similarity: float = 0.2,
+        frames: int = 8,
+        move: Callable[[Floats], Floats] | None = None,
     ) -> None:
         self._sigmas = np.asarray(sigmas, dtype=np.float64)
         self._confident, self._min_similarity, self._frames = confident, min_similarity, frames
+        self._move = move
         self._next_id = 1
         self._frame = -1
         self._past = self._nobody()
@@ -55,11 +63,10 @@ class FlowTracker:
         seconds: float,
         *,
         camera_motion: Floats | None = None,
-        flow: Callable[[Floats], Floats] | None = None,
     ) -> Links:
-        """Link the next frame's people; see `OksTracker.update`. `flow` goes before `camera_motion`."""
+        """Link the next frame's people; see `OksTracker.update`."""
         self._frame += 1
-        past = self._moved(camera_motion, flow)
+        past = self._moved(camera_motion)
         rows = np.nonzero(scores >= self._confident)[0]
         ids = np.zeros(len(boxes), dtype=np.int64)
         seen = keypoint_scores[rows] > 0
@@ -90,13 +97,13 @@ class FlowTracker:
         none = np.zeros(0, dtype=np.int64)
         return _Past(none, none, np.zeros((0, count, 2)), np.zeros((0, count), dtype=bool))
 
-    def _moved(self, camera_motion: Floats | None, flow: Callable[[Floats], Floats] | None) -> _Past:
+    def _moved(self, camera_motion: Floats | None) -> _Past:
         """The poses that are not too old, where they are in this frame."""
         past = self._past
         recent = self._frame - past.frames <= self._frames
         keypoints = past.keypoints[recent]
-        if flow is not None:
-            keypoints = flow(keypoints)
+        if self._move is not None:
+            keypoints = self._move(keypoints)
         elif camera_motion is not None:
             keypoints = keypoints @ camera_motion[:, :2].T + camera_motion[:, 2]
         return _Past(past.ids[recent], past.frames[recent], keypoints, past.seen[recent])

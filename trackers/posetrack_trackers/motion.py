@@ -64,11 +64,6 @@ class BodyFilters:
     def __len__(self) -> int:
         return int(self.state.shape[1])
 
-    @property
-    def points(self) -> Floats:
-        """(T, K + 1, 2) where the keypoints and the box's centre are; a view that can be written."""
-        return self.state[X : Y + 1, :, : self._centre + 1].transpose(1, 2, 0)
-
     def predict(self, elapsed: float) -> None:
         """Move every body on by `elapsed` seconds (0 or more)."""
         if len(self) == 0:

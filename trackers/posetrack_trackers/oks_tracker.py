@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -118,15 +117,13 @@ class OksTracker:
         seconds: float,
         *,
         camera_motion: Floats | None = None,
-        flow: Callable[[Floats], Floats] | None = None,
         appearance: Floats | None = None,
     ) -> Links:
         """Link the next frame's people; call it for every frame, also where there is nobody.
 
         boxes (N, 4) x1 y1 x2 y2, scores (N,), keypoints (N, K, 2) and keypoint_scores (N, K) 0 to 1, pixels
         of the frame. seconds: when the frame is shown; never before the previous one. camera_motion: (2, 3)
-        affine map of the previous frame's pixels to this one's. flow: moves points (..., 2) of the previous
-        frame to this one; whoever was seen there is then predicted by it. appearance: (N, D), rows that are alike for
+        affine map of the previous frame's pixels to this one's. appearance: (N, D), rows that are alike for
         the same person; give it for all frames of a video or for none.
         """
         elapsed = seconds - self._seconds if self._frame >= 0 else 0.0
@@ -134,15 +131,9 @@ class OksTracker:
             raise ValueError(f"frame at {seconds} s came after the frame at {self._seconds} s")
         self._frame += 1
         self._seconds = seconds
-        moved = None
-        if flow is not None:
-            was_seen = self._last_frame == self._frame - 1
-            moved = flow(self._bodies.points[was_seen])
         if camera_motion is not None:
             self._bodies.move_camera(camera_motion)
         self._bodies.predict(elapsed)
-        if moved is not None:
-            self._bodies.points[was_seen] = moved
 
         seen = _seen(boxes, scores, keypoints, keypoint_scores, appearance)
         similarity = self._similarity(seen)
