@@ -19,7 +19,7 @@ from posetrack_detectors.cost import Cost, cost, detector_cost
 from posetrack_detectors.faster_rcnn import DetectorSize, FasterRCNN
 from posetrack_detectors.mask_rcnn import MaskRCNN
 from posetrack_detectors.person_detector import PersonDetector
-from posetrack_detectors.pose_estimator import PoseEstimator
+from posetrack_detectors.pose_estimator import Decoding, PoseEstimator
 from posetrack_detectors.pose_networks import POSE_NETWORKS
 from posetrack_trackers.flow_tracker import FlowTracker
 from posetrack_trackers.oks_tracker import OksTracker
@@ -161,6 +161,14 @@ def _build_detector(config: Config, device: str, precision: str) -> tuple[Detect
 
 
 def _build_estimator(settings: PoseConfig, device: str, precision: str) -> tuple[Estimator, dict[str, Any]]:
+    estimate, facts = build_pose_estimator(settings, device, precision)
+    return _InPosetrackOrder(estimate, facts["keypoints"]), facts
+
+
+def build_pose_estimator(
+    settings: PoseConfig, device: str, precision: str
+) -> tuple[PoseEstimator, dict[str, Any]]:
+    """The pose net with the keypoints that it was trained for, and its facts; `facts["keypoints"]` is their order."""
     name, path, guide = _find_weights(settings, "pose", POSE_NETWORKS)
     order = guide.keypoints if guide and guide.keypoints else POSETRACK.name
     skeleton = {POSETRACK.name: POSETRACK, COCO.name: COCO, MPII.name: MPII}[order]
@@ -187,7 +195,7 @@ def _build_estimator(settings: PoseConfig, device: str, precision: str) -> tuple
         "keypoints": order,
         "derived": DERIVED.get(order, {}),
     }
-    return _InPosetrackOrder(estimate, order), facts
+    return estimate, facts
 
 
 def _crop_size(settings: PoseConfig, trained: tuple[int, int] | None) -> tuple[int, int]:
@@ -254,7 +262,15 @@ def _as_it_says(path: Path, shipped: Published) -> Published | None:
         return None
     height, _, width = told.get("input", "").partition("x")
     crop = (int(width), int(height)) if height.isdigit() and width.isdigit() else shipped.input
-    return replace(shipped, name=path.name, network=told["network"], input=crop)
+    known: dict[str, Decoding] = {"dark": "dark", "quarter": "quarter"}
+    return replace(
+        shipped,
+        name=path.name,
+        network=told["network"],
+        input=crop,
+        decoding=known.get(told.get("decoding", ""), shipped.decoding),
+        kernel=int(told["kernel"]) if told.get("kernel", "").isdigit() else shipped.kernel,
+    )
 
 
 def _facts(network: str, weights: str, path: Path) -> dict[str, Any]:

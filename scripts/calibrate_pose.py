@@ -45,7 +45,9 @@ def main() -> None:
     options = made.parse_args()
     pictures = dev_pictures(options, "pose")
     people = [p for p in people_with_keypoints(pictures, fewest=1) if p.label.measured.any()]
-    keypoints, heights = predict(pose_estimator(options, flip=False, size=None), pictures, people)
+    estimator = pose_estimator(options, flip=False)
+    estimator.calibration = None
+    keypoints, heights = predict(estimator, pictures, people)
     chances = cross_fitted(people, keypoints, heights)
     right, weights = distances(people, keypoints) <= RIGHT, source_weights(people)
     sources = np.array([person.source for person in people])

@@ -3,8 +3,9 @@
 python scripts/choose_thresholds.py --data ../shared/data/train [--write]
 
 tracker.confident: the score of the best F1, as from there on a detection may found a person. detector.min_score and
-tracker.weak: the score at which one detection in four is right; weak ones only carry known people on, where the
-prediction supports them. Every source of pictures counts the same. Also printed: the keypoint score of the best F1.
+tracker.weak: the score of the best F2 (van Rijsbergen: recall is worth twice as much), as weak ones only carry known
+people on, where the prediction supports them. Every source of pictures counts the same. Also printed: the keypoint
+score of the best F1.
 `--write` puts the first three into configs/default.toml and posetrack_app/config.py.
 """
 
@@ -14,8 +15,8 @@ import re
 from pathlib import Path
 
 import numpy as np
-from dev_pictures import dev_pictures, parser, person_detector, pose_estimator, pose_file
-from posetrack_detectors.calibration import RIGHT, read_calibration, rising_line
+from dev_pictures import dev_pictures, parser, person_detector, pose_estimator
+from posetrack_detectors.calibration import RIGHT
 from posetrack_detectors.training.detector_quality import Judged, detect
 from posetrack_detectors.training.pose_crops import people_with_keypoints
 from posetrack_detectors.training.pose_quality import distances, predict, source_weights
@@ -23,18 +24,19 @@ from posetrack_detectors.training.pose_quality import distances, predict, source
 from posetrack_app.formats.whole import write_whole
 
 ROOT = Path(__file__).parents[1]
-WEAK_CHANCE = 0.25
 
 
-def best_f1(scores: np.ndarray, right: np.ndarray, weights: np.ndarray, total: float) -> tuple[float, float]:
-    """The score and the F1 at which what scores at least that is best; `total` is the weight of all there is to find."""
+def best_score(
+    scores: np.ndarray, right: np.ndarray, weights: np.ndarray, total: float, beta: float
+) -> tuple[float, float]:
+    """The score from which on the F_beta is best, and that; `total` is the weight of all there is to find."""
     order = np.argsort(-scores, kind="stable")
     hits, taken = (weights * right)[order].cumsum(), weights[order].cumsum()
-    f1 = 2 * hits / (taken + total)
-    # Only where the next score differs: equal scores are taken or left together.
+    f_beta = (1 + beta**2) * hits / (taken + beta**2 * total)
+    # Equal scores are taken or left together.
     ends = np.append(np.diff(scores[order]) != 0, True)
-    best = int(np.where(ends, f1, -1.0).argmax())
-    return float(scores[order][best]), float(f1[best])
+    best = int(np.where(ends, f_beta, -1.0).argmax())
+    return float(scores[order][best]), float(f_beta[best])
 
 
 def detections(judged: list[Judged]) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
@@ -75,21 +77,23 @@ def main() -> None:
     scores, right, weights, total = detections(
         detect(person_detector(options), pictures, range(len(pictures)))
     )
-    confident, f1 = best_f1(scores, right, weights, total)
-    line = np.array(rising_line(scores, right, weights, most_bins=100))
-    weak = float(np.interp(WEAK_CHANCE, line[:, 1], line[:, 0]))
-    confident, weak = round(max(confident, weak), 2), round(weak, 2)
+    confident, f1 = best_score(scores, right, weights, total, beta=1)
+    weak, f2 = best_score(scores, right, weights, total, beta=2)
+    confident, weak = round(confident, 2), round(min(weak, confident), 2)
     print(f"confident = {confident:g}  (F1 {f1:.3f})")
-    print(f"min_score = weak = {weak:g}  (one detection in four is right there)")
+    print(f"min_score = weak = {weak:g}  (F2 {f2:.3f})")
 
     people = [p for p in people_with_keypoints(pictures, fewest=1) if p.label.measured.any()]
-    keypoints, heights = predict(pose_estimator(options, flip=False, size=None), pictures, people)
-    calibration = read_calibration(pose_file(options))
-    chances = calibration(heights) if calibration else heights
+    estimator = pose_estimator(options, flip=False)
+    keypoints, chances = predict(estimator, pictures, people)
     counted = source_weights(people)
     good = distances(people, keypoints) <= RIGHT
-    least, f1 = best_f1(chances.ravel(), good.ravel(), counted.ravel(), float((good * counted).sum()))
-    print(f"keypoints from {least:.2f} on: best F1 {f1:.3f}{'' if calibration else ' (not calibrated)'}")
+    least, f1 = best_score(
+        chances.ravel(), good.ravel(), counted.ravel(), float((good * counted).sum()), beta=1
+    )
+    print(
+        f"keypoints from {least:.2f} on: best F1 {f1:.3f}{'' if estimator.calibration else ' (not calibrated)'}"
+    )
     if options.write:
         for section, name, value in (
             ("detector", "min_score", weak), ("tracker", "confident", confident), ("tracker", "weak", weak),

@@ -6,15 +6,14 @@ import argparse
 from pathlib import Path
 
 from posetrack_detectors import faster_rcnn
-from posetrack_detectors.calibration import read_metadata
 from posetrack_detectors.checkpoints import load_weights
 from posetrack_detectors.faster_rcnn import FasterRCNN
 from posetrack_detectors.person_detector import PersonDetector
 from posetrack_detectors.pose_estimator import PoseEstimator
-from posetrack_detectors.pose_networks import POSE_NETWORKS
-from posetrack_detectors.training.labels import KEYPOINTS, MIRRORED
 from posetrack_detectors.training.pictures import Pictures
 
+from posetrack_app.assemble import build_pose_estimator
+from posetrack_app.config import PoseConfig
 from posetrack_app.training.data import read_training_data
 from posetrack_app.training.train import LONGEST
 from posetrack_app.weights import EMBEDDED
@@ -46,20 +45,15 @@ def pose_file(options: argparse.Namespace) -> Path:
     return options.weights or EMBEDDED / "pose.safetensors"
 
 
-def pose_estimator(options: argparse.Namespace, *, flip: bool, size: tuple[int, int] | None) -> PoseEstimator:
-    """The pose net at the size it was trained at, or at `size` (width, height); scores are heights."""
-    told = read_metadata(pose_file(options))
-    network = POSE_NETWORKS[told.get("network", "hrnet-compact")](len(KEYPOINTS))
-    load_weights(network, pose_file(options))
-    height, width = (int(side) for side in told.get("input", "256x192").split("x"))
-    return PoseEstimator(
-        network,
-        size=size or (width, height),
-        keypoints=len(KEYPOINTS),
-        mirrored=MIRRORED if flip else None,
-        device=options.device,
-        dtype=options.dtype,
-    )
+def pose_estimator(
+    options: argparse.Namespace, *, flip: bool, size: tuple[int, int] | None = None
+) -> PoseEstimator:
+    """The pose net as a run builds it, with all 19 keypoints; at its own size or at `size` (width, height)."""
+    width, height = size or (0, 0)
+    weights = str(options.weights) if options.weights else "embedded"
+    settings = PoseConfig(weights=weights, flip_test=flip, input_width=width, input_height=height)
+    estimator, _ = build_pose_estimator(settings, options.device, options.dtype)
+    return estimator
 
 
 def person_detector(options: argparse.Namespace) -> PersonDetector:

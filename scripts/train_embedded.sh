@@ -18,4 +18,4 @@ python scripts/calibrate_pose.py --data "$data" --svg docs/calibration.svg
 python scripts/choose_thresholds.py --data "$data" --write
 python scripts/measure_pose.py --data "$data"
 python scripts/measure_detector.py --data "$data"
-sha256sum "$embedded"/*.safetensors
+(cd "$embedded" && sha256sum -- *.safetensors > SHA256SUMS && cat SHA256SUMS)

@@ -52,23 +52,21 @@ def fit_calibration(
 
     A keypoint and its mirror image share a map. One with too few labels has the map of all together.
     """
-    everything = rising_line(heights.ravel(), right.ravel(), weights.ravel())
+    everything = _rising(heights.ravel(), right.ravel(), weights.ravel())
     maps = []
     for k, other in enumerate(mirrored):
         both = sorted({k, other})
         known = int((weights[:, both] > 0).sum())
-        fit = rising_line(heights[:, both].ravel(), right[:, both].ravel(), weights[:, both].ravel())
+        fit = _rising(heights[:, both].ravel(), right[:, both].ravel(), weights[:, both].ravel())
         maps.append(fit if known >= 2 * _LEAST else everything)
     return Calibration(tuple(maps))
 
 
-def rising_line(
-    heights: Floats, right: NDArray[np.bool_], weights: Floats, most_bins: int = 10
-) -> tuple[tuple[float, float], ...]:
+def _rising(heights: Floats, right: NDArray[np.bool_], weights: Floats) -> tuple[tuple[float, float], ...]:
     """(height, share right) of bins of equal counts, pooled while they fall (pool adjacent violators), after (0, 0)."""
     order = np.argsort(heights)
     order = order[weights[order] > 0]
-    bins = np.array_split(order, max(1, min(most_bins, len(order) // _LEAST)))
+    bins = np.array_split(order, max(1, min(10, len(order) // _LEAST)))
     blocks: list[tuple[float, float, float]] = []  # weight, mean height, share right
     for rows in bins if len(order) else []:
         total = float(weights[rows].sum())

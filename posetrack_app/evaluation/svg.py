@@ -56,13 +56,16 @@ def line_chart(
 
 
 def chart_file(chart: str, names: Sequence[str]) -> str:
-    """A line chart as an SVG file of its own: with its colours and the lines' `names` in the picture."""
+    """A line chart as an SVG file of its own: with colours, the title of y, and the lines' `names` in the picture."""
     svg = chart[: chart.index("</svg>")].replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
     labels = "".join(
         f'<text x="{_LEFT + 28}" y="{24 + 16 * k}">{escape(name)}</text>'
         f'<line class="line c{k}" x1="{_LEFT + 8}" x2="{_LEFT + 24}" y1="{20 + 16 * k}" y2="{20 + 16 * k}"/>'
         for k, name in enumerate(names)
     )
+    title = svg.partition('aria-label="')[2].partition('"')[0]
+    middle = (_HEIGHT - _BOTTOM) / 2
+    labels += f'<text x="{-middle}" y="10" text-anchor="middle" transform="rotate(-90)">{title}</text>'
     return svg.replace(">", f">{_FILE_STYLE}", 1) + labels + "</svg>\n"
 
 

@@ -155,7 +155,7 @@ def _decode(pictures: Pictures, cache: Path, world: int, first: bool, say: Calla
                 f"{cache}: {len(pictures)} decoded pictures need {pictures.bytes / 1e9:.1f} GB and {free / 1e9:.1f} GB "
                 "are free; choose another folder with --cache"
             )
-        say(f"decoding {len(pictures)} pictures once, {pictures.bytes / 1e9:.2f} GB, into {cache}")
+        say(f"decoding {len(pictures)} pictures once, {pictures.bytes / 1e6:.0f} MB, into {cache}")
         pictures.decode()
     if world > 1:
         torch.distributed.barrier()

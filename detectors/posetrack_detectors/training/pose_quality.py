@@ -46,7 +46,8 @@ def distances(people: Sequence[PosedPerson], keypoints: Array) -> Array:
 def pose_quality(people: Sequence[PosedPerson], keypoints: Array) -> dict[str, float]:
     """For each source: mean OKS, OKS-AR (share of people above 0.50:0.05:0.95, averaged), PCK@0.2 and @0.5 of the torso.
 
-    PCK is over people with the torso (left shoulder to right hip) labelled; names are SOURCE_people and so on.
+    PCK is over people with the torso (left shoulder to right hip) labelled, `torso_people`; the names start with the
+    source.
     """
     labelled = known(people)
     terms = np.exp(-(distances(people, keypoints) ** 2) / 2)
@@ -67,6 +68,7 @@ def pose_quality(people: Sequence[PosedPerson], keypoints: Array) -> dict[str, f
             "people": len(oks),
             "oks_ar": np.mean(recalls),
             "oks_mean": oks.mean(),
+            "torso_people": int((rows & upright).sum()),
             "pck20": (relative < 0.2).mean() if len(relative) else 0.0,
             "pck50": (relative < 0.5).mean() if len(relative) else 0.0,
         }

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from posetrack_detectors.calibration import write_calibration
-from posetrack_detectors.pose_estimator import PoseEstimator
+from posetrack_detectors.pose_estimator import Decoding, PoseEstimator
 from posetrack_detectors.training.crop_plans import CropCutter
 from posetrack_detectors.training.labels import KEYPOINTS
 from posetrack_detectors.training.loop import Record, Schedule, Stage, normalise
@@ -29,6 +29,9 @@ FOREGROUND = 10.0
 """Extra weight of the loss on the Gaussians at the start, falling to 0: most of a map is background."""
 SIGMA, LEAST_SIGMA = 2.0, 1.5
 """Of the Gaussians in cells, at 256 pixels of height; it goes with the height."""
+DECODING: Decoding = "dark"
+KERNEL = 7
+"""How heatmaps of a net trained here become keypoints: the Gaussians stand between cells, as DARK wants them."""
 TEACHER = 0.5
 """The teacher's part in the targets."""
 
@@ -125,6 +128,8 @@ class PoseTask:
                 "network": self.settings.network,
                 "input": f"{height}x{width}",
                 "keypoints": " ".join(KEYPOINTS),
+                "decoding": DECODING,
+                "kernel": str(KERNEL),
             },
         )
         people = people_with_keypoints(self._dev, fewest=1)
@@ -133,7 +138,12 @@ class PoseTask:
         if not people:
             return {"dev_people": 0}
         estimator = PoseEstimator(
-            copy.deepcopy(average), size=(width, height), keypoints=len(KEYPOINTS), device=str(self._device)
+            copy.deepcopy(average),
+            size=(width, height),
+            keypoints=len(KEYPOINTS),
+            decoding=DECODING,
+            kernel=KERNEL,
+            device=str(self._device),
         )
         keypoints, heights = predict(estimator, self._dev, people)
         if final:
