@@ -72,7 +72,9 @@ def build_parts(config: Config, device: str = "auto") -> Parts:
     device = choose_device(device)
     precision = choose_precision(config.precision, device)
     detector, detector_facts = _build_detector(config, device, precision)
-    estimator, pose_facts = _build_estimator(config.pose, device, precision)
+    estimator, pose_facts = _build_estimator(
+        config.pose, device, precision, appearance=config.tracker.appearance_weight > 0
+    )
     return Parts(
         detector, estimator, POSETRACK, device, precision,
         {"detector": detector_facts, "pose": pose_facts},
@@ -160,13 +162,15 @@ def _build_detector(config: Config, device: str, precision: str) -> tuple[Detect
     return PersonDetector(network, device, precision), _facts(name, settings.weights, path)
 
 
-def _build_estimator(settings: PoseConfig, device: str, precision: str) -> tuple[Estimator, dict[str, Any]]:
-    estimate, facts = build_pose_estimator(settings, device, precision)
+def _build_estimator(
+    settings: PoseConfig, device: str, precision: str, *, appearance: bool = False
+) -> tuple[Estimator, dict[str, Any]]:
+    estimate, facts = build_pose_estimator(settings, device, precision, appearance=appearance)
     return _InPosetrackOrder(estimate, facts["keypoints"]), facts
 
 
 def build_pose_estimator(
-    settings: PoseConfig, device: str, precision: str
+    settings: PoseConfig, device: str, precision: str, *, appearance: bool = False
 ) -> tuple[PoseEstimator, dict[str, Any]]:
     """The pose net with the keypoints that it was trained for, and its facts; `facts["keypoints"]` is their order."""
     name, path, guide = _find_weights(settings, "pose", POSE_NETWORKS)
@@ -188,6 +192,7 @@ def build_pose_estimator(
         device=device,
         dtype=precision,
         calibration=read_calibration(path),
+        appearance=appearance,
     )
     facts = _facts(name, settings.weights, path) | {
         "input": list(size),
@@ -218,12 +223,12 @@ class _InPosetrackOrder:
 
     def __call__(
         self, images: Sequence[NDArray[np.uint8]], boxes: Sequence[FloatArray], /
-    ) -> tuple[FloatArray, FloatArray]:
-        keypoints, scores = self.estimate(images, boxes)
+    ) -> tuple[FloatArray, ...]:
+        keypoints, scores, *appearance = self.estimate(images, boxes)
         if self.order == POSETRACK.name:
             names = len(POSETRACK.keypoints)
-            return keypoints[:, :names], scores[:, :names]
-        return to_posetrack(self.order, keypoints, scores)
+            return keypoints[:, :names], scores[:, :names], *appearance
+        return *to_posetrack(self.order, keypoints, scores), *appearance
 
 
 def _find_weights(

@@ -93,6 +93,7 @@ class TrackerConfig:
     patience_seconds: float = 3.0
     patience_frames: int = 3
     duplicate_similarity: float = 0.7
+    appearance_weight: float = 0.0
     matching: str = "hungarian"
 
 

@@ -88,7 +88,7 @@ def propagate_poses(
             boxes = np.concatenate([boxes, carried[rows]])
             scores = np.concatenate([scores, fade * before.scores[of[rows]]])
             reference = np.concatenate([reference, strength[of[rows]]])
-        keypoints, keypoint_scores = estimator([frame.image] * len(boxes), list(boxes))
+        keypoints, keypoint_scores, *looks = estimator([frame.image] * len(boxes), list(boxes))
         keypoint_scores = np.asarray(keypoint_scores, dtype=np.float64).clip(0, 1)
         now = keypoint_scores.mean(axis=1)
         strength = np.where(np.isnan(reference), now, reference)
@@ -98,7 +98,8 @@ def propagate_poses(
         kept = np.isnan(reference) | (scores >= min_score)
         origins = np.where(np.isnan(reference), DETECTED, PROPAGATED)
         columns = boxes, scores, np.asarray(keypoints, dtype=np.float64), keypoint_scores
-        poses = Poses(*columns, origins=origins)[kept]
+        appearance = looks[0] if looks else np.zeros((len(boxes), 0))
+        poses = Poses(*columns, origins=origins, appearance=np.asarray(appearance, np.float64))[kept]
         strength = strength[kept]
         before = poses
         yield frame, poses

@@ -40,6 +40,7 @@ class Tracker(Protocol):
         seconds: float,
         *,
         camera_motion: FloatArray | None = None,
+        appearance: FloatArray | None = None,
     ) -> Links: ...
 
     def finish(self) -> Links:
@@ -93,6 +94,7 @@ def link_poses(
             poses.keypoint_scores,
             frame.seconds,
             camera_motion=motion,
+            appearance=poses.appearance if poses.appearance.shape[1] else None,
         )
         waiting.append((frame, poses, links.ids))
         _fill_in(waiting, links.earlier)
@@ -119,4 +121,6 @@ def _tracked(
     if smoother is not None:
         smoothed = smoother.smooth(ids, people.boxes, people.keypoints, people.keypoint_scores, frame.seconds)
     columns = people.boxes, people.scores, people.keypoints, people.keypoint_scores
-    return frame, TrackedPoses(*columns, ids, np.asarray(smoothed), origins=people.origins)
+    return frame, TrackedPoses(
+        *columns, ids, np.asarray(smoothed), origins=people.origins, appearance=people.appearance
+    )

@@ -26,11 +26,11 @@ class Detector(Protocol):
 
 
 class Estimator(Protocol):
-    """A picture and a box for each of N people to keypoints (N, K, 2) and scores (N, K)."""
+    """A picture and a box for each of N people to keypoints (N, K, 2) and scores (N, K), and maybe appearance (N, D)."""
 
     def __call__(
         self, images: Sequence[NDArray[np.uint8]], boxes: Sequence[FloatArray], /
-    ) -> tuple[FloatArray, FloatArray]: ...
+    ) -> tuple[FloatArray, ...]: ...
 
 
 class StageClock:
@@ -115,12 +115,15 @@ def _poses_of(
         estimator(images[start : start + batch], boxes[start : start + batch])
         for start in range(0, max(len(images), 1), batch)
     ]
-    keypoints, scores = (np.concatenate(column).astype(np.float64) for column in zip(*parts, strict=True))
+    keypoints, scores, *looks = (
+        np.concatenate(column).astype(np.float64) for column in zip(*parts, strict=True)
+    )
+    appearance = looks[0] if looks else np.zeros((len(boxes), 0))
     start = 0
     for frame, found in group:
         rows = slice(start, start := start + len(found))
         people = found.boxes, found.scores, keypoints[rows], scores[rows].clip(0, 1)
-        yield frame, Poses(*people, origins=found.origins)
+        yield frame, Poses(*people, origins=found.origins, appearance=appearance[rows])
 
 
 def drop_weak_keypoints(

@@ -66,12 +66,18 @@ class Detections:
 
 @dataclass(frozen=True, eq=False)
 class Poses(Detections):
-    """Detections with `keypoints` (N, K, 2) x y in pixels of the whole frame and `keypoint_scores` (N, K)."""
+    """Detections with `keypoints` (N, K, 2) x y in pixels of the whole frame and `keypoint_scores` (N, K).
+
+    `appearance` (N, D) are features that are alike for the same person; D is 0 where the estimator gives none.
+    """
 
     keypoints: FloatArray
     keypoint_scores: FloatArray
+    appearance: FloatArray = field(kw_only=True, default=None)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
+        if self.appearance is None:
+            object.__setattr__(self, "appearance", np.zeros((len(self.boxes), 0)))
         super().__post_init__()
         if self.keypoints.ndim != 3 or self.keypoints.shape[2] != 2:
             raise ValueError(f"keypoints must be (N, K, 2), got {self.keypoints.shape}")

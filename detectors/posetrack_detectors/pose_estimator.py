@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from posetrack_detectors.calibration import Calibration
-from posetrack_detectors.crops import centre_and_scale, crop_person, to_frame
+from posetrack_detectors.crops import PIXEL_STD, centre_and_scale, crop_person, to_frame
 from posetrack_detectors.heatmaps import decode_heatmaps, flip_back, flip_back_offsets
 from posetrack_detectors.hrnet import MEAN, STD, fold_batch_norms
 from posetrack_detectors.udp_dark import decode_dark, decode_udp, decode_udp_offsets
@@ -27,7 +27,8 @@ class PoseEstimator:
     `size` is the crop's (width, height), `keypoints` their number. `mirrored` turns flip averaging on;
     `mirrored[i]` is the keypoint that i becomes in a flipped picture. `bgr`: the network was trained on
     blue-green-red pictures. `kernel` is the smoothing of DARK and UDP decoding, in heatmap cells. `dtype`
-    "bfloat16" runs the network at half precision. `calibration` turns scores into chances.
+    "bfloat16" runs the network at half precision. `calibration` turns scores into chances. With `appearance`
+    each person's answer has the features, pooled at the keypoints, that the network finds them from.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class PoseEstimator:
         device: str = "cpu",
         dtype: str = "float32",
         calibration: Calibration | None = None,
+        appearance: bool = False,
     ) -> None:
         self.calibration = calibration
         self.size, self.keypoints, self.mirrored, self.bgr = size, keypoints, mirrored, bgr
@@ -50,6 +52,13 @@ class PoseEstimator:
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
         fold_batch_norms(network.eval())
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._features: Tensor | None = None
+        self.appearance = 0
+        """Number of features a person, 0 where they are not asked for."""
+        if appearance:
+            last = cast(nn.Conv2d, network.final_layer)
+            last.register_forward_pre_hook(self._keep_features)
+            self.appearance = last.in_channels
         # One multiply-add on bytes: (x - mean) / std.
         self._gain = (1 / torch.tensor(STD)).view(1, 3, 1, 1).to(self.device)
         self._offset = (torch.tensor(MEAN) / torch.tensor(STD)).view(1, 3, 1, 1).to(self.device)
@@ -57,14 +66,16 @@ class PoseEstimator:
     @torch.inference_mode()
     def __call__(
         self, images: Sequence[NDArray[np.uint8]], boxes: Sequence[NDArray[Any]]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    ) -> tuple[NDArray[np.float32], ...]:
         """Person i stands in `images[i]` (H, W, 3) RGB at `boxes[i]` x1 y1 x2 y2.
 
         Keypoints (N, K, 2) in pixels of the whole picture and scores (N, K): the chance that a keypoint is
-        right where the weights are calibrated, else the heatmap's height.
+        right where the weights are calibrated, else the heatmap's height. With `appearance` also (N, C)
+        features of the trunk's last layer.
         """
         if not images:
-            return np.zeros((0, self.keypoints, 2), np.float32), np.zeros((0, self.keypoints), np.float32)
+            shapes = [(0, self.keypoints, 2), (0, self.keypoints), (0, self.appearance)]
+            return tuple(np.zeros(shape, np.float32) for shape in shapes[: 3 if self.appearance else 2])
         aspect = self.size[0] / self.size[1]
         places = [centre_and_scale(box, aspect) for box in boxes]
         centres = np.array([centre for centre, _ in places], dtype=np.float32).reshape(-1, 2)
@@ -73,7 +84,30 @@ class PoseEstimator:
         for crop, image, (centre, scale) in zip(crops, images, places, strict=True):
             crop[:] = crop_person(image, centre, scale, self.size, udp=self._udp)
         keypoints, heights = self._decode(self._heatmaps(crops), centres, scales)
-        return keypoints, self.calibration(heights) if self.calibration else heights
+        scores = self.calibration(heights) if self.calibration else heights
+        if self._features is None:
+            return keypoints, scores
+        return keypoints, scores, self._pooled(keypoints, heights, centres, scales)
+
+    def _keep_features(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self._features = inputs[0]
+
+    def _pooled(
+        self,
+        keypoints: NDArray[np.float32],
+        heights: NDArray[np.float32],
+        centres: NDArray[np.float32],
+        scales: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """(N, C) mean of the kept features at the keypoints, weighted by the heights of their heatmaps."""
+        features = cast(Tensor, self._features).float().cpu().numpy()
+        size = np.array(features.shape[:1:-1])
+        within = (keypoints - centres[:, None]) / (scales[:, None] * PIXEL_STD) + 0.5
+        cells = np.clip((within * size).astype(int), 0, size - 1)
+        people = np.arange(len(features))[:, None]
+        at_keypoints = features[people, :, cells[..., 1], cells[..., 0]]
+        weights = np.maximum(heights, 1e-3)[..., None]
+        return np.asarray((at_keypoints * weights).sum(axis=1) / weights.sum(axis=1), dtype=np.float32)
 
     @property
     def _udp(self) -> bool:
@@ -93,7 +127,9 @@ class PoseEstimator:
         heatmaps = self._run(pixels)
         if self.mirrored is None:
             return heatmaps
+        features = self._features
         flipped = self._run(pixels.flip(3))
+        self._features = features
         if self.decoding == "udp-offsets":
             turned = flip_back_offsets(flipped, self.mirrored)
         else:

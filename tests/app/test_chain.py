@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from posetrack_app.assemble import Parts
 from posetrack_app.chain import track_people
-from posetrack_app.config import Config, PoseConfig, PropagationConfig, TrackerConfig
+from posetrack_app.config import Config, DuplicatesConfig, PoseConfig, PropagationConfig, TrackerConfig
 from posetrack_app.records import DETECTED, PROPAGATED, FloatArray, TrackedPoses
 from posetrack_app.skeleton import POSETRACK
 
@@ -63,3 +63,26 @@ def test_weak_keypoints_count_as_not_seen() -> None:
     for least, expected in ((0.89, 0.9), (0.91, 0.0)):
         tracked, _ = _run([True] * 5, Config(pose=PoseConfig(min_score=least)))
         assert np.unique([poses.keypoint_scores for poses in tracked]).tolist() == [expected]
+
+
+def test_appearance_tells_two_apart_who_change_places_unseen() -> None:
+    """They leave side by side and come back exchanged; the estimator sees the colour of who is where."""
+    boxes = np.array([[5.0, 5, 25, 45], [12.0, 5, 32, 45]]), np.array([0.9, 0.9])
+
+    class Looks(_Estimator):
+        def __call__(
+            self, images: Sequence[NDArray[np.uint8]], boxes: Sequence[FloatArray], /
+        ) -> tuple[FloatArray, ...]:
+            is_left = np.array([box[0] < 10 for box in boxes], dtype=bool)
+            is_late = np.array([image[0, 0, 0] > 10 for image in images], dtype=bool)
+            keypoints, scores = super().__call__(images, boxes)
+            return keypoints, scores * 0.3, np.eye(2)[(is_left ^ is_late).astype(int)].reshape(-1, 2)
+
+    script = [boxes] * 9 + [NOBODY] * 3 + [boxes] * 6
+    for weight, last in ((0.0, [1, 2]), (8.0, [2, 1])):
+        parts = Parts(fakes.ScriptedDetector(script), Looks(), POSETRACK, "cpu", "float32", {})
+        tracker = TrackerConfig(appearance_weight=weight)
+        config = Config(tracker=tracker, duplicates=DuplicatesConfig(1.0, 1.0), camera_motion=False)
+        *_, (_, end) = track_people(fakes.numbered_frames(len(script)), parts, config)
+        by_place = end.ids[np.argsort(end.boxes[:, 0])].tolist()
+        assert by_place == last

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 import pytest
 import torch
@@ -77,3 +79,36 @@ def test_keypoints_come_back_to_the_picture(decoding: Decoding, within: float, f
 def test_nobody(decoding: Decoding) -> None:
     keypoints, scores = PoseEstimator(nn.Identity(), size=SIZE, keypoints=3, decoding=decoding)([], [])
     assert (keypoints.shape, scores.shape) == ((0, 3, 2), (0, 3))
+
+
+class _Colours(torch.nn.Module):
+    """One heatmap, brightest where the picture is; its features are the mean colours of 4 x 4 pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.final_layer = torch.nn.Conv2d(3, 1, 1)
+        torch.nn.init.ones_(self.final_layer.weight)
+        torch.nn.init.zeros_(cast(torch.Tensor, self.final_layer.bias))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return cast(torch.Tensor, self.final_layer(torch.nn.functional.avg_pool2d(pixels, 4)))
+
+
+@pytest.mark.parametrize("mirrored", [None, (0,)])
+def test_appearance_is_what_the_network_saw_at_the_keypoint(mirrored: tuple[int, ...] | None) -> None:
+    picture = np.zeros((128, 256, 3), np.uint8)
+    picture[60:72, 90:102], picture[60:72, 200:212] = (250, 140, 140), (140, 140, 250)
+    boxes = [np.array([70.0, 32, 118, 96]), np.array([180.0, 32, 228, 96])]
+    settings: dict[str, Any] = {"size": (48, 64), "keypoints": 1, "mirrored": mirrored}
+    keypoints, scores, appearance = PoseEstimator(_Colours(), **settings, appearance=True)(
+        [picture] * 2, boxes
+    )
+    assert appearance.shape == (2, 3)
+    assert appearance[0].argmax() == 0
+    assert appearance[1].argmax() == 2
+    plain = PoseEstimator(_Colours(), **settings)([picture] * 2, boxes)
+    assert len(plain) == 2
+    np.testing.assert_array_equal(plain[0], keypoints)
+    np.testing.assert_array_equal(plain[1], scores)
+    nobody = PoseEstimator(_Colours(), **settings, appearance=True)([], [])
+    assert [column.shape for column in nobody] == [(0, 1, 2), (0, 1), (0, 3)]

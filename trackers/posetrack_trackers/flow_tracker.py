@@ -63,8 +63,9 @@ class FlowTracker:
         seconds: float,
         *,
         camera_motion: Floats | None = None,
+        appearance: Floats | None = None,
     ) -> Links:
-        """Link the next frame's people; see `OksTracker.update`."""
+        """Link the next frame's people; see `OksTracker.update`. The recipe knows no `appearance`."""
         self._frame += 1
         past = self._moved(camera_motion)
         rows = np.nonzero(scores >= self._confident)[0]

@@ -60,7 +60,8 @@ class OksTracker:
     confirmations: sightings within `delay` + 1 frames that make a person. patience_seconds,
     patience_frames: a track unseen for longer than both ends. duplicate_similarity: a new pose this like a
     track that has its pose already is no new person. appearance_weight: vote, counted in keypoints, of the
-    cosine of appearance columns where those are given. matching: "hungarian", or "greedy" as published
+    appearance columns where those are given: half of 1 plus the cosine of track and pose, each less the mean
+    of all seen so far, so that only what tells people apart counts. matching: "hungarian", or "greedy" as published
     recipes do.
     """
 
@@ -106,6 +107,8 @@ class OksTracker:
         self._last_frame: Ids = np.zeros(0, dtype=np.int64)
         self._certainty: Floats = np.zeros((0, len(self._keypoint_variances)))
         self._appearance: Floats | None = None
+        self._appearance_sum: Floats | float = 0.0
+        self._appearance_count = 0
         self._sightings: list[list[tuple[int, int]]] = []
 
     def update(
@@ -135,6 +138,8 @@ class OksTracker:
             self._bodies.move_camera(camera_motion)
         self._bodies.predict(elapsed)
 
+        if appearance is not None:
+            appearance = self._less_the_mean(appearance)
         seen = _seen(boxes, scores, keypoints, keypoint_scores, appearance)
         similarity = self._similarity(seen)
         tracks, rows = self._assign(similarity, seen.scores)
@@ -167,6 +172,13 @@ class OksTracker:
         """Forget everybody, as at a cut in the film: whoever comes next is new."""
         self._keep(np.zeros(len(self._ids), dtype=bool))
 
+    def _less_the_mean(self, appearance: Floats) -> Floats:
+        """`appearance` (N, D) without what everybody seen so far has in common."""
+        self._appearance_sum = self._appearance_sum + appearance.sum(axis=0)
+        self._appearance_count += len(appearance)
+        rest: Floats = appearance - self._appearance_sum / max(self._appearance_count, 1)
+        return rest
+
     def _similarity(self, seen: _Seen) -> Floats:
         """Similarity (T, N) of tracks and people near each other; others have 0."""
         similarity = np.zeros((len(self._ids), len(seen)))
@@ -196,7 +208,7 @@ class OksTracker:
         voters = weights.sum(axis=1) + self._box_weight
         if seen.appearance is not None and self._appearance is not None:
             alike = np.einsum("pd,pd->p", self._appearance[track], seen.appearance[row])
-            votes += self._appearance_weight * np.maximum(alike, 0.0)
+            votes += self._appearance_weight * 0.5 * (1.0 + alike)
             voters += self._appearance_weight
         similarity[track, row] = votes / voters
         return similarity
