@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import sys
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
@@ -200,6 +201,8 @@ def _checked(name: str, value: Any, now: Any, where: str) -> Any:
     if type(value) is not type(now):
         wanted = {bool: "true or false", int: "a whole number", float: "a number", str: "text in quotes"}
         raise InputError(f"{where}: '{name}' must be {wanted[type(now)]}, got {value!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{where}: '{name}' must be a number, got {value}")
     if name in CHOICES and value not in CHOICES[name]:
         raise InputError(f"{where}: '{name}' must be one of {', '.join(CHOICES[name])}, got '{value}'")
     if name in SHARES and not 0 <= value <= 1:

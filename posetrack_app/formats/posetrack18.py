@@ -32,6 +32,7 @@ def posetrack18_sequence(path: Path, content: Mapping[str, Any], fixed_order: bo
     With `fixed_order` the 17 keypoints stand in PoseTrack18 order and the names are not read (PoseTrack21's
     rule). Raises InputError naming file, frame and person for whatever cannot be scored.
     """
+    _check_objects(path, content)
     names = POSETRACK.keypoints if fixed_order else _keypoint_names(path, content)
     columns = [names.index(name) for name in SCORED_KEYPOINTS]
     images = content["images"]
@@ -51,7 +52,9 @@ def posetrack18_sequence(path: Path, content: Mapping[str, Any], fixed_order: bo
         rows=rows,
         layout="posetrack18",
         image_ids=np.array([image["id"] for image in images], np.int64),
-        labelled=np.array([image.get("is_labeled", has_people[k]) for k, image in enumerate(images)], bool),
+        labelled=np.array(
+            [bool(image.get("is_labeled", has_people[k])) for k, image in enumerate(images)], bool
+        ),
         ids=ids,
         keypoints=np.ascontiguousarray(keypoints[..., :2]),
         present=(keypoints != 0).any(axis=2),
@@ -62,6 +65,14 @@ def posetrack18_sequence(path: Path, content: Mapping[str, Any], fixed_order: bo
     )
 
 
+def _check_objects(path: Path, content: Mapping[str, Any]) -> None:
+    for key in ("images", "annotations", "categories"):
+        entries = content.get(key)
+        for place, entry in enumerate(entries if isinstance(entries, list) else ()):
+            if not isinstance(entry, dict):
+                raise InputError(f"{path}: {key}[{place}] must be an object, is {str(entry)[:40]}")
+
+
 def _keypoint_names(path: Path, content: Mapping[str, Any]) -> Sequence[str]:
     categories = content.get("categories")
     if not isinstance(categories, list) or len(categories) != 1 or "keypoints" not in categories[0]:
@@ -70,6 +81,8 @@ def _keypoint_names(path: Path, content: Mapping[str, Any]) -> Sequence[str]:
             "without it the keypoints have no names"
         )
     names: list[str] = categories[0]["keypoints"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{path}: 'keypoints' in 'categories' must be a list of names")
     missing = [name for name in SCORED_KEYPOINTS if name not in names]
     if missing:
         raise InputError(
@@ -82,7 +95,7 @@ def _keypoint_names(path: Path, content: Mapping[str, Any]) -> Sequence[str]:
 def _frame_names(path: Path, images: Sequence[Mapping[str, Any]]) -> list[str]:
     """The frames' file names; InputError if the file mixes videos (poseval would score only the first)."""
     for k, image in enumerate(images):
-        if not isinstance(image.get("id"), int) or not isinstance(image.get("file_name"), str):
+        if integer_ids([image.get("id")]) is None or not isinstance(image.get("file_name"), str):
             raise InputError(f"{path}: images[{k}] needs an integer 'id' and a 'file_name'")
     if len({image["id"] for image in images}) != len(images):
         raise InputError(f"{path}: two entries of 'images' share an id; every frame needs its own")
@@ -104,11 +117,16 @@ def _people_in_frame_order(
     if not isinstance(annotations, list):
         raise InputError(f"{path}: has no list 'annotations'")
     frame_of = {image["id"]: k for k, image in enumerate(content["images"])}
-    frame = np.array([frame_of.get(person.get("image_id"), -1) for person in annotations], np.int64)
+    frame = np.array([_frame_of(person, frame_of) for person in annotations], np.int64)
     order = np.argsort(frame, kind="stable")
     order = order[frame[order] >= 0]
     rows = rows_in_frame_order(path, frame_names, frame[order])
     return rows, [annotations[k] for k in order.tolist()]
+
+
+def _frame_of(person: Person, frame_of: Mapping[int, int]) -> int:
+    image_id = person.get("image_id")
+    return frame_of.get(image_id, -1) if isinstance(image_id, int) else -1
 
 
 def _numbers(rows: Rows, people: Sequence[Person], key: str, length: int) -> FloatArray:
@@ -155,9 +173,13 @@ def _ignore_regions(rows: Rows, images: Sequence[Mapping[str, Any]]) -> dict[int
     regions: dict[int, list[FloatArray]] = {}
     for k, image in enumerate(images):
         xs, ys = image.get("ignore_regions_x") or [], image.get("ignore_regions_y") or []
-        if [len(x) for x in xs] != [len(y) for y in ys]:
-            rows.fail_frame(k, "ignore_regions_x and ignore_regions_y differ in length")
-        if xs:
-            regions[k] = [np.array([x, y], np.float64).T for x, y in zip(xs, ys, strict=True)]
+        try:
+            if [len(x) for x in xs] != [len(y) for y in ys]:
+                rows.fail_frame(k, "ignore_regions_x and ignore_regions_y differ in length")
+            polygons: list[FloatArray] = [np.array([x, y], np.float64).T for x, y in zip(xs, ys, strict=True)]
+        except (TypeError, ValueError, OverflowError):
+            rows.fail_frame(k, "ignore_regions_x and ignore_regions_y must be lists of lists of numbers")
+        if polygons:
+            regions[k] = polygons
     check_regions(rows, regions)
     return regions

@@ -13,6 +13,7 @@ import numpy as np
 from posetrack_app.errors import InputError
 from posetrack_app.formats.json_file import load_json
 from posetrack_app.formats.tracks import SCHEMA_VERSION
+from posetrack_app.formats.validate import find_info_faults
 from posetrack_app.records import ORIGINS, FloatArray, TrackedPoses
 from posetrack_app.skeleton import COCO, POSETRACK, Skeleton
 
@@ -65,6 +66,8 @@ def tracks_of(path: Path, content: Any, *, with_ids: bool = True) -> Tracks:
         raise InputError(
             f"{path}: has schema version {version}, this posetrack reads {SCHEMA_VERSION} or older; update it"
         )
+    for fault in find_info_faults(info):  # written files carry it on
+        raise InputError(f"{path}: {fault}")
     skeleton = _skeleton(path, content.get("categories"))
     rate = frame_rate_of(info) or 25.0
     people: dict[int, list[Mapping[str, Any]]] = {}

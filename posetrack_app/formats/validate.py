@@ -33,6 +33,12 @@ def find_faults(content: Any) -> list[str]:
     return faults or [f"{_where(content, path)}{fault}" for path, fault in _check_references(content)]
 
 
+def find_info_faults(info: dict[str, Any]) -> list[str]:
+    """Faults of `info` alone, for files of other programs too: what it lacks is none."""
+    faults = _check(info, schema()["properties"]["info"], ("info",))
+    return [f"{_where(None, path)}{fault}" for path, fault in faults if not fault.startswith("lacks")]
+
+
 _Fault = tuple[tuple[str | int, ...], str]
 
 

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from posetrack_app.video.probe import Probe, open_stream
 
+_LEAST_STEP = 1e-3
+"""Seconds between frames whose times in the file do not rise."""
+
 Picture = tuple[int, float, NDArray[np.uint8]]
 """Index in the video, seconds after frame 0, (H, W, 3) uint8 RGB as displayed."""
 
@@ -23,9 +26,15 @@ def pyav_pictures(video: Probe, wanted: range, size: tuple[int, int] | None = No
     `size` (width, height) as displayed: pictures of another size (a stream may change) are scaled to it.
     """
     matrix: tuple[int, int, int, int] | None = None
+    last_index, last_seconds = -1, -math.inf
     for index, seconds, frame in _timed_frames(video, wanted.start):
         if index >= wanted.stop:
             return
+        if index <= last_index:
+            continue  # damage brought it too late; the reader reports the gap it left
+        # Damaged packets may carry the time of their neighbour.
+        last_index, last_seconds = index, max(seconds, last_seconds + _LEAST_STEP)
+        seconds = last_seconds
         if index in wanted:
             # Asked of the first frame only: PyAV's side data refers back to its frame, which then waits for the
             # garbage collector; at 1080p that kept 700 MiB of frames alive.

@@ -108,6 +108,12 @@ def _people(content: dict[str, Any]) -> list[dict[str, Any]]:
             "lacks the keypoints head_top",
         ),
         (lambda c: c.pop("annotations"), "has no list 'annotations'"),
+        (lambda c: c["images"].insert(0, 7), r"images\[0\] must be an object"),
+        (lambda c: c["annotations"].append(None), r"annotations\[\d+\] must be an object"),
+        (lambda c: c.update(categories=[True]), r"categories\[0\] must be an object"),
+        (lambda c: c["categories"][0].update(keypoints=True), "must be a list of names"),
+        (lambda c: c["images"][0].update(id=10**30), "needs an integer 'id'"),
+        (lambda c: c["images"][0].update(ignore_regions_x=[3], ignore_regions_y=[4]), "lists of lists"),
         (lambda c: c.pop("images"), "is no PoseTrack file"),
     ],
 )

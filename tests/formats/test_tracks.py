@@ -193,6 +193,17 @@ def test_a_fault_is_named_with_its_place(tmp_path: Path, where: list[Any], value
     assert "\n" not in str(error.value)
 
 
+def test_what_info_says_must_be_right(tmp_path: Path) -> None:
+    """It is carried on into what is written: a file that is read gives one that is valid."""
+    path = tmp_path / "tracks.json"
+    write(path)
+    content = json.loads(path.read_text())
+    content["info"]["video"] = {"frame_rate": None}
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"info\.video\.frame_rate: must be a number, is null"):
+        read_tracks(path)
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"[]", b"[" * 100_000, b"null", b"9" * 5000])
 def test_what_is_no_tracks_file(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "tracks.json"

@@ -1,0 +1,78 @@
+"""A short seeded run of the fuzz script, and that it tells what is not well."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import fuzz
+import numpy as np
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("subject", "count"), [("json", 40), ("toml", 12), ("checkpoint", 60), ("video", 30)]
+)
+def test_damaged_files_are_taken_well(subject: str, count: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """In this process, for speed; the script runs cases in one of their own."""
+    fuzz.work(subject, 2026, range(count))
+    said = [line for line in capsys.readouterr().out.splitlines() if '"problem"' in line]
+    assert len(said) == count
+    assert [line for line in said if '"problem": ""' not in line] == []
+
+
+class Bad:
+    """Cases that end in the ways a program can end."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ends = ["well", "traceback", "litter", "well"]
+
+    def run(self, random: Any, folder: Path) -> None:
+        end = self.ends.pop(0)
+        if end == "traceback":
+            raise KeyError("annotations")
+        if end == "litter":
+            (folder / ".out.tmp").touch()
+            fuzz.judge_folder(folder, {"out"})
+
+
+def test_faults_are_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(fuzz.SUBJECTS, "json", Bad)
+    fuzz.work("json", 0, range(4))
+    said = [line for line in capsys.readouterr().out.splitlines() if '"problem"' in line]
+    assert '"problem": ""' in said[0]
+    assert "KeyError" in said[1]
+    assert "left behind: .out.tmp" in said[2]
+    assert '"problem": ""' in said[3]
+
+
+def test_a_crash_and_a_hang_are_faults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The watcher goes on behind the case that killed its process, and behind the one that gives no answer."""
+    script = tmp_path / "worker.py"
+    script.write_text(
+        "import json, os, sys, time\n"
+        "first, last = map(int, sys.argv[-2:])\n"
+        "for case in range(first, last):\n"
+        "    print(json.dumps({'case': case}), flush=True)\n"
+        "    if case == 1: os.abort()\n"
+        "    if case == 3: time.sleep(60)\n"
+        "    print(json.dumps({'case': case, 'problem': 'odd' if case == 4 else ''}), flush=True)\n"
+    )
+    monkeypatch.setattr(fuzz, "__file__", str(script))
+    monkeypatch.setattr(fuzz, "HANG", 3.0)
+    done, faults = fuzz.watch("json", 0, 6, time.monotonic() + 60)
+    assert done == 6
+    assert [case for case, _ in faults] == [1, 3, 4]
+    assert "died with code -6" in faults[0][1]
+    assert "no answer" in faults[1][1]
+
+
+def test_damage_is_the_same_for_the_same_seed() -> None:
+    data = bytes(range(256)) * 8
+    for seed in range(20):
+        one, two = (fuzz.damaged_bytes(data, np.random.default_rng(seed)) for _ in range(2))
+        assert one == two
+    inside = fuzz.damaged_bytes(data, np.random.default_rng(3), (100, 200))
+    assert len(inside) == len(data)
+    assert inside[:100] + inside[200:] == data[:100] + data[200:]
