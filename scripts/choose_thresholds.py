@@ -62,9 +62,12 @@ def write_setting(section: str, name: str, value: float) -> None:
         match = re.search(start, text, re.MULTILINE)
         assert match is not None, f"{file}: {start}"
         head, tail = text[: match.start()], text[match.start() :]
-        changed, count = re.subn(line, rf"\g<1>{value:g}\g<2>", tail, count=1, flags=re.MULTILINE)
-        assert count == 1, f"{file}: {line}"
-        write_whole(file, head + changed)
+        found = re.search(line, tail, re.MULTILINE)
+        assert found is not None, f"{file}: {line}"
+        written = f"{found[1]}{value:g}"
+        if found[2]:  # the comments behind stay in their column
+            written = f"{written} ".ljust(len(found[0]))
+        write_whole(file, head + tail[: found.start()] + written + tail[found.end() :])
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from posetrack_detectors.person_detector import PersonDetector
 from posetrack_detectors.pose_estimator import PoseEstimator
 from posetrack_detectors.training.pictures import Pictures
 
-from posetrack_app.assemble import build_pose_estimator
+from posetrack_app.assemble import build_pose_estimator, choose_precision
 from posetrack_app.config import PoseConfig
 from posetrack_app.training.data import read_training_data
 from posetrack_app.training.train import LONGEST
@@ -28,7 +28,9 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--cache", type=Path, default=Path("runs/cache"), help="folder for decoded pictures")
     made.add_argument("--weights", type=Path, help="default: the embedded ones")
     made.add_argument("--device", default="cpu")
-    made.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    made.add_argument(
+        "--dtype", choices=["auto", "float32", "bfloat16"], default="auto", help="auto: as a run's"
+    )
     return made
 
 
@@ -52,7 +54,7 @@ def pose_estimator(
     width, height = size or (0, 0)
     weights = str(options.weights) if options.weights else "embedded"
     settings = PoseConfig(weights=weights, flip_test=flip, input_width=width, input_height=height)
-    estimator, _ = build_pose_estimator(settings, options.device, options.dtype)
+    estimator, _ = build_pose_estimator(settings, options.device, _precision(options))
     return estimator
 
 
@@ -60,4 +62,8 @@ def person_detector(options: argparse.Namespace) -> PersonDetector:
     """The compact detector, with every box of its own lowest score."""
     network = FasterRCNN(faster_rcnn.COMPACT)
     load_weights(network, options.weights or EMBEDDED / "detector.safetensors")
-    return PersonDetector(network, options.device, options.dtype)
+    return PersonDetector(network, options.device, _precision(options))
+
+
+def _precision(options: argparse.Namespace) -> str:
+    return choose_precision(options.dtype, options.device)

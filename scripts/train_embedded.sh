@@ -5,17 +5,18 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=$1
+cache=${CACHE:-runs/cache} # decoded pictures, 3.1 GB
 embedded=posetrack_app/embedded
 if [ "${2:-}" != measure ]; then
     # Both started from the weights shipped before; one thread each on a shared CPU, so a machine of its own sees more.
-    python -m posetrack_app train pose --data "$data" --out runs/pose --cache runs/cache \
+    python -m posetrack_app train pose --data "$data" --out runs/pose --cache "$cache" \
         --init "$embedded/pose.safetensors" --minutes 97 --small-first 0.6 --rate 1.5e-3
-    python -m posetrack_app train detector --data "$data" --out runs/detector --cache runs/cache \
+    python -m posetrack_app train detector --data "$data" --out runs/detector --cache "$cache" \
         --init "$embedded/detector.safetensors" --minutes 95 --side 256 --batch 16 --rate 8e-4
     cp runs/pose/pose.safetensors runs/detector/detector.safetensors "$embedded/"
 fi
-python scripts/calibrate_pose.py --data "$data" --svg docs/calibration.svg
-python scripts/choose_thresholds.py --data "$data" --write
-python scripts/measure_pose.py --data "$data"
-python scripts/measure_detector.py --data "$data"
+python scripts/calibrate_pose.py --data "$data" --cache "$cache" --svg docs/calibration.svg
+python scripts/choose_thresholds.py --data "$data" --cache "$cache" --write
+python scripts/measure_pose.py --data "$data" --cache "$cache"
+python scripts/measure_detector.py --data "$data" --cache "$cache"
 (cd "$embedded" && sha256sum -- *.safetensors > SHA256SUMS && cat SHA256SUMS)
