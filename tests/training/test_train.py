@@ -15,6 +15,8 @@ from click.testing import CliRunner
 from posetrack_detectors import faster_rcnn
 from posetrack_detectors.calibration import read_calibration, read_metadata
 from posetrack_detectors.faster_rcnn import FasterRCNN
+from posetrack_detectors.hrnet import COMPACT
+from posetrack_detectors.pose_hrnet import PoseHRNet
 from posetrack_detectors.training.loop import Draws, _Run
 from posetrack_detectors.training.pose_task import PoseLearner, draw_targets
 from posetrack_detectors.training.weight_files import start_from
@@ -172,13 +174,22 @@ def test_a_teacher_says_where_an_unlabelled_keypoint_is() -> None:
     assert network.weight.grad[1].abs().sum() > 0
 
 
-def test_a_detector_starts_from_the_trunk_of_a_pose_net(labels: Path, tmp_path: Path) -> None:
-    detector = FasterRCNN(faster_rcnn.COMPACT)
-    embedded = EMBEDDED / "pose.safetensors"
-    taken, total = start_from(detector, embedded)
-    assert 150 < taken < total
-    given = load_file(embedded)["stage2.0.branches.0.0.conv1.weight"].float()
-    assert torch.equal(detector.backbone.state_dict()["stage2.0.branches.0.0.conv1.weight"], given)
+@pytest.mark.parametrize(
+    ("network", "file", "whole"),
+    [
+        ("pose", "pose", True),
+        ("detector", "detector", True),
+        ("detector", "pose", False),
+        ("pose", "detector", False),
+    ],
+)
+def test_networks_start_from_each_others_trunk(network: str, file: str, whole: bool) -> None:
+    started = FasterRCNN(faster_rcnn.COMPACT) if network == "detector" else PoseHRNet(COMPACT, 19)
+    taken, total = start_from(started, EMBEDDED / f"{file}.safetensors")
+    assert taken == total if whole else 150 < taken < total
+    key, given = "stage2.0.branches.0.0.conv1.weight", load_file(EMBEDDED / f"{file}.safetensors")
+    prefixes = {"pose": "", "detector": "backbone."}
+    assert torch.equal(started.state_dict()[prefixes[network] + key], given[prefixes[file] + key].float())
 
 
 @pytest.mark.parametrize(

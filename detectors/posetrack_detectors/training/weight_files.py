@@ -31,7 +31,7 @@ def start_from(network: nn.Module, path: Path) -> tuple[int, int]:
     trunk. CheckpointError if nothing fits.
     """
     wanted = network.state_dict()
-    weights = official_names(read_tensors(path), for_network={})
+    weights = official_names(read_tensors(path), for_network=wanted)
     detector = any(name.startswith("backbone.") for name in wanted)
     if detector and not any(name.startswith("backbone.") for name in weights):
         weights = {f"backbone.{name}": value for name, value in weights.items()}
