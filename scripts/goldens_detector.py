@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -42,7 +43,8 @@ NETWORKS: dict[str, type[FasterRCNN]] = {
 TOLERANCES = {"input": 0.0, "backbone": 3e-3, "fpn": 3e-3, "rpn_cls": 1e-3, "rpn_reg": 2e-4}
 PROPOSALS_FOUND, DETECTIONS_FOUND, MASKS_FOUND = 0.98, 0.95, 0.95
 ROI_FEATURES, HEAD = 3e-3, 3e-3
-SHARED_PICTURES = Path(__file__).resolve().parents[2] / "shared" / "data" / "images"
+_SHARED = os.environ.get("POSETRACK_SHARED", Path(__file__).resolve().parents[2] / "shared")
+SHARED_PICTURES = Path(_SHARED) / "data/images"
 
 FACTORS = [
     (r"backbone\.layer1\.\d+\.bn3\.(weight|bias)", 0.5),

@@ -272,3 +272,14 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
                 setattr(module, conv_name, torch.nn.utils.fuse_conv_bn_eval(conv, norm))
                 setattr(module, norm_name, nn.Identity())
     return network
+
+
+def store_weights(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """`network` with the weights of convolutions and linear layers in `dtype`.
+
+    For autocast, which would turn them at every step again; what comes out is the same to the bit.
+    """
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+            module.to(dtype)
+    return network

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from posetrack_detectors.faster_rcnn import DetectorSize, FasterRCNN
-from posetrack_detectors.hrnet import MEAN, STD, fold_batch_norms
+from posetrack_detectors.hrnet import MEAN, STD, fold_batch_norms, store_weights
 
 PERSON = 0
 """The person's class in the one-class nets and in COCO's 80."""
@@ -29,7 +29,7 @@ class PersonDetector:
     def __init__(self, network: FasterRCNN, device: str = "cpu", dtype: str = "float32") -> None:
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
         self.size = network.size
-        fold_batch_norms(network.eval())
+        store_weights(fold_batch_norms(network.eval()), self.dtype)
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()

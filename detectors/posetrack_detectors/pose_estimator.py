@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from posetrack_detectors.calibration import Calibration
 from posetrack_detectors.crops import PIXEL_STD, centre_and_scale, crop_person, to_frame
 from posetrack_detectors.heatmaps import decode_heatmaps, flip_back, flip_back_offsets
-from posetrack_detectors.hrnet import MEAN, STD, fold_batch_norms
+from posetrack_detectors.hrnet import MEAN, STD, fold_batch_norms, store_weights
 from posetrack_detectors.udp_dark import decode_dark, decode_udp, decode_udp_offsets
 
 Decoding = Literal["quarter", "dark", "udp", "udp-offsets"]
@@ -50,7 +50,7 @@ class PoseEstimator:
         self.size, self.keypoints, self.mirrored, self.bgr = size, keypoints, mirrored, bgr
         self.decoding, self.kernel = decoding, kernel
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
-        fold_batch_norms(network.eval())
+        store_weights(fold_batch_norms(network.eval()), self.dtype)
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._features: Tensor | None = None
         self.appearance = 0

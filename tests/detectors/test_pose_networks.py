@@ -13,7 +13,7 @@ from posetrack_detectors.checkpoints import load_trunk
 from posetrack_detectors.classifier import HRNetClassifier
 from posetrack_detectors.cost import cost, detector_cost
 from posetrack_detectors.faster_rcnn import W18, FasterRCNN
-from posetrack_detectors.hrnet import W32, Exchange, HRNetTrunk, TrunkSize, fold_batch_norms
+from posetrack_detectors.hrnet import W32, Exchange, HRNetTrunk, TrunkSize, fold_batch_norms, store_weights
 from posetrack_detectors.mask_rcnn import MaskRCNN
 from posetrack_detectors.pose_hrnet import PoseHRNet
 from posetrack_detectors.pose_networks import POSE_NETWORKS
@@ -90,3 +90,14 @@ def test_a_classifiers_trunk_gives_a_pose_net_the_same_features(tmp_path: Path) 
         load_trunk(pose, tmp_path / "classifier.pth")
         got = pose(pictures)
     assert all(torch.equal(a, b) for a, b in zip(got, wanted, strict=True))
+
+
+def test_weights_stored_in_half_precision_give_the_same_to_the_bit() -> None:
+    torch.manual_seed(0)
+    network = PoseHRNet(TINY, 3).eval()
+    crops = torch.randn(2, 3, 64, 32)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        wanted = network(crops)
+        stored = store_weights(network, torch.bfloat16)
+        assert stored.state_dict()["final_layer.weight"].dtype == torch.bfloat16
+        assert torch.equal(stored(crops), wanted)
