@@ -8,7 +8,9 @@ import click
 
 from posetrack_app.errors import InputError
 
-_FORMATS = ("tracks", "posetrack17", "coco", "mot", "csv", "parquet", "openpose", "trc")
+_FORMATS = (
+    "tracks", "per-track", "posetrack17", "posetrack21", "coco", "mot", "csv", "parquet", "openpose", "trc", "trc-c3d",
+)  # fmt: skip
 
 
 @click.command()
@@ -18,11 +20,14 @@ _FORMATS = ("tracks", "posetrack17", "coco", "mot", "csv", "parquet", "openpose"
     "--out",
     type=click.Path(path_type=Path),
     required=True,
-    help="The file to write; for openpose and trc the folder to make.",
+    help="The file to write; for per-track, openpose, trc and trc-c3d the folder to make.",
 )
 @click.option("--smoothed", is_flag=True, help="Write the smoothed keypoints in place of the raw ones.")
 def convert(tracks: Path, to: str, out: Path, smoothed: bool) -> None:
-    """Write the tracks of IN (tracks.json, or a .csv or .parquet of ours) in another format."""
+    """Write the tracks of IN in another format; docs/formats.md says what each keeps.
+
+    IN is a tracks.json, a PoseTrack18 file, a .csv or .parquet of ours, or a folder made with --to per-track.
+    """
     from posetrack_app.api import convert as write
 
     content = write(tracks, out, to=to, smoothed=smoothed)

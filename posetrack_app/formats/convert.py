@@ -9,11 +9,13 @@ from pathlib import Path
 from posetrack_app.formats.coco import write_coco
 from posetrack_app.formats.mot import write_mot
 from posetrack_app.formats.openpose import write_openpose
+from posetrack_app.formats.per_track import read_per_track, write_per_track
 from posetrack_app.formats.posetrack17_writer import write_posetrack17
+from posetrack_app.formats.posetrack21 import write_posetrack21
 from posetrack_app.formats.table import read_csv, read_parquet, write_csv, write_parquet
 from posetrack_app.formats.tracks import TracksWriter
 from posetrack_app.formats.tracks_reader import Tracks, read_tracks
-from posetrack_app.formats.trc import write_trc
+from posetrack_app.formats.trc import write_trc, write_trc_c3d
 
 
 def write_tracks(tracks: Tracks, path: Path) -> None:
@@ -25,19 +27,24 @@ def write_tracks(tracks: Tracks, path: Path) -> None:
 
 WRITERS: dict[str, Callable[[Tracks, Path], None]] = {
     "tracks": write_tracks,
+    "per-track": write_per_track,
     "posetrack17": write_posetrack17,
+    "posetrack21": write_posetrack21,
     "coco": write_coco,
     "mot": write_mot,
     "csv": write_csv,
     "parquet": write_parquet,
     "openpose": write_openpose,
     "trc": write_trc,
+    "trc-c3d": write_trc_c3d,
 }
-"""Format name -> what writes it; openpose and trc make a folder, the others a file."""
+"""Format name -> what writes it; per-track, openpose, trc and trc-c3d make a folder, the others a file."""
 
 
 def read_any(path: Path) -> Tracks:
-    """Tracks from tracks.json, PoseTrack18, or a .csv or .parquet of ours, told apart by the name's ending."""
+    """Tracks from tracks.json, PoseTrack18, a .csv or .parquet of ours, or a folder of `--to per-track`."""
+    if path.is_dir():
+        return read_per_track(path)
     readers = {".csv": read_csv, ".parquet": read_parquet}
     return readers.get(path.suffix.lower(), read_tracks)(path)
 

@@ -34,7 +34,7 @@ def official_predictions(
     numbers: dict[int, int] = {}
     people: list[dict[str, Any]] = []
     for frame in np.flatnonzero(labelled).tolist():
-        for person in _people(tracked[frame]) if frame in tracked else ():
+        for person in official_people(tracked[frame]) if frame in tracked else ():
             number = numbers.setdefault(person["track_id"], len(numbers) + 1)
             people.append({"id": len(people) + 1, "image_id": ids[frame], **person, "track_id": number})
     if len(numbers) > LARGEST_ID:
@@ -43,7 +43,8 @@ def official_predictions(
     return {"info": dict(info), "images": images, "annotations": people, "categories": [category]}
 
 
-def _people(tracked: TrackedPoses) -> Sequence[dict[str, Any]]:
+def official_people(tracked: TrackedPoses) -> Sequence[dict[str, Any]]:
+    """Annotations of one frame without `id` and `image_id`; absent keypoints and the ears are 0, 0, 0."""
     seen = (tracked.keypoint_scores > 0) & _SCORED
     points = np.concatenate([tracked.keypoints.round(3), seen[..., None]], axis=2) * seen[..., None]
     boxes = np.concatenate([tracked.boxes[:, :2], tracked.boxes[:, 2:] - tracked.boxes[:, :2]], axis=1)

@@ -32,3 +32,10 @@ def test_every_option_is_explained(name: str) -> None:
         assert each.help, each.name
         for option in each.params:
             assert isinstance(option, click.Argument) or option.help, f"{each.name} {option.name}"  # type: ignore[attr-defined]
+
+
+def test_every_format_stands_on_its_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
+    to = next(option for option in posetrack.commands["convert"].params if option.name == "to")
+    for name in to.type.choices:  # type: ignore[attr-defined]
+        assert f"| `{name}` |" in page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from posetrack_app.cli import posetrack
+from posetrack_app.errors import InputError
 from posetrack_app.formats import Tracks, TracksWriter, read_tracks
 from posetrack_app.formats.convert import WRITERS, read_any, with_smoothed_keypoints
 from posetrack_app.formats.openpose import BODY_25
@@ -175,6 +177,102 @@ def test_trc(tmp_path: Path, tracks: Tracks) -> None:
     assert rows[1][2:] == rows[2][2:] == [""] * 51, "not seen: empty cells"
     places = np.array(rows[3][2:], float).reshape(17, 3)
     assert np.allclose(places * (1, -1, 1), np.pad(tracks.frames[3].tracked.keypoints[0], ((0, 0), (0, 1))))
+
+
+def test_trc_for_c3d(tmp_path: Path) -> None:
+    """Uneven times come onto even ones; a short step is bridged, a long one is left empty."""
+    with TracksWriter(
+        tmp_path / "t.json", skeleton=POSETRACK, info={"video": {"frame_rate": 25.0}}
+    ) as writer:
+        for index, (seconds, ids) in enumerate(
+            [(0, [1]), (0.05, [1]), (0.12, [1, 2]), (0.4, [1]), (0.44, []), (0.48, [])]
+        ):
+            person = some_people(ids, 0)
+            points = np.full((len(ids), 17, 2), (100 * seconds, 200 * seconds))
+            writer.write(index, seconds, replace(person, keypoints=points, smoothed_keypoints=points))
+    WRITERS["trc-c3d"](read_tracks(tmp_path / "t.json"), tmp_path / "markers")
+    files = {file.name: file.read_text().split("\n") for file in (tmp_path / "markers").iterdir()}
+    assert sorted(files) == ["id_1.trc", "id_2.trc"]
+    lines = files["id_1.trc"]
+    assert lines[2].split("\t") == ["25", "25", "13", "17", "mm", "25", "1", "13"]
+    rows = [line.split("\t") for line in lines[6:19]]
+    assert [row[0] for row in rows] == [str(number) for number in range(1, 14)]
+    assert np.allclose([float(row[1]) for row in rows], np.arange(13) / 25)
+    assert [row[2:4] for row in rows[1:5]] == [
+        ["4.00", "-8.00"], ["8.00", "-16.00"], ["12.00", "-24.00"], ["", ""],
+    ]  # fmt: skip
+    assert rows[10][2:4] == ["40.00", "-80.00"]
+    assert rows[11][2] == ""
+    assert len({len(line.split("\t")) for line in lines[3:5] + lines[6:19]}) == 1
+    seen = [line.split("\t")[0] for line in files["id_2.trc"][6:19] if line.split("\t")[2]]
+    assert seen == ["4"]
+
+
+def test_trc_for_c3d_of_every_tenth_frame(tmp_path: Path) -> None:
+    with TracksWriter(
+        tmp_path / "t.json", skeleton=POSETRACK, info={"video": {"frame_rate": 25.0}}
+    ) as writer:
+        for index in range(0, 50, 10):
+            writer.write(index, index / 25, some_people([1], index))
+    WRITERS["trc-c3d"](read_tracks(tmp_path / "t.json"), tmp_path / "markers")
+    lines = (tmp_path / "markers" / "id_1.trc").read_text().split("\n")
+    assert lines[2].split("\t")[:3] == ["2.5", "2.5", "5"]
+    assert all(line.split("\t")[2] for line in lines[6:11])
+
+
+def test_times_that_are_wrong_make_no_endless_trc(tmp_path: Path) -> None:
+    with TracksWriter(tmp_path / "t.json", skeleton=POSETRACK, info={}) as writer:
+        for index, seconds in enumerate([0, 0.04, 0.08, 1e9]):
+            writer.write(index, seconds, some_people([1], 0))
+    with pytest.raises(InputError, match="too far apart"):
+        WRITERS["trc-c3d"](read_tracks(tmp_path / "t.json"), tmp_path / "markers")
+    assert not (tmp_path / "markers").exists()
+
+
+def test_posetrack21_is_read_by_its_kit(tmp_path: Path, tracks: Tracks) -> None:
+    """Its kit takes the 17 keypoints in order, finds frames by id, and counts what is right of and below 0."""
+    WRITERS["posetrack21"](tracks, tmp_path / "000342_mpii_test.json")
+    sequence = read_posetrack(tmp_path / "000342_mpii_test.json", fixed_order=True)
+    assert sequence.image_ids.tolist() == [10003420004, 10003420005, 10003420007, 10003420008]
+    assert sequence.ids.tolist() == [1, 2, 2, 30, 1]
+    columns = [POSETRACK.keypoints.index(name) for name in SCORED_KEYPOINTS]
+    expected = np.concatenate([frame.tracked.keypoints[:, columns] for frame in tracks.frames])
+    assert np.allclose(sequence.keypoints[sequence.present], expected[sequence.present])
+    assert sequence.present.mean() > 0.99
+    content = json.loads((tmp_path / "000342_mpii_test.json").read_text())
+    assert [image["has_labeled_person"] for image in content["images"]] == [True, False, True, True]
+    assert {image["vid_id"] for image in content["images"]} == {"000342"}
+    ears = [POSETRACK.keypoints.index(f"{side}_ear") for side in ("left", "right")]
+    for person in content["annotations"]:
+        assert person["person_id"] == person["track_id"]
+        assert (np.array(person["keypoints"]).reshape(17, 3)[ears] == 0).all()
+    again = read_tracks(tmp_path / "000342_mpii_test.json")
+    assert again.ids == tracks.ids
+
+
+@pytest.mark.parametrize(("name", "message"), [("posetrack21", "not coco's"), ("posetrack17", "head_bottom")])
+def test_coco_keypoints_are_no_posetrack(tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        WRITERS[name](make(tmp_path / "in.json", COCO), tmp_path / "out.json")
+
+
+def test_one_file_a_track(tmp_path: Path, tracks: Tracks) -> None:
+    WRITERS["per-track"](tracks, tmp_path / "people")
+    names = sorted(file.name for file in (tmp_path / "people").iterdir())
+    assert names == ["id_1.json", "id_2.json", "id_30.json"]
+    for name in names:
+        assert not find_faults(json.loads((tmp_path / "people" / name).read_text()))
+    alone = read_tracks(tmp_path / "people" / "id_2.json")
+    assert [len(frame.tracked) for frame in alone.frames] == [1, 0, 1, 0]
+    assert_same(tracks, read_any(tmp_path / "people"))
+    (tmp_path / "people" / "id_3.json").write_bytes((tmp_path / "people" / "id_2.json").read_bytes())
+    with pytest.raises(InputError, match="the same identity"):
+        read_any(tmp_path / "people")
+
+
+def test_a_folder_without_tracks(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="without id_"):
+        read_any(tmp_path)
 
 
 def test_smoothed(tmp_path: Path, tracks: Tracks) -> None:
