@@ -181,6 +181,10 @@ def build_pose_estimator(
         mirrored = (*mirrored, 18, 17)  # the eyes
     size = _crop_size(settings, guide.input if guide else None)
     network = load_pose_network(name, outputs, path)
+    try:
+        calibration = read_calibration(path, len(mirrored))
+    except CheckpointError as error:
+        raise InputError(str(error)) from error
     estimate = PoseEstimator(
         network,
         size=size,
@@ -191,7 +195,7 @@ def build_pose_estimator(
         kernel=(guide and guide.kernel) or 11,
         device=device,
         dtype=precision,
-        calibration=read_calibration(path),
+        calibration=calibration,
         appearance=appearance,
     )
     facts = _facts(name, settings.weights, path) | {

@@ -114,12 +114,24 @@ def reliability(
     return rows
 
 
-def read_calibration(path: Path) -> Calibration | None:
-    """The calibration stored in a .safetensors weight file; None where there is none."""
+def read_calibration(path: Path, keypoints: int) -> Calibration | None:
+    """The calibration of that many keypoints stored in a .safetensors weight file; None where there is none.
+
+    CheckpointError if it is not one.
+    """
     text = read_metadata(path).get(_METADATA)
     if text is None:
         return None
-    return Calibration(tuple(tuple((float(h), float(c)) for h, c in line) for line in json.loads(text)))
+    try:
+        lines = json.loads(text)
+        knots = tuple(tuple((float(height), float(chance)) for height, chance in line) for line in lines)
+        if len(knots) != keypoints or not all(line and list(line) == sorted(line) for line in knots):
+            raise ValueError
+    except (ValueError, TypeError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path}: its keypoint calibration is not one of {keypoints} keypoints"
+        ) from error
+    return Calibration(knots)
 
 
 def write_calibration(path: Path, calibration: Calibration) -> None:

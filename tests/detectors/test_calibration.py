@@ -14,6 +14,7 @@ from posetrack_detectors.calibration import (
     read_calibration,
     write_calibration,
 )
+from posetrack_detectors.checkpoints import CheckpointError
 from posetrack_detectors.pose_estimator import PoseEstimator
 from safetensors.torch import load_file, save_file
 
@@ -59,17 +60,17 @@ def test_left_and_right_share_a_map_and_a_keypoint_nobody_labelled_has_the_map_o
 def test_calibration_is_stored_beside_the_same_tensors(tmp_path: Path) -> None:
     file = tmp_path / "pose.safetensors"
     save_file({"a": torch.arange(3.0).half()}, file, metadata={"network": "hrnet-compact"})
-    assert read_calibration(file) is None
+    assert read_calibration(file, 1) is None
     calibration = Calibration((((0.0, 0.0), (0.4, 0.5), (0.9, 1.0)),))
     write_calibration(file, calibration)
-    assert read_calibration(file) == calibration
+    assert read_calibration(file, 1) == calibration
     assert torch.equal(load_file(file)["a"], torch.arange(3.0).half())
     write_calibration(file, Calibration((((0.0, 0.0),),)))
-    assert read_calibration(file) == Calibration((((0.0, 0.0),),))
+    assert read_calibration(file, 1) == Calibration((((0.0, 0.0),),))
 
 
 def test_other_weight_files_have_none(tmp_path: Path) -> None:
-    assert read_calibration(tmp_path / "weights.pth") is None
+    assert read_calibration(tmp_path / "weights.pth", 17) is None
 
 
 @pytest.mark.parametrize("people", [0, 2])
@@ -86,3 +87,22 @@ def test_the_estimator_gives_chances(people: int) -> None:
     images = [np.zeros((80, 80, 3), np.uint8)] * people
     _, scores = estimate(images, [np.array([10.0, 10, 40, 60])] * people)
     np.testing.assert_allclose(scores, np.full((people, 3), 0.9, np.float32), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "3",
+        "[[[0, 0]]]",
+        "[[], []]",
+        '[[[0, 0]], [["a", 1]]]',
+        "[[[0, 0, 0]], [[0, 0, 0]]]",
+        "[[[1, 0], [0, 1]], []]",
+    ],
+)
+def test_a_calibration_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "pose.safetensors"
+    save_file({"a": torch.zeros(1)}, file, metadata={"keypoint_calibration": text})
+    with pytest.raises(CheckpointError, match="not one of 2 keypoints"):
+        read_calibration(file, 2)

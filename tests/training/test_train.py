@@ -111,7 +111,7 @@ def test_a_pose_net_learns_and_its_weights_run(labels: Path, tmp_path: Path) -> 
     assert (out / "loss.svg").read_text().startswith('<svg xmlns="http://www.w3.org/2000/svg"')
     weights = out / "pose.safetensors"
     assert read_metadata(weights)["input"] == "64x64"
-    assert read_calibration(weights) is not None
+    assert read_calibration(weights, 19) is not None
     config = tmp_path / "mine.toml"
     config.write_text(f'[pose]\nweights = "{weights}"\n')
     parts = build_parts(load_config("default", config), "cpu")
