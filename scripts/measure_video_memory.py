@@ -1,9 +1,10 @@
 """Resident memory while a long generated video is read, drawn and written: it must not grow with it.
 
-    python scripts/measure_video_memory.py [frames]
+    python scripts/measure_video_memory.py [frames [stage ...]]
 
-Prints MiB and frames a second of processor time for reading (decord and PyAV), writing tracks.json and
-writing overlays, and ends with 1 where memory reached over 5 % more in the second half than in the first.
+Prints MiB and frames a second of processor time for reading (decord and PyAV), writing tracks.json, writing
+overlays and whole runs (all but the networks, whose answers are made up), and ends with 1 where memory reached
+over 5 % more in the second half than in the first.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from typing import Any
 import av
 import numpy as np
 
+from posetrack_app.assemble import Parts
 from posetrack_app.formats import TracksWriter
 from posetrack_app.overlay import OverlayWriter
 from posetrack_app.records import Frame, TrackedPoses
+from posetrack_app.run import track_video
 from posetrack_app.skeleton import POSETRACK
 from posetrack_app.video import open_video
 
@@ -38,7 +41,7 @@ def main() -> None:
         for ending in ("mp4", "mkv"):  # decord reads the first, PyAV the second, which has one key frame
             video = Path(folder) / f"clip.{ending}"
             write_video(video, frames)
-            for what in ("reading", "slow reading", "tracks.json", "overlay"):
+            for what in sys.argv[2:] or ("reading", "slow reading", "tracks.json", "overlay", "run"):
                 # A process of its own: what one stage leaves behind must not hide what the next one takes.
                 with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
                     grown |= pool.submit(measure, video, what, frames).result()
@@ -65,6 +68,8 @@ def write_video(path: Path, frames: int) -> None:
 def measure(video: Path, what: str, frames: int) -> bool:
     """Run one stage over the video and print its memory and speed; True where memory grew."""
     poses = some_people()
+    if what == "run":
+        return measure_run(video, poses, frames)
     with open_video(video, stop=frames / 25) as source:
         began = time.process_time()
         memory: list[float] = []
@@ -83,13 +88,45 @@ def measure(video: Path, what: str, frames: int) -> bool:
                     overlay.write(frame, poses)
                     note(memory, frame)
         spent = time.process_time() - began
-        half = len(memory) // 2
-        early, late = max(memory[:half]), max(memory[half:])
-        growth = late / early - 1
-        print(
-            f"{what:12} {source.info.decoder[:12]:14} at most {early:5.0f} MiB in the first half, {late:5.0f} MiB in the "
-            f"second ({growth:+.1%}), {frames / spent:6.0f} frames a second of processor time"
-        )
+        return judge(what, source.info.decoder, memory, frames / spent)
+
+
+def measure_run(video: Path, poses: TrackedPoses, frames: int) -> bool:
+    """The whole job, as `posetrack run` does it; the networks always see the same seven people."""
+    memory: list[float] = []
+
+    def progress(done: int, expected: int | None, people: int) -> None:
+        if done % 100 == 0:
+            memory.append(resident())
+        if done % 10_000 == 0:
+            print(f"run: {done} frames, {memory[-1]:.0f} MiB", flush=True)
+
+    parts = Parts(
+        detector=lambda images: [(poses.boxes, poses.scores) for _ in images],
+        estimator=lambda images, boxes: (
+            np.tile(poses.keypoints, (len(boxes) // 7 + 1, 1, 1))[: len(boxes)],
+            np.tile(poses.keypoint_scores, (len(boxes) // 7 + 1, 1))[: len(boxes)],
+        ),
+        skeleton=POSETRACK, device="cpu", precision="float32", weights={},
+    )  # fmt: skip
+    began = time.process_time()
+    with open_video(video) as source:
+        decoder = source.info.decoder
+    report = track_video(video, video.with_suffix(".json"), parts=parts, progress=progress, stop=frames / 25)
+    assert report.frames == frames, report
+    return judge("run", decoder, memory, frames / (time.process_time() - began))
+
+
+def judge(what: str, decoder: str, memory: list[float], rate: float) -> bool:
+    """Print a line; True where memory grew."""
+    half = len(memory) // 2
+    early, late = max(memory[:half]), max(memory[half:])
+    growth = late / early - 1
+    print(
+        f"{what:12} {decoder[:12]:14} at most {early:5.0f} MiB in the first half, {late:5.0f} MiB in the "
+        f"second ({growth:+.1%}), {rate:6.0f} frames a second of processor time",
+        flush=True,
+    )
     return growth > 0.05
 
 

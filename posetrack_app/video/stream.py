@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,7 +27,7 @@ _PATIENT = ("http", "https", "tcp")
 _TIMEOUT_SECONDS = 10.0
 _GIVE_UP_SECONDS = 60.0
 """A broken stream is called again for this long."""
-_OPTIONS = {"rtsp_transport": "tcp", "reconnect": "1", "reconnect_on_network_error": "1"}
+_OPTIONS = {"rtsp_transport": "tcp"}
 
 
 def is_stream(source: Path | str) -> bool:
@@ -128,20 +129,23 @@ class StreamReader:
         shown = _Shown()
         last_try, pause = time.monotonic(), 0.5
         while True:
-            reason = "the stream ended"
+            reason = "the stream ended early"
             try:
                 for picture in self._connection(shown):
                     last_try, pause = time.monotonic(), 0.5
                     yield picture
-                if not shown.is_live:
+                if shown.is_whole(failed=False):
                     return
             except (av.FFmpegError, OSError) as error:
+                if shown.is_whole(failed=True):
+                    return
                 reason = getattr(error, "strerror", None) or str(error)
-                if shown.index < 0 or self._source == "-":
-                    if shown.index >= 0:
-                        self.losses.append(f"the stream broke off after frame {shown.index} ({reason})")
-                        return
+                if shown.index < 0:
                     raise InputError(self._cannot_open(reason)) from error
+            if self._source == "-":
+                if reason != "the stream ended early":
+                    self.losses.append(f"the stream broke off after frame {shown.index} ({reason})")
+                return
             waited = time.monotonic() - last_try
             if waited > _GIVE_UP_SECONDS or shown.seconds + waited > (self._duration or float("inf")):
                 self.losses.append(
@@ -162,7 +166,7 @@ class StreamReader:
 
     def _connection(self, shown: _Shown) -> Iterator[Picture]:
         """The pictures of one connection that come after those in `shown`, which is kept up to date."""
-        is_input = self._source == "-"
+        is_input, scheme = self._source == "-", self._source.partition("://")[0]
         container: Any = av.open(
             sys.stdin.buffer if is_input else self._source,
             options={} if is_input else _OPTIONS,
@@ -175,15 +179,22 @@ class StreamReader:
             stream.thread_type = "AUTO"
             rate = stream.average_rate or stream.guessed_rate
             self._rate = float(rate) if rate else self._rate
-            is_endless = container.duration is None or container.duration <= 0
+            length = max(container.duration or 0, 0) / av.time_base
+            is_http, is_measured = scheme in ("http", "https"), container.size > 0
             shown.begin(
-                is_endless and self._source.partition("://")[0] not in ("-", "http", "https"), is_endless
+                is_endless=not length and not is_measured,
+                is_live=not length and not is_http and not is_input,
+                # FFmpeg calls the end of an answer of unknown size an error.
+                ends_in_error=is_http and not is_measured,
+                length=length,
             )
             for frame, damaged in _decoded(container, stream):
                 matrix = shown.matrix or display_matrix(frame)
                 if shown.matrix is None:
                     shown.matrix, self._rotation = matrix, clockwise_turn(matrix)
-                place = shown.place(frame, damaged, self._rate, self._note_gap)
+                # The stream's unit: frames that were waiting in the decoder at a break carry none.
+                pts = None if frame.pts is None else float(frame.pts * stream.time_base)
+                place = shown.place(pts, damaged, self._rate, self._note_gap)
                 if place is None:
                     continue
                 image = as_displayed(frame, shown.size, matrix)
@@ -201,7 +212,8 @@ class _Shown:
     def __init__(self) -> None:
         self.index = -1
         self.seconds = 0.0
-        self.is_live = False
+        self._length = 0.0
+        self._is_live = self._ends_in_error = False
         self.matrix: tuple[int, int, int, int] | None = None
         self.size: tuple[int, int] | None = None
         self._origin: float | None = None
@@ -210,24 +222,33 @@ class _Shown:
         self._is_endless = False
         self._began = 0.0
 
-    def begin(self, is_live: bool, is_endless: bool) -> None:
-        """A connection stands."""
-        self.is_live, self._is_endless = is_live, is_endless
+    def begin(self, *, is_endless: bool, is_live: bool, ends_in_error: bool, length: float) -> None:
+        """A connection stands, to a sender that promises `length` seconds, 0 for none."""
+        self._is_endless, self._is_live = is_endless, is_live
+        self._ends_in_error, self._length = ends_in_error, length
         if is_endless:
             self._origin = None
+
+    def is_whole(self, *, failed: bool) -> bool:
+        """Whether a connection's end is the stream's, too."""
+        if self.index < 0 or self._is_live or (failed and not self._ends_in_error):
+            return False
+        return self.seconds > self._length - 1.0
 
     def broke_off(self, reason: str) -> None:
         """The next picture comes after a break."""
         self._reason = reason
 
     def place(
-        self, frame: Any, damaged: int, rate: float, note_gap: Callable[[int, int, str], None]
+        self, pts: float | None, damaged: int, rate: float, note_gap: Callable[[int, int, str], None]
     ) -> tuple[int, float] | None:
-        """(index, seconds) of a decoded frame that follows `damaged` lost ones; None where it came before."""
+        """(index, seconds) of a frame at `pts` seconds of its connection, after `damaged` lost ones.
+
+        None where it came before.
+        """
         now = time.monotonic()
         if self.index < 0:
             self._began = now
-        pts = None if frame.pts is None else float(frame.pts * frame.time_base)
         if self._reason and not self._is_endless and pts is not None and self._last_pts is not None:
             if pts <= self._last_pts + 1e-6:
                 return None  # the connection began at the start again
@@ -254,7 +275,21 @@ class _Shown:
 def _decoded(container: Any, stream: Any) -> Iterator[tuple[Any, int]]:
     """Each decoded frame, and how many damaged packets came before it."""
     damaged = 0
-    for packet in container.demux(stream):
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.EOFError:
+            return
+        except av.FFmpegError:
+            # The connection broke: first what the decoder still holds.
+            with suppress(av.FFmpegError):
+                for frame in stream.decode(None):
+                    yield frame, damaged
+                    damaged = 0
+            raise
+        if packet is None:
+            return
         try:
             frames = packet.decode()
         except av.EOFError:

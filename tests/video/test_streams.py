@@ -1,0 +1,240 @@
+"""Streams: HTTP on this machine, standard input, a camera that is a fake; broken connections are taken up again."""
+
+from __future__ import annotations
+
+import http.server
+import importlib.util
+import itertools
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from posetrack_app.errors import InputError
+from posetrack_app.video import is_stream, open_video, plain_name
+from posetrack_app.video import stream as stream_module
+from posetrack_app.video.stream import _Latest
+
+
+def _clips() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("clips", Path(__file__).with_name("clips.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["clips"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+clips = _clips()
+Answer = Callable[[http.server.BaseHTTPRequestHandler, int], None]
+
+
+@contextmanager
+def serving(answer: Answer) -> Iterator[str]:
+    """The address of a server on this machine; `answer` gets each request and its number from 0."""
+    numbers = itertools.count()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer(self, next(numbers))
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def numbers(address: str, **options: Any) -> tuple[list[tuple[int, float, int]], list[str]]:
+    with open_video(address, **options) as video:
+        frames = [(frame.index, round(frame.seconds, 3), clips.read_number(frame.image)) for frame in video]
+    return frames, video.losses
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("-", "standard input"),
+        ("webcam:0", "webcam:0"),
+        ("rtsp://user:secret@host:554/live?token=1", "rtsp://host:554/live"),
+        ("https://host/a.m3u8", "https://host/a.m3u8"),
+    ],
+)
+def test_names_without_secrets(source: str, name: str) -> None:
+    assert is_stream(source)
+    assert plain_name(source) == name
+
+
+@pytest.mark.parametrize("source", ["video.mp4", "a/b", "C:\\videos\\a.mp4", Path("-")])
+def test_what_is_no_stream(source: str | Path) -> None:
+    assert not is_stream(source)
+
+
+@pytest.mark.parametrize("ending", ["ts", "mkv"])
+def test_http(tmp_path: Path, ending: str) -> None:
+    """Every frame, at its time, though the reader is slower than the sender."""
+    path = tmp_path / f"clip.{ending}"
+    clips.write_clip(path, times=40, options={"g": "10"})
+
+    def answer(request: http.server.BaseHTTPRequestHandler, number: int) -> None:
+        request.send_response(200)
+        request.end_headers()
+        request.wfile.write(path.read_bytes())
+
+    with serving(answer) as address:
+        frames, losses = numbers(address)
+        assert [(index, number) for index, _, number in frames] == [(k, k) for k in range(40)]
+        assert np.allclose([seconds for _, seconds, _ in frames], np.arange(40) / 25, atol=2e-3)
+        assert losses == []
+        frames, _ = numbers(address, duration=0.4, stride=3)
+        assert [number for *_, number in frames] == [0, 3, 6, 9]
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_http_that_breaks_off_is_taken_up_again(tmp_path: Path, ranges: bool) -> None:
+    """A server that closes after a third of the file; with ranges or from the start, no frame comes twice."""
+    path = tmp_path / "clip.mkv"
+    clips.write_clip(path, times=60, options={"g": "10"})
+    content = path.read_bytes()
+
+    def answer(request: http.server.BaseHTTPRequestHandler, number: int) -> None:
+        start = int((request.headers.get("Range") or "bytes=0-")[6:].split("-")[0]) if ranges else 0
+        request.send_response(206 if start else 200)
+        if ranges:
+            request.send_header("Accept-Ranges", "bytes")
+            request.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        request.send_header("Content-Length", str(len(content) - start))
+        request.end_headers()
+        end = start + len(content) // 3 if number < 2 else len(content)
+        request.wfile.write(content[start:end])
+
+    with serving(answer) as address:
+        frames, losses = numbers(address)
+    indices = [index for index, _, _ in frames]
+    assert indices == sorted(set(indices))
+    assert all(index == number for index, _, number in frames)
+    assert frames[-1][0] == 59
+    assert len(frames) >= (60 if ranges else 55)
+    missing = 60 - len(frames)
+    assert bool(missing) == bool(losses)
+
+
+def test_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(request: http.server.BaseHTTPRequestHandler, number: int) -> None:
+        request.send_error(404)
+
+    with (
+        serving(answer) as address,
+        pytest.raises(InputError, match=r"cannot be opened \(.*check the address"),
+    ):
+        open_video(f"{address}/none.mp4")
+    with pytest.raises(InputError, match="cannot be opened"):
+        open_video("http://127.0.0.1:9/x.mp4")
+
+
+def test_text_is_no_video() -> None:
+    def answer(request: http.server.BaseHTTPRequestHandler, number: int) -> None:
+        request.send_response(200)
+        request.end_headers()
+        request.wfile.write(b"<html>" * 1000)
+
+    with serving(answer) as address, pytest.raises(InputError):
+        open_video(address)
+
+
+READ_INPUT = (
+    "import sys; sys.path.insert(0, sys.argv[1]); import clips; from posetrack_app.video import open_video\n"
+    "with open_video('-') as video: print([(f.index, clips.read_number(f.image)) for f in video], video.info.frame_rate)"
+)
+
+
+@pytest.mark.parametrize("ending", ["ts", "mkv"])
+def test_standard_input(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"clip.{ending}"
+    clips.write_clip(path, times=20)
+    command = [sys.executable, "-c", READ_INPUT, str(Path(__file__).parent)]
+    ended = subprocess.run(command, input=path.read_bytes(), capture_output=True, check=False)
+    assert ended.stdout.decode().strip() == f"{[(k, k) for k in range(20)]} 25.0", ended.stderr.decode()
+
+
+class FakeCamera:
+    """Ten pictures that show their number, then nothing more."""
+
+    def __init__(self, number: int) -> None:
+        self.number, self.next = number, 0
+
+    def isOpened(self) -> bool:  # noqa: N802 (OpenCV's name)
+        return self.number == 0
+
+    def get(self, _: int) -> float:
+        return 30.0
+
+    def read(self) -> tuple[bool, Any]:
+        time.sleep(0.02)
+        self.next += 1
+        return self.next <= 10, clips.numbered_image(self.next - 1)[..., ::-1]
+
+    def release(self) -> None:
+        self.next = 99
+
+
+def test_a_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames nobody had time for are passed over, and their indices stay open."""
+    monkeypatch.setattr(cv2, "VideoCapture", FakeCamera)
+    with open_video("webcam:0") as video:
+        frames = []
+        for frame in video:
+            frames.append((frame.index, clips.read_number(frame.image)))
+            time.sleep(0.05)
+    assert video.info.frame_rate == 30
+    assert frames[0] == (0, 0)
+    assert all(index == number for index, number in frames)
+    assert 1 < len(frames) < 10
+    assert any("passed by" in loss for loss in video.losses)
+    assert any("no more pictures after frame 9" in loss for loss in video.losses)
+    with pytest.raises(InputError, match="the first one is webcam:0"):
+        open_video("webcam:3")
+
+
+def test_an_error_of_the_camera_thread_is_not_lost() -> None:
+    def pictures() -> Iterator[Any]:
+        yield 0, 0.0, np.zeros((2, 2, 3), np.uint8)
+        raise ValueError("unplugged")
+
+    with pytest.raises(ValueError, match="unplugged"):
+        list(_Latest(pictures()))
+
+
+def test_gives_up_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The frames until then are there, and the loss is said."""
+    monkeypatch.setattr(stream_module, "_GIVE_UP_SECONDS", 0.3)
+    path = tmp_path / "clip.mkv"
+    clips.write_clip(path, times=60, options={"g": "10"})
+    content = path.read_bytes()
+
+    def answer(request: http.server.BaseHTTPRequestHandler, number: int) -> None:
+        if number:
+            request.send_error(503)
+            return
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(content)))
+        request.end_headers()
+        request.wfile.write(content[: len(content) // 2])
+
+    with serving(answer) as address:
+        frames, losses = numbers(address)
+    assert 10 < len(frames) < 50
+    assert all(index == number for index, _, number in frames)
+    assert any("broke off after frame" in loss for loss in losses)
