@@ -138,6 +138,8 @@ SHARES = (
     "min_score", "box_overlap", "max_similarity", "confident", "weak", "min_similarity", "min_weak_similarity",
     "duplicate_similarity", "min_keypoint_score",
 )  # fmt: skip
+MOST = 1e6
+"""No setting means anything beyond; 1e308 would end as infinite keypoints."""
 AT_LEAST_ONE = ("max_people", "batch", "confirmations", "detect_every")
 
 
@@ -203,6 +205,8 @@ def _checked(name: str, value: Any, now: Any, where: str) -> Any:
         raise InputError(f"{where}: '{name}' must be {wanted[type(now)]}, got {value!r}")
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{where}: '{name}' must be a number, got {value}")
+    if isinstance(value, float) and value > MOST:
+        raise InputError(f"{where}: '{name}' must be {MOST:,.0f} at most, got {value:g}")
     if name in CHOICES and value not in CHOICES[name]:
         raise InputError(f"{where}: '{name}' must be one of {', '.join(CHOICES[name])}, got '{value}'")
     if name in SHARES and not 0 <= value <= 1:

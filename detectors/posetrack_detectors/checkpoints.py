@@ -155,6 +155,9 @@ def _fill(
         raise CheckpointError(
             f"{path} is not for this network ({type(network).__name__}): {'; '.join(faults)}"
         )
+    for key, value in weights.items():
+        if not torch.isfinite(value).all():
+            raise CheckpointError(f"{path} is damaged: {key} holds values that are no numbers")
     network.load_state_dict(weights)
 
 

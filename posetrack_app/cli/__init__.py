@@ -56,7 +56,8 @@ def main() -> None:
         error.show()
         sys.exit(2)
     except InputError as error:
-        click.echo(f"posetrack: {error}", err=True)
+        # One line, whatever text of the user's file it quotes.
+        click.echo(f"posetrack: {' '.join(str(error).splitlines())}", err=True)
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
         click.echo("posetrack: stopped", err=True)

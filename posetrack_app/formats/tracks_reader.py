@@ -64,7 +64,7 @@ def tracks_of(path: Path, content: Any, *, with_ids: bool = True) -> Tracks:
     version = info.get("schema_version", SCHEMA_VERSION)
     if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise InputError(
-            f"{path}: has schema version {version}, this posetrack reads {SCHEMA_VERSION} or older; update it"
+            f"{path}: has schema version {version!r}, this posetrack reads {SCHEMA_VERSION} or older; update it"
         )
     for fault in find_info_faults(info):  # written files carry it on
         raise InputError(f"{path}: {fault}")

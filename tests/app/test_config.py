@@ -55,6 +55,7 @@ def test_a_file_changes_only_what_it_names(tmp_path: Path) -> None:
         ("[tracker]\npatience_seconds = -1", "must be 0 or more"),
         ("precision = 'half'", "must be one of auto, float32, bfloat16"),
         ("[tracker]\nbox_weight = nan", "'box_weight' must be a number, got nan"),
+        ("[smoothing]\nbeta = 1e308", "'beta' must be 1,000,000 at most"),
         ("[smoothing]\nbeta = inf", "'beta' must be a number, got inf"),
         ("= 3", "is not TOML"),
     ],

@@ -229,3 +229,16 @@ def test_a_zip_that_is_no_checkpoint(tmp_path: Path) -> None:
         archive.writestr("readme.txt", "hello")
     with pytest.raises(CheckpointError, match="damaged or not a weight file"):
         load_weights(tiny_net(), tmp_path / "net.pth")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
+    weights = tiny_net().state_dict()
+    first = next(iter(weights))
+    weights[first] = torch.full_like(weights[first], value)
+    save_file(weights, tmp_path / "a.safetensors")
+    network = tiny_net(1)
+    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    with pytest.raises(CheckpointError, match="no numbers"):
+        load_weights(network, tmp_path / "a.safetensors")
+    assert same(network, before)
