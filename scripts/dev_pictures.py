@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from posetrack_detectors import faster_rcnn
@@ -51,9 +52,11 @@ def pose_estimator(
     options: argparse.Namespace, *, flip: bool, size: tuple[int, int] | None = None
 ) -> PoseEstimator:
     """The pose net as a run builds it, with all 19 keypoints; at its own size or at `size` (width, height)."""
-    width, height = size or (0, 0)
-    weights = str(options.weights) if options.weights else "embedded"
-    settings = PoseConfig(weights=weights, flip_test=flip, input_width=width, input_height=height)
+    settings = PoseConfig(flip_test=flip)
+    if options.weights:
+        settings = replace(settings, weights=str(options.weights))
+    if size:
+        settings = replace(settings, input_width=size[0], input_height=size[1])
     estimator, _ = build_pose_estimator(settings, options.device, _precision(options))
     return estimator
 
