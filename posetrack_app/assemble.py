@@ -32,6 +32,7 @@ from posetrack_app.pipeline import Detector, Estimator
 from posetrack_app.records import FloatArray
 from posetrack_app.skeleton import COCO, POSETRACK, Skeleton
 from posetrack_app.skeleton_mapping import DERIVED, MPII, to_posetrack
+from posetrack_app.smaller_batches import sparing_detector, sparing_estimator
 from posetrack_app.smoothing import OneEuroSmoother
 from posetrack_app.weights import Published, embedded, fetch, published, recognise, sha256_of
 
@@ -76,7 +77,7 @@ def build_parts(config: Config, device: str = "auto") -> Parts:
         config.pose, device, precision, appearance=config.tracker.appearance_weight > 0
     )
     return Parts(
-        detector, estimator, POSETRACK, device, precision,
+        sparing_detector(detector), sparing_estimator(estimator), POSETRACK, device, precision,
         {"detector": detector_facts, "pose": pose_facts},
     )  # fmt: skip
 

@@ -38,12 +38,13 @@ class WanderingEstimator:
 
     def __call__(
         self, images: Sequence[NDArray[np.uint8]], boxes: Sequence[FloatArray], /
-    ) -> tuple[FloatArray, FloatArray]:
+    ) -> tuple[FloatArray, ...]:
         time.sleep(PAUSE_SECONDS)
         corners = np.asarray(boxes, np.float32).reshape(-1, 1, 4)
         share = np.linspace(0, 1, 17, dtype=np.float32)[None, :, None] + np.float32(1e-4 * len(boxes))
         keypoints = corners[..., :2] * (1 - share) + corners[..., 2:] * share
-        return keypoints, np.full(keypoints.shape[:2], 0.9, np.float32)
+        appearance = np.eye(3, dtype=np.float32)[np.arange(len(boxes)) % 3]
+        return keypoints, np.full(keypoints.shape[:2], 0.9, np.float32), appearance
 
 
 def fake_parts() -> Parts:
