@@ -220,13 +220,24 @@ _HEAD = ("nose", "head_bottom", "head_top", "left_eye", "right_eye", "left_ear",
 
 
 def _blur_head(canvas: Image, image: Image, tracked: TrackedPoses, row: int, skeleton: Skeleton) -> None:
-    """Blur a disc around the head's keypoints, sure or not: a face shown is worse than a wall blurred."""
+    """Blur a disc around the head's keypoints, sure or not: a face shown is worse than a wall blurred.
+
+    Where none of them is likely, the head may be elsewhere: then the middle of the box's top is blurred too.
+    """
     head = [i for i, name in enumerate(skeleton.keypoints) if name in _HEAD]
     points = np.concatenate([tracked.keypoints[row, head], tracked.smoothed_keypoints[row, head]])
     box = tracked.boxes[row]
     centre = points.mean(axis=0)
     reach = float(np.linalg.norm(points - centre, axis=1).max())
-    radius = max(reach * 1.25, float(box[3] - box[1]) * 0.07, 4.0)
+    tall = float(box[3] - box[1])
+    _blur_disc(canvas, image, centre, max(reach * 1.25, tall * 0.07, 4.0))
+    if tracked.keypoint_scores[row, head].max() < _SURE:
+        _blur_disc(
+            canvas, image, np.array([(box[0] + box[2]) / 2, box[1] + tall * 0.09]), max(tall * 0.13, 4.0)
+        )
+
+
+def _blur_disc(canvas: Image, image: Image, centre: FloatArray, radius: float) -> None:
     height, width = image.shape[:2]
     left, top = np.clip(np.floor(centre - radius).astype(int), 0, (width, height)).tolist()
     right, bottom = np.clip(np.ceil(centre + radius).astype(int), 0, (width, height)).tolist()
