@@ -79,7 +79,7 @@ def draw_poses(
     canvas = image.copy()
     if style.blur_faces:
         for row in range(len(tracked)):
-            _blur_head(canvas, image, tracked, row, skeleton)
+            _blur_head(canvas, tracked, row, skeleton)
     if style.only_ids is not None:
         tracked = tracked[np.isin(tracked.ids, list(style.only_ids))]
     # The lowest feet are nearest to the camera: drawn last, they lie on top.
@@ -219,7 +219,7 @@ def _draw_label(image: Image, box: FloatArray, track_id: int, text: str) -> None
 _HEAD = ("nose", "head_bottom", "head_top", "left_eye", "right_eye", "left_ear", "right_ear")
 
 
-def _blur_head(canvas: Image, image: Image, tracked: TrackedPoses, row: int, skeleton: Skeleton) -> None:
+def _blur_head(canvas: Image, tracked: TrackedPoses, row: int, skeleton: Skeleton) -> None:
     """Blur a disc around the head's keypoints, sure or not: a face shown is worse than a wall blurred.
 
     Where none of them is likely, the head may be elsewhere: then the middle of the box's top is blurred too.
@@ -230,20 +230,18 @@ def _blur_head(canvas: Image, image: Image, tracked: TrackedPoses, row: int, ske
     centre = points.mean(axis=0)
     reach = float(np.linalg.norm(points - centre, axis=1).max())
     tall = float(box[3] - box[1])
-    _blur_disc(canvas, image, centre, max(reach * 1.25, tall * 0.07, 4.0))
+    _blur_disc(canvas, centre, max(reach * 1.25, tall * 0.07, 4.0))
     if tracked.keypoint_scores[row, head].max() < _SURE:
-        _blur_disc(
-            canvas, image, np.array([(box[0] + box[2]) / 2, box[1] + tall * 0.09]), max(tall * 0.13, 4.0)
-        )
+        _blur_disc(canvas, np.array([(box[0] + box[2]) / 2, box[1] + tall * 0.09]), max(tall * 0.13, 4.0))
 
 
-def _blur_disc(canvas: Image, image: Image, centre: FloatArray, radius: float) -> None:
-    height, width = image.shape[:2]
+def _blur_disc(canvas: Image, centre: FloatArray, radius: float) -> None:
+    height, width = canvas.shape[:2]
     left, top = np.clip(np.floor(centre - radius).astype(int), 0, (width, height)).tolist()
     right, bottom = np.clip(np.ceil(centre + radius).astype(int), 0, (width, height)).tolist()
     if left >= right or top >= bottom:
         return
-    part = image[top:bottom, left:right]
+    part = canvas[top:bottom, left:right]  # what another disc has blurred stays blurred
     # Averaging down to at most 6 x 6 cells throws the detail away; a plain blur could be undone in part.
     cells = cv2.resize(part, (min(6, right - left), min(6, bottom - top)), interpolation=cv2.INTER_AREA)
     smooth = cv2.resize(cells, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)

@@ -143,6 +143,25 @@ def test_an_unsure_head_is_blurred_where_heads_are(tmp_path: Path) -> None:
         assert (blurred[82:95, 119:132].std() < spread) == (score < 0.6)
 
 
+def test_a_small_disc_does_not_sharpen_a_large_one() -> None:
+    pattern = np.random.default_rng(0).integers(0, 256, GREY.shape, np.uint8)
+    near, far = people({1: (20, 20)}, size=200), people({2: (60, 60)}, size=30)
+    near.keypoints[:, :5] = near.smoothed_keypoints[:, :5] = [
+        (40, 40),
+        (110, 110),
+        (40, 110),
+        (110, 40),
+        (75, 75),
+    ]
+    far.keypoints[:] = far.smoothed_keypoints[:] = (75, 75)
+    style = Style(blur_faces=True, only_ids=frozenset())
+    once = draw_poses(pattern, near, style=style)
+    twice = draw_poses(once, far, style=style)
+    columns = ("boxes", "scores", "keypoints", "keypoint_scores", "ids", "smoothed_keypoints")
+    both = TrackedPoses(*(np.concatenate([getattr(near, name), getattr(far, name)]) for name in columns))
+    assert np.array_equal(draw_poses(pattern, both, style=style), twice)
+
+
 def packet_times(path: Path) -> list[float]:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
