@@ -127,6 +127,29 @@ def test_unusual_pixels_come_as_rgb(tmp_path: Path, pixel_format: str) -> None:
     assert [number for _, _, number in frames] == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize(
+    ("codec", "ending", "pixel_format"),
+    [
+        ("libx265", "mp4", "yuv420p"),
+        ("libx265", "mp4", "yuv420p10le"),
+        ("libvpx-vp9", "webm", "yuva420p"),
+        ("libsvtav1", "mp4", "yuv420p"),
+        ("prores_ks", "mov", "yuva444p10le"),
+        ("png", "mov", "rgba"),
+    ],
+)
+def test_other_codecs_and_alpha(tmp_path: Path, codec: str, ending: str, pixel_format: str) -> None:
+    import av
+
+    if codec not in av.codecs_available:
+        pytest.skip(f"this PyAV cannot encode {codec}")
+    path = tmp_path / f"clip.{ending}"
+    clips.write_clip(path, times=8, codec=codec, pixel_format=pixel_format)
+    _, frames, losses = read(path)
+    assert [(index, number) for index, _, number in frames] == [(k, k) for k in range(8)]
+    assert losses == []
+
+
 def test_odd_sizes(tmp_path: Path) -> None:
     clips.write_clip(tmp_path / "clip.mp4", times=4, size=(97, 65), pixel_format="yuv444p")
     info, frames, _ = read(tmp_path / "clip.mp4")
