@@ -15,6 +15,8 @@ from posetrack_app.offline_smoothing import Method, smooth_track
 from posetrack_app.records import INTERPOLATED, FloatArray, IntArray, TrackedPoses
 from posetrack_app.skeleton import Skeleton
 
+POSE_SPREAD = 0.3
+"""How far in body sizes the keypoints of one person, about his centre, differ at the ends of two tracks."""
 _SWAPPING = (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle"))
 
 
@@ -23,12 +25,14 @@ class SecondPass:
     """Settings. Lengths are body sizes (square root of the box's area).
 
     A track that begins up to `join_seconds` after another ended continues it where that costs less than
-    `join_cost` squared standard deviations. Gaps up to `fill_seconds` are filled. A track shorter than
+    `join_cost` squared standard deviations; where appearance is known, tracks that look different cost up to twice
+    `appearance_cost` more. Gaps up to `fill_seconds` are filled. A track shorter than
     `ghost_seconds` whose mean box score is below `ghost_score` is dropped.
     """
 
     join_seconds: float = 4.0
     join_cost: float = 9.0
+    appearance_cost: float = 2.0
     fill_seconds: float = 0.5
     ghost_seconds: float = 0.3
     ghost_score: float = 0.6
@@ -48,6 +52,7 @@ class Track:
     keypoints: FloatArray
     keypoint_scores: FloatArray
     origins: IntArray
+    appearance: FloatArray
 
     def rows(self, rows: NDArray[np.bool_] | IntArray | slice) -> Track:
         """The same person in the chosen frames only."""
@@ -55,7 +60,8 @@ class Track:
         return replace(self, **columns)
 
 
-_COLUMNS = ("frames", "seconds", "boxes", "scores", "keypoints", "keypoint_scores", "origins")
+_OF_POSES = ("boxes", "scores", "keypoints", "keypoint_scores", "origins", "appearance")
+_COLUMNS = ("frames", "seconds", *_OF_POSES)
 
 
 def _concatenated(parts: Sequence[Track]) -> Track:
@@ -91,16 +97,15 @@ def tracks_of(seconds: FloatArray, frames: Sequence[TrackedPoses]) -> list[Track
     if not rows:
         return []
     place = np.array(rows)[:, 0]
-    columns = ("ids", "boxes", "scores", "keypoints", "keypoint_scores", "origins")
-    ids, boxes, scores, keypoints, keypoint_scores, origins = (
-        np.concatenate([getattr(poses, name) for poses in frames]) for name in columns
+    ids, *columns = (
+        np.concatenate([getattr(poses, name) for poses in frames if len(poses)])
+        for name in ("ids", *_OF_POSES)
     )
     tracks = []
     for number in np.unique(ids):
         mine = ids == number
         at = place[mine]
-        columns_of_track = boxes[mine], scores[mine], keypoints[mine], keypoint_scores[mine], origins[mine]
-        tracks.append(Track(int(number), at, seconds[at], *columns_of_track))
+        tracks.append(Track(int(number), at, seconds[at], *(column[mine] for column in columns)))
     return tracks
 
 
@@ -119,11 +124,13 @@ def join_tracks(tracks: Sequence[Track], settings: SecondPass) -> list[Track]:
     if not tracks:
         return []
     cost = np.full((len(tracks), len(tracks)), settings.join_cost)
+    unlike = _unlike(tracks)
     for first, before in enumerate(tracks):
         for second, after in enumerate(tracks):
             gap = after.seconds[0] - before.seconds[-1]
             if 0 < gap <= settings.join_seconds:
-                cost[first, second] = min(cost[first, second], _joint_cost(before, after, gap))
+                fit = _joint_cost(before, after, gap) + settings.appearance_cost * unlike[first, second]
+                cost[first, second] = min(cost[first, second], fit)
     rows, columns = linear_sum_assignment(cost)
     follower = {
         int(row): int(column)
@@ -140,7 +147,7 @@ def join_tracks(tracks: Sequence[Track], settings: SecondPass) -> list[Track]:
 
 
 def _joint_cost(before: Track, after: Track, gap: float) -> float:
-    """Squared standard deviations between where `before` goes to, where `after` comes from, and their sizes.
+    """Squared standard deviations between where `before` goes to and `after` comes from, their sizes and poses.
 
     Velocities fade with a time constant of a second: who is lost has often stopped or turned.
     """
@@ -151,7 +158,36 @@ def _joint_cost(before: Track, after: Track, gap: float) -> float:
     forwards = centre_before + velocity_before * travel - centre_after
     backwards = centre_after - velocity_after * travel - centre_before
     miss = 0.5 * (np.hypot(*forwards) + np.hypot(*backwards)) / size
-    return float((miss / (0.3 + 0.6 * gap)) ** 2 + (np.log(size_after / size_before) / 0.2) ** 2)
+    shape_before, sure_before = _pose_of(before, last=True)
+    shape_after, sure_after = _pose_of(after, last=False)
+    weights = sure_before * sure_after
+    bend = (np.square(shape_before - shape_after).sum(axis=1) * weights).sum() / max(weights.sum(), 1e-9)
+    return float(
+        (miss / (0.3 + 0.6 * gap)) ** 2
+        + (np.log(size_after / size_before) / 0.2) ** 2
+        + bend / POSE_SPREAD**2
+    )
+
+
+def _unlike(tracks: Sequence[Track]) -> FloatArray:
+    """(T, T) 1 less the cosine of the tracks' mean appearances, each less what all have in common; 0 without any."""
+    means = np.array([track.appearance.mean(axis=0) for track in tracks])
+    if not means.shape[1]:
+        return np.zeros((len(tracks), len(tracks)))
+    means -= np.concatenate([track.appearance for track in tracks]).mean(axis=0)
+    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
+    unlike: FloatArray = 1.0 - means @ means.T
+    return unlike
+
+
+def _pose_of(track: Track, *, last: bool) -> tuple[FloatArray, FloatArray]:
+    """Keypoints (K, 2) about the box's centre in body sizes, median of half a second at one end, and surety (K,)."""
+    edge = track.seconds[-1] if last else track.seconds[0]
+    near = track.rows(np.abs(track.seconds - edge) <= 0.5)
+    centres = 0.5 * (near.boxes[:, None, :2] + near.boxes[:, None, 2:])
+    sizes = np.sqrt(np.maximum(near.boxes[:, 2:] - near.boxes[:, :2], 1.0).prod(axis=1))
+    shape = np.median((near.keypoints - centres) / sizes[:, None, None], axis=0)
+    return shape, near.keypoint_scores.mean(axis=0)
 
 
 def _end_of(track: Track, *, last: bool) -> tuple[FloatArray, float, FloatArray]:
@@ -241,6 +277,7 @@ def fill_gaps(track: Track, seconds: FloatArray, longest: float) -> Track:
                 PchipInterpolator(knots.seconds, knots.keypoints)(at),
                 np.repeat(0.5 * sides.keypoint_scores.min(axis=0)[None], count, axis=0),
                 np.full(count, INTERPOLATED),
+                np.repeat(sides.appearance.mean(axis=0)[None], count, axis=0),
             )
         )
     return _concatenated(parts)
@@ -256,6 +293,7 @@ def _frames_of(
         else smooth_track(smoothing, track.seconds, track.keypoints, track.keypoint_scores)
         for track in tracks
     ]
+    looks = tracks[0].appearance.shape[1] if tracks else 0
     rows: list[list[tuple[int, int]]] = [[] for _ in range(count)]
     for number, track in enumerate(tracks):
         for row, frame in enumerate(track.frames.tolist()):
@@ -269,4 +307,5 @@ def _frames_of(
             np.array([tracks[i].id for i, _ in people], dtype=np.int64),
             np.array([smoothed[i][row] for i, row in people]).reshape(-1, keypoints, 2),
             origins=np.array([tracks[i].origins[row] for i, row in people], dtype=np.int8),
+            appearance=np.array([tracks[i].appearance[row] for i, row in people]).reshape(len(people), looks),
         )

@@ -86,7 +86,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 
 
 SECOND_PASS = "OksTracker, second pass"
-FILMS = 8
+FILMS = 4
 
 
 @click.command()
