@@ -76,14 +76,16 @@ def embedded() -> dict[str, Published]:
         return Published(
             name=f"embedded-{task}", task=task, network=network, file=f"{task}.safetensors", url=None, sha256=None,
             metric="see embedded/MODEL_CARD.md", licence="research", source="package", colour="RGB",
-            kernel=None, **facts,
+            **facts,
         )  # fmt: skip
 
-    detector = entry("detector", "faster-rcnn-compact", input=None, outputs=1, keypoints=None, decoding=None)
+    detector = entry(
+        "detector", "faster-rcnn-compact", input=None, outputs=1, keypoints=None, decoding=None, kernel=None
+    )  # fmt: skip
     # 19 heatmaps: the 17 of PoseTrack18, then the eyes.
     pose = entry(
-        "pose", "hrnet-compact", input=(192, 256), outputs=19, keypoints="posetrack18", decoding="quarter"
-    )
+        "pose", "hrnet-compact", input=(128, 160), outputs=19, keypoints="posetrack18", decoding="dark", kernel=7
+    )  # fmt: skip
     return {one.name: one for one in (detector, pose)}
 
 

@@ -254,7 +254,7 @@ def decode_mmpose(recorded: Recorded, folder: Path) -> Cases:
             yield f"{tag} {name} keypoints", far(keypoints, recorded[f"{tag}/{name}/keypoints"]), 1e-3
             yield f"{tag} {name} scores", far(scores, recorded[f"{tag}/{name}/scores"]), 0
         maps = heatmaps[tag].reshape(-1, *heatmaps[tag].shape[2:])
-        blurred = np.stack([udp_dark.smooth(m, 11) for m in maps]).ravel()
+        blurred = udp_dark.smooth(maps, 11).ravel()
         samples = recorded[f"{tag}/blur11_idx"]
         yield f"{tag} smoothed", far(blurred[samples], recorded[f"{tag}/blur11_val"]), 1e-6
         combined = udp_dark.decode_udp_offsets(recorded[f"{tag}/combined/encoded_f16"][None], size)

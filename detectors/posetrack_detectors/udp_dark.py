@@ -44,15 +44,22 @@ def decode_dark(heatmaps: FloatArray, size: tuple[int, int], kernel: int = 11) -
     cells, heights = _peaks(heatmaps)
     rows, columns = heatmaps.shape[2:]
     x, y = cells[..., 0].astype(np.int64), cells[..., 1].astype(np.int64)
-    for n, k in np.argwhere((x > 1) & (x < columns - 2) & (y > 1) & (y < rows - 2)):
-        patch = np.log(np.maximum(smooth(heatmaps[n, k], kernel), 1e-10))
-        patch = patch[y[n, k] - 2 : y[n, k] + 3, x[n, k] - 2 : x[n, k] + 3]
-        dx, dy = 0.5 * (patch[2, 3] - patch[2, 1]), 0.5 * (patch[3, 2] - patch[1, 2])
-        dxx = 0.25 * (patch[2, 4] - 2 * patch[2, 2] + patch[2, 0])
-        dyy = 0.25 * (patch[4, 2] - 2 * patch[2, 2] + patch[0, 2])
-        dxy = 0.25 * (patch[3, 3] - patch[1, 3] - patch[3, 1] + patch[1, 1])
-        if dxx * dyy - dxy**2 != 0:
-            cells[n, k] -= np.linalg.inv(np.array([[dxx, dxy], [dxy, dyy]])) @ np.array([dx, dy])
+    n, k = np.nonzero((x > 1) & (x < columns - 2) & (y > 1) & (y < rows - 2))
+    x, y = x[n, k], y[n, k]
+    logs = np.log(np.maximum(np.stack([smooth(maps, kernel) for maps in heatmaps]), 1e-10))
+
+    def at(right: int, down: int) -> FloatArray:
+        return np.asarray(logs[n, k, y + down, x + right])
+
+    centre = at(0, 0)
+    dx, dy = 0.5 * (at(1, 0) - at(-1, 0)), 0.5 * (at(0, 1) - at(0, -1))
+    dxx = 0.25 * (at(2, 0) - 2 * centre + at(-2, 0))
+    dyy = 0.25 * (at(0, 2) - 2 * centre + at(0, -2))
+    dxy = 0.25 * (at(1, 1) - at(-1, 1) - at(1, -1) + at(-1, -1))
+    determinant = dxx * dyy - dxy**2
+    curved = determinant != 0
+    step = np.stack([dyy * dx - dxy * dy, dxx * dy - dxy * dx], axis=1)[curved]
+    cells[n[curved], k[curved]] -= step / determinant[curved, None]
     return cells * _stride(heatmaps, size), heights
 
 
@@ -63,8 +70,7 @@ def decode_udp(heatmaps: FloatArray, size: tuple[int, int], kernel: int = 11) ->
     width = columns + 2
     joint_start = width * (rows + 2) * np.arange(keypoints)
     for n in range(people):
-        smoothed = np.stack([smooth(heatmap, kernel) for heatmap in heatmaps[n]])
-        logs = np.log(np.clip(smoothed, 1e-3, 50.0))
+        logs = np.log(np.clip(smooth(heatmaps[n], kernel), 1e-3, 50.0))
         flat = np.pad(logs, ((0, 0), (1, 1), (1, 1)), mode="edge").ravel()
         at = (cells[n, :, 0] + 1 + (cells[n, :, 1] + 1) * width + joint_start).astype(np.int64)
         centre, right, left = flat[at], flat[at + 1], flat[at - 1]
@@ -96,13 +102,16 @@ def decode_udp_offsets(outputs: FloatArray, size: tuple[int, int], kernel: int =
     return _udp_pixels(cells, outputs, size), heights
 
 
-def smooth(heatmap: FloatArray, kernel: int) -> NDArray[np.float32]:
-    """(H, W) blurred by a Gaussian of `kernel` cells, zero outside, its highest value kept."""
+def smooth(heatmaps: FloatArray, kernel: int) -> NDArray[np.float32]:
+    """(K, H, W) blurred by a Gaussian of `kernel` cells, zero outside, each map's highest value kept."""
     border = (kernel - 1) // 2
-    padded = np.pad(np.asarray(heatmap, dtype=np.float32), border)
-    blurred = np.asarray(cv2.GaussianBlur(padded, (kernel, kernel), 0))[border:-border, border:-border]
-    highest = blurred.max()
-    return np.asarray(blurred * (heatmap.max() / highest) if highest != 0 else blurred, dtype=np.float32)
+    around = ((border, border), (border, border), (0, 0))
+    padded = np.pad(np.asarray(heatmaps, dtype=np.float32).transpose(1, 2, 0), around)
+    blurred = np.asarray(cv2.GaussianBlur(padded, (kernel, kernel), 0)).reshape(padded.shape)
+    blurred = blurred[border:-border, border:-border].transpose(2, 0, 1)
+    highest = blurred.max(axis=(1, 2), keepdims=True)
+    scale = heatmaps.max(axis=(1, 2), keepdims=True) / np.where(highest != 0, highest, 1)
+    return np.asarray(blurred * np.where(highest != 0, scale, 1), dtype=np.float32)
 
 
 def _peaks(heatmaps: FloatArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
