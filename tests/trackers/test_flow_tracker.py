@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from posetrack_trackers import FlowTracker
+from posetrack_trackers import FlowTracker, flow_tracker
 
 SHAPE = np.random.default_rng(0).uniform(0, 1, (17, 2)) * [50, 150]
 SIGMAS = np.full(17, 0.08)
@@ -69,3 +69,28 @@ def test_keypoints_of_score_0_do_not_count() -> None:
 
 def test_nobody() -> None:
     assert _link([[], [], [5.0]], flow=1.0) == [[], [], [1]]
+
+
+@pytest.mark.parametrize("min_similarity", [0.0, 0.2, 0.7])
+def test_looking_only_at_near_pairs_changes_nothing(
+    min_similarity: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    corner = rng.uniform(0, 600, (12, 1, 2)) + np.cumsum(rng.normal(0, 15, (20, 12, 1, 2)), axis=0)
+    scores = rng.uniform(-0.5, 1, (20, 12, 17)).clip(0)
+    scores[3, 4] = 0.0
+
+    def ids(few: int) -> list[list[int]]:
+        monkeypatch.setattr(flow_tracker, "_FEW", few)
+        tracker = FlowTracker(sigmas=SIGMAS, min_similarity=min_similarity)
+        boxes = np.concatenate([corner, corner + [50.0, 150.0]], axis=3)[:, :, 0]
+        return [
+            tracker.update(
+                boxes[frame], np.ones(12), corner[frame] + SHAPE, scores[frame], frame / 25
+            ).ids.tolist()
+            for frame in range(20)
+        ]
+
+    near = ids(0)
+    assert near == ids(10**9)
+    assert max(map(max, near)) > 12

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from posetrack_trackers.matching import match_greedily
+from posetrack_trackers.matching import Indices, match_greedily
 from posetrack_trackers.oks import Floats, box_area, object_keypoint_similarity
 from posetrack_trackers.oks_tracker import Ids, Links
+
+_FEW = 300
+"""So many pairs of poses are sooner compared than looked through for those near each other."""
 
 
 @dataclass(frozen=True)
@@ -116,10 +119,36 @@ class FlowTracker:
         people, of = np.unique(past.ids, return_inverse=True)
         similarity = np.zeros((len(people), len(area)))
         if similarity.size:
-            old, new = np.divmod(np.arange(len(past.ids) * len(area)), len(area))
-            weights = np.asarray(past.seen[old] & seen[new], dtype=np.float64)
-            oks = object_keypoint_similarity(
-                past.keypoints[old], keypoints[new], area[new], self._sigmas, weights
-            )
-            np.maximum.at(similarity, (of[old], new), oks)
+            old, new = self._near(past, area, keypoints, seen)
+            weights = np.asarray(past.seen.take(old, axis=0) & seen.take(new, axis=0), dtype=np.float64)
+            first, second = past.keypoints.take(old, axis=0), keypoints.take(new, axis=0)
+            oks = object_keypoint_similarity(first, second, area[new], self._sigmas, weights)
+            np.maximum.at(similarity.ravel(), of[old] * len(area) + new, oks)
         return people, similarity
+
+    def _near(
+        self, past: _Past, area: Floats, keypoints: Floats, seen: NDArray[np.bool_]
+    ) -> tuple[Indices, Indices]:
+        """Old and new poses whose OKS can reach `min_similarity`.
+
+        Keypoints that count lie within the extents of both poses, so none is nearer than the extents are, and the
+        OKS is at most what the softest keypoint would score at that distance.
+        """
+        pairs = len(past.ids) * len(area)
+        if pairs <= _FEW:
+            return np.divmod(np.arange(pairs), len(area))
+        low, high = _extents(past.keypoints, past.seen)
+        new_low, new_high = _extents(keypoints, seen)
+        gap = np.maximum(low[:, :, None] - new_high[:, None], new_low[:, None] - high[:, :, None])
+        np.maximum(gap, 0.0, out=gap)
+        gap *= gap
+        least = max(self._min_similarity, 5e-324)  # nothing is less similar and yet similar
+        reach = -2.0 * np.log(least) * (2.0 * self._sigmas.max()) ** 2 * 1.000001  # for the rounding
+        old, new = (gap[0] + gap[1] <= reach * area).nonzero()
+        return old, new
+
+
+def _extents(keypoints: Floats, seen: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Least and greatest x and y, each (2, N), of the `seen` (N, K) of `keypoints` (N, K, 2)."""
+    places, hidden = keypoints.transpose(2, 0, 1), ~seen
+    return np.where(hidden, np.inf, places).min(axis=2), np.where(hidden, -np.inf, places).max(axis=2)

@@ -11,6 +11,17 @@ from posetrack_trackers.oks import Floats
 Indices = NDArray[np.intp]
 
 
+def without_rivals(allowed: NDArray[np.bool_]) -> tuple[Indices, Indices] | None:
+    """Rows and columns of all pairs `allowed` (R, C), if no row and no column is in two of them; else None.
+
+    They are then the answer of every way of matching, whatever the similarities; most frames are like that.
+    """
+    rows, columns = allowed.nonzero()
+    if len(rows) == len(set(rows.tolist())) == len(set(columns.tolist())):
+        return rows, columns
+    return None
+
+
 def match_hungarian(similarity: Floats) -> tuple[Indices, Indices]:
     """Rows and columns of the pairing with the greatest total `similarity` (R, C); pairs of 0 stay apart.
 

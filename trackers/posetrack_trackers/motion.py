@@ -58,7 +58,7 @@ class BodyFilters:
         )
         self._noise = np.append(limbs * motion.keypoint_noise, [motion.box_noise, motion.size_noise]) ** 2
         self._follows_body = np.append(limbs, [0.0, 0.0])
-        self._elapsed = -1.0
+        self._step_of = -1.0, 0
         self._step: tuple[Floats, ...] = ()
 
     def __len__(self) -> int:
@@ -69,9 +69,10 @@ class BodyFilters:
         if len(self) == 0:
             return
         elapsed = round(elapsed, 6)  # frames of a fixed rate are then equally far apart
-        if elapsed != self._elapsed:
-            self._elapsed = elapsed
-            self._step = self._coefficients(elapsed)
+        if (elapsed, len(self)) != self._step_of:
+            self._step_of = elapsed, len(self)
+            # Repeated for every body: whole arrays are quicker than many short rows.
+            self._step = tuple(np.repeat(part, len(self), axis=-2) for part in self._coefficients(elapsed))
         by_velocity, by_body, by_cov, by_vel_var, noise = self._step
         velocity = self.state[VX : VY + 1]
         moved = by_velocity * velocity + by_body * velocity[:, :, self._centre, None]

@@ -15,17 +15,22 @@ def box_iou(first: Floats, second: Floats) -> Floats:
 
     Boxes without area give 0.
     """
-    overlap = np.minimum(first[:, 2:], second[:, 2:]) - np.maximum(first[:, :2], second[:, :2])
+    overlap = np.minimum(first[:, 2:], second[:, 2:])
+    overlap -= np.maximum(first[:, :2], second[:, :2])
     np.maximum(overlap, 0.0, out=overlap)
     inside = overlap[:, 0] * overlap[:, 1]
-    both = box_area(first) + box_area(second) - inside
+    both = box_area(first)
+    both += box_area(second)
+    both -= inside
     iou: Floats = inside / np.maximum(both, 1e-9)
     return iou
 
 
 def box_area(boxes: Floats) -> Floats:
     """Area of boxes (N, 4) x1 y1 x2 y2 in square pixels -> (N,); never below one pixel."""
-    area: Floats = np.maximum(boxes[:, 2] - boxes[:, 0], 1.0) * np.maximum(boxes[:, 3] - boxes[:, 1], 1.0)
+    size = boxes[:, 2:] - boxes[:, :2]
+    np.maximum(size, 1.0, out=size)
+    area: Floats = size[:, 0] * size[:, 1]
     return area
 
 

@@ -8,12 +8,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from posetrack_trackers.matching import Indices, match_greedily, match_hungarian
+from posetrack_trackers.matching import Indices, match_greedily, match_hungarian, without_rivals
 from posetrack_trackers.motion import VAR, BodyFilters, Motion, X, Y
 from posetrack_trackers.oks import Floats, box_iou
 
 Ids = NDArray[np.int64]
 _NOTHING: Indices = np.zeros(0, dtype=np.intp)
+_LEAST = 1e-12
+"""Pairs less similar than this never belong together, whatever the settings."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class OksTracker:
         self.delay = 0 if confirmations == 1 else 2 * (confirmations - 1)
         """Frames after which no row's id changes any more."""
         self._keypoint_variances = (2.0 * np.asarray(sigmas, dtype=np.float64)) ** 2
+        self._all_variances = np.append(self._keypoint_variances, [1.0, 1.0])
         self._confident, self._weak = confident, weak
         self._min_similarity, self._min_weak_similarity = min_similarity, min_weak_similarity
         self._box_weight, self._appearance_weight = box_weight, appearance_weight
@@ -184,33 +187,48 @@ class OksTracker:
         similarity = np.zeros((len(self._ids), len(seen)))
         if similarity.size == 0:
             return similarity
-        state, centre_at, size_at = self._bodies.state, -2, -1
-        centre, size = state[X : Y + 1, :, centre_at], np.maximum(state[X : Y + 1, :, size_at], 1.0)
-        seen_size = seen.points[:, :, size_at]
-        away = centre[:, :, None] - seen.points[:, None, :, centre_at]
+        state, count = self._bodies.state, len(self._keypoint_variances)
+        centre, size = state[X : Y + 1, :, count], np.maximum(state[X : Y + 1, :, count + 1], 1.0)
+        seen_size = seen.points[:, :, count + 1]
+        away = centre[:, :, None] - seen.points[:, None, :, count]
         away *= away
+        away[0] += away[1]
         area = np.sqrt(size[0] * size[1])[:, None] * np.sqrt(seen_size[0] * seen_size[1])
-        reach = 2.0 + 4.0 * state[VAR, :, centre_at]
-        track, row = np.nonzero(away[0] + away[1] < area * reach[:, None])
-        if len(track) == 0:
+        reach = 2.0 + 4.0 * state[VAR, :, count]
+        pairs = (away[0] < area * reach[:, None]).ravel().nonzero()[0]
+        if len(pairs) == 0:
             return similarity
+        track = pairs // len(seen)
+        row = pairs - track * len(seen)
 
-        predicted = state[: VAR + 1, :, :centre_at].take(track, axis=1)
-        apart = predicted[: Y + 1] - seen.points[:, :, :centre_at].take(row, axis=1)
+        # All K + 2 points are taken, the box's two for nothing, since whole rows are quicker than parts.
+        spread = state[VAR].take(track, axis=0)
+        spread += self._all_variances
+        spread *= (-2.0 * area.take(pairs))[:, None]
+        apart = state[: Y + 1].take(track, axis=1)
+        apart -= seen.points.take(row, axis=1)
         apart *= apart
-        spread = (self._keypoint_variances + predicted[VAR]) * (-2.0 * area[track, row, None])
-        near = np.exp((apart[0] + apart[1]) / spread)
-        weights = self._certainty.take(track, axis=0) * seen.certainty.take(row, axis=0)
-        boxes = np.concatenate([centre - 0.5 * size, centre + 0.5 * size]).T
-        overlap = box_iou(boxes.take(track, axis=0), seen.boxes.take(row, axis=0))
+        apart[0] += apart[1]
+        apart[0] /= spread
+        weights = self._certainty.take(track, axis=0)
+        weights *= seen.certainty.take(row, axis=0)
+        near = np.exp(apart[0, :, :count])
         near *= weights
-        votes = near.sum(axis=1) + self._box_weight * overlap
-        voters = weights.sum(axis=1) + self._box_weight
+        size *= 0.5
+        boxes = np.empty((4, len(self._ids)))
+        np.subtract(centre, size, out=boxes[:2])
+        np.add(centre, size, out=boxes[2:])
+        overlap = box_iou(boxes.take(track, axis=1).T, seen.boxes.T.take(row, axis=1).T)
+        overlap *= self._box_weight
+        votes = np.add.reduce(near, axis=1)
+        votes += overlap
+        voters = np.add.reduce(weights, axis=1)
+        voters += self._box_weight
         if seen.appearance is not None and self._appearance is not None:
             alike = np.einsum("pd,pd->p", self._appearance[track], seen.appearance[row])
             votes += self._appearance_weight * 0.5 * (1.0 + alike)
             voters += self._appearance_weight
-        similarity[track, row] = votes / voters
+        similarity.ravel()[pairs] = votes / voters
         return similarity
 
     def _assign(self, similarity: Floats, scores: Floats) -> tuple[Indices, Indices]:
@@ -222,9 +240,7 @@ class OksTracker:
             (~is_person, is_confident, self._min_similarity),
         )
         free_track, free_row = np.ones(len(is_person), dtype=bool), np.ones(len(scores), dtype=bool)
-        # Of two tracks that fit a pose alike, it is rather the one that was not lost.
-        freshness = 1.0 / (1.0 + self._stale * (self._frame - 1 - self._last_frame))
-        all_tracks, all_rows = [_NOTHING], [_NOTHING]
+        all_tracks, all_rows, left = [_NOTHING], [_NOTHING], len(scores)
         for of_tracks, of_rows, least in rounds:
             rows = (of_rows & free_row).nonzero()[0]
             if len(rows) == 0:
@@ -232,26 +248,37 @@ class OksTracker:
             tracks = (of_tracks & free_track).nonzero()[0]
             if len(tracks) == 0:
                 continue
-            table = similarity[tracks[:, None], rows]
-            table[table < least] = 0.0
-            table *= freshness[tracks, None]
-            chosen_tracks, chosen_rows = self._match(table)
-            tracks, rows = tracks[chosen_tracks], rows[chosen_rows]
-            free_track[tracks] = False
-            free_row[rows] = False
+            table = similarity.take(tracks, axis=0).take(rows, axis=1)
+            allowed = table >= max(least, _LEAST)
+            chosen = without_rivals(allowed)
+            if chosen is None:
+                table *= allowed
+                # Of two tracks that fit a pose alike, it is rather the one that was not lost.
+                lost = self._frame - 1 - self._last_frame.take(tracks)
+                table *= (1.0 / (1.0 + self._stale * lost))[:, None]
+                chosen = self._match(table)
+            tracks, rows = tracks.take(chosen[0]), rows.take(chosen[1])
             all_tracks.append(tracks)
             all_rows.append(rows)
+            left -= len(rows)
+            if left == 0:
+                break
+            free_track[tracks] = False
+            free_row[rows] = False
         return np.concatenate(all_tracks), np.concatenate(all_rows)
 
     def _continue(self, tracks: Indices, rows: Indices, seen: _Seen) -> None:
         """Correct the matched tracks by what was seen of them."""
         if len(tracks) == 0:
             return
-        certainty = seen.certainty[rows]
-        self._bodies.correct(
-            tracks, seen.points[:, rows], self._bodies.noise_of(seen.scores[rows], certainty)
-        )
-        self._certainty[tracks] += 0.5 * (certainty - self._certainty[tracks])
+        certainty = seen.certainty.take(rows, axis=0)
+        noise = self._bodies.noise_of(seen.scores[rows], certainty)
+        self._bodies.correct(tracks, seen.points.take(rows, axis=1), noise)
+        before = self._certainty.take(tracks, axis=0)
+        certainty -= before
+        certainty *= 0.5
+        certainty += before
+        self._certainty[tracks] = certainty
         self._last_frame[tracks] = self._frame
         self._last_seconds[tracks] = self._seconds
         if seen.appearance is not None and self._appearance is not None:
