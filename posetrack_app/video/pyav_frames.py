@@ -11,6 +11,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from posetrack_app.video.deinterlace import deinterlaced
 from posetrack_app.video.probe import Probe, open_stream
 
 _LEAST_STEP = 1e-3
@@ -23,11 +24,13 @@ Picture = tuple[int, float, NDArray[np.uint8]]
 def pyav_pictures(video: Probe, wanted: range, size: tuple[int, int] | None = None) -> Iterator[Picture]:
     """PyAV's pictures of the frames `wanted`; one that cannot be decoded is left out, indices stay true.
 
-    `size` (width, height) as displayed: pictures of another size (a stream may change) are scaled to it.
+    Interlaced ones are made whole. `size` (width, height) as displayed: pictures of another size (a stream may
+    change) are scaled to it.
     """
     matrix: tuple[int, int, int, int] | None = None
     last_index, last_seconds = -1, -math.inf
-    for index, seconds, frame in _timed_frames(video, wanted.start):
+    timed = (((index, seconds), frame) for index, seconds, frame in _timed_frames(video, wanted.start))
+    for (index, seconds), frame in deinterlaced(timed):
         if index >= wanted.stop:
             return
         if index <= last_index:
@@ -42,11 +45,12 @@ def pyav_pictures(video: Probe, wanted: range, size: tuple[int, int] | None = No
             yield index, seconds, as_displayed(frame, size, matrix)
 
 
-def first_picture(video: Probe, wanted: range) -> tuple[Picture, int] | None:
-    """PyAV's first picture from the start of `wanted` on, and its clockwise turn (0, 90, 180, 270)."""
+def first_picture(video: Probe, wanted: range) -> tuple[Picture, int, bool] | None:
+    """PyAV's first picture from the start of `wanted` on, its clockwise turn (0, 90, 180, 270), is it interlaced."""
     for index, seconds, frame in _timed_frames(video, wanted.start):
         matrix = display_matrix(frame)
-        return (index, seconds, as_displayed(frame, None, matrix)), clockwise_turn(matrix)
+        picture = index, seconds, as_displayed(frame, None, matrix)
+        return picture, clockwise_turn(matrix), frame.interlaced_frame
     return None
 
 

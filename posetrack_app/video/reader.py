@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from posetrack_app.errors import InputError
 from posetrack_app.records import Frame
 from posetrack_app.video.decord_frames import DecordFailedError, DecordPictures
+from posetrack_app.video.deinterlace import INTERLACED
 from posetrack_app.video.info import VideoInfo, describe_gap, wanted_frames
 from posetrack_app.video.probe import Probe
 from posetrack_app.video.pyav_frames import Picture, first_picture, pyav_pictures
@@ -70,7 +71,7 @@ class FileReader:
         found = first_picture(video, self._wanted)
         if found is None:
             raise InputError(f"{video.path}: none of its {video.packet_count} frames can be decoded")
-        (index, _, image), rotation = found
+        (index, _, image), rotation, is_interlaced = found
         height, width = image.shape[:2]
         info = VideoInfo(
             path=video.path,
@@ -83,7 +84,8 @@ class FileReader:
             decoder="",
             start_seconds=float(video.pts[0] * video.time_base) if video.pts else 0.0,
         )
-        why_not = video.odd
+        # decord leaves the lines of two moments in one picture.
+        why_not = "; ".join(filter(None, (video.odd, INTERLACED if is_interlaced else "")))
         if not why_not:
             try:
                 decord = DecordPictures(video, self._wanted, (width, height), device)

@@ -18,6 +18,7 @@ import numpy as np
 
 from posetrack_app.errors import InputError
 from posetrack_app.records import Frame
+from posetrack_app.video.deinterlace import INTERLACED, deinterlaced
 from posetrack_app.video.info import VideoInfo
 from posetrack_app.video.pyav_frames import Picture, as_displayed, clockwise_turn, display_matrix
 
@@ -188,13 +189,19 @@ class StreamReader:
                 ends_in_error=is_http and not is_measured,
                 length=length,
             )
-            for frame, damaged in _decoded(container, stream):
+            # PTS are the decoder's, in the stream's unit: the filter counts in its own.
+            noted = (
+                ((frame.pts, damaged, frame.interlaced_frame), frame)
+                for frame, damaged in _decoded(container, stream)
+            )
+            for (pts, damaged, is_interlaced), frame in deinterlaced(noted):
                 matrix = shown.matrix or display_matrix(frame)
                 if shown.matrix is None:
                     shown.matrix, self._rotation = matrix, clockwise_turn(matrix)
-                # The stream's unit: frames that were waiting in the decoder at a break carry none.
-                pts = None if frame.pts is None else float(frame.pts * stream.time_base)
-                place = shown.place(pts, damaged, self._rate, self._note_gap)
+                    self._decoder += f" ({INTERLACED})" if is_interlaced else ""
+                # Frames that were waiting in the decoder at a break carry no unit of their own.
+                seconds = None if pts is None else float(pts * stream.time_base)
+                place = shown.place(seconds, damaged, self._rate, self._note_gap)
                 if place is None:
                     continue
                 image = as_displayed(frame, shown.size, matrix)

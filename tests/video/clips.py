@@ -42,11 +42,13 @@ def write_clip(
     rotation: int | None = None,
     mirrored: bool = False,
     tone: bool = False,
+    interlaced: bool = False,
     time_base: Fraction = MILLISECONDS,
 ) -> list[float]:
     """Write a clip of frames shown at `times` (in units of `time_base`, or a count at 25 a second).
 
-    `rotation` turns the picture counter-clockwise for display; `tone` adds sound. Gives the frames' seconds.
+    `rotation` turns the picture counter-clockwise for display; `tone` adds sound. `interlaced` pictures
+    hold a bar top right that moves on between even and odd lines. Gives the frames' seconds.
     """
     if isinstance(times, int):
         times = [round(i / 25 / time_base) for i in range(times)]
@@ -60,7 +62,11 @@ def write_clip(
             video.set_display_rotation(rotation or 0, hflip=mirrored)
         audio = container.add_stream("aac", rate=44100, layout="mono") if tone else None
         for number, time in enumerate(times):
-            frame = av.VideoFrame.from_ndarray(numbered_image(number, *size), "rgb24")
+            image = numbered_image(number, *size)
+            for parity in (0, 1) if interlaced else ():
+                x = size[0] // 2 + (2 * number + parity) * 6 % (size[0] // 2 - 20)
+                image[parity : size[1] // 2 : 2, x : x + 20] = 255
+            frame = av.VideoFrame.from_ndarray(image, "rgb24")
             frame.pts, frame.time_base = time, time_base
             container.mux(video.encode(frame))
         container.mux(video.encode(None))

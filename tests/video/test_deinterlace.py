@@ -1,0 +1,105 @@
+"""Interlaced video: whole pictures, one a frame, at the frames' times."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from posetrack_app.video import open_video
+from posetrack_app.video.deinterlace import deinterlaced
+
+
+def _clips() -> ModuleType:
+    # Test folders are no packages (importmode=importlib): load the neighbour by its path.
+    spec = importlib.util.spec_from_file_location("clips", Path(__file__).with_name("clips.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["clips"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+clips = _clips()
+H264 = {"x264-params": "interlaced=1:tff=1", "g": "10"}
+MPEG2 = {"flags": "+ilme+ildct", "g": "10"}
+
+
+def combing(image: Any) -> float:
+    """Levels between neighbouring lines in the quarter with the moving bar."""
+    height, width = image.shape[:2]
+    quarter = image[2 : height // 2 - 2, width // 2 :].astype(int)
+    return float(np.abs(np.diff(quarter, axis=0)).mean())
+
+
+@pytest.mark.parametrize(
+    ("ending", "codec", "options"),
+    [
+        ("mp4", "libx264", H264),
+        ("ts", "libx264", H264),
+        ("mkv", "mpeg2video", MPEG2),
+        ("h264", "libx264", H264),
+    ],
+)
+@pytest.mark.parametrize("span", [{}, {"start": 0.6, "stop": 1.2, "stride": 2}], ids=["whole", "span"])
+def test_whole_pictures_at_their_times(
+    tmp_path: Path, ending: str, codec: str, options: dict[str, str], span: dict[str, Any]
+) -> None:
+    path, base = tmp_path / f"clip.{ending}", clips.Fraction(1, 25)
+    clips.write_clip(path, times=40, codec=codec, options=options, interlaced=True, time_base=base)
+    with open_video(path, **span) as video:
+        frames = list(video)
+    wanted = range(15, 30, 2) if span else range(40)
+    assert "interlaced: made whole by bwdif" in video.info.decoder
+    assert [(frame.index, clips.read_number(frame.image)) for frame in frames] == [(k, k) for k in wanted]
+    assert np.allclose([frame.seconds for frame in frames], np.array(wanted) / 25, atol=2e-3)
+    assert max(combing(frame.image) for frame in frames) < 5
+    assert video.losses == []
+
+
+def test_the_turn_for_display_stays(tmp_path: Path) -> None:
+    clips.write_clip(tmp_path / "clip.mp4", times=4, options=H264, interlaced=True, rotation=180)
+    with open_video(tmp_path / "clip.mp4") as video:
+        images = [frame.image[::-1, ::-1] for frame in video]
+    assert video.info.rotation == 180
+    assert [clips.read_number(image) for image in images] == [0, 1, 2, 3]
+
+
+def test_a_stream_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clips.write_clip(tmp_path / "clip.ts", times=20, options=H264, interlaced=True)
+    with (tmp_path / "clip.ts").open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        with open_video("-") as video:
+            frames = list(video)
+    assert "bwdif" in video.info.decoder
+    assert [(frame.index, clips.read_number(frame.image)) for frame in frames] == [(k, k) for k in range(20)]
+    assert np.allclose([frame.seconds for frame in frames], np.arange(20) / 25, atol=2e-3)
+    assert max(combing(frame.image) for frame in frames) < 5
+
+
+def test_frames_that_are_whole_stay_as_they_are(tmp_path: Path) -> None:
+    """Whole ones, interlaced ones, whole ones of another size: every note once, in order."""
+    frames: list[Any] = []
+    for name, size, interlaced in (("a", (160, 112), False), ("b", (160, 112), True), ("c", (96, 64), False)):
+        clips.write_clip(
+            tmp_path / f"{name}.mkv",
+            times=6,
+            size=size,
+            interlaced=interlaced,
+            options=H264 if interlaced else None,
+        )
+        with av.open(str(tmp_path / f"{name}.mkv")) as video:
+            frames += video.decode(video=0)
+    frames = [*frames[:12], *frames[:6], *frames[12:]]
+    notes, pictures = zip(*deinterlaced(enumerate(frames)), strict=True)
+    assert notes == tuple(range(24))
+    for note, frame, picture in zip(notes, frames, pictures, strict=True):
+        same = np.array_equal(frame.to_ndarray(format="rgb24"), picture.to_ndarray(format="rgb24"))
+        assert same != frame.interlaced_frame, note
