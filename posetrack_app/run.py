@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from posetrack_app import __version__
 from posetrack_app.assemble import Parts, build_parts
 from posetrack_app.chain import track_people
 from posetrack_app.config import Config
@@ -159,7 +160,11 @@ def _journal(
         return None
     if not out.parent.is_dir():
         raise InputError(f"{out}: the folder {out.parent} does not exist; create it first")
-    return stack.enter_context(Journal(journal_file(out), info, resume=resume))
+    made_with = {
+        "posetrack": __version__,
+        **info,
+    }  # another version may make other tracks of the same answers
+    return stack.enter_context(Journal(journal_file(out), made_with, resume=resume))
 
 
 def _info(

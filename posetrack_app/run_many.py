@@ -55,17 +55,21 @@ def track_videos(
             outcome = Outcome(source, out, report)
             for loss in report.losses:
                 say(f"{source}: {loss}")
-        except InputError as error:
-            outcome = Outcome(source, out, failure=str(error))
-        except OSError as error:
-            outcome = Outcome(source, out, failure=str(error))
+        except (InputError, OSError) as error:
+            outcome = Outcome(source, out, failure=_one_line(error))
         except Exception as error:
             # Not mended: shown in full, and it costs the exit code; but the other videos are not to wait for it.
             traceback.print_exc(file=sys.stderr)
-            outcome = Outcome(source, out, failure=f"{type(error).__name__}: {error}", is_our_fault=True)
+            outcome = Outcome(
+                source, out, failure=f"{type(error).__name__}: {_one_line(error)}", is_our_fault=True
+            )
         outcomes.append(outcome)
         say(f"{number} of {len(sources)}: {outcome.failure or (outcome.report and outcome.report.summary())}")
     return outcomes
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def table(outcomes: Sequence[Outcome]) -> str:

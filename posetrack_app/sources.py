@@ -35,7 +35,7 @@ def expand_sources(arguments: Sequence[str], list_file: Path | None = None) -> l
 
 def _lines(list_file: Path) -> list[str]:
     try:
-        lines = list_file.read_text(encoding="utf-8").splitlines()
+        lines = list_file.read_text(encoding="utf-8-sig").splitlines()  # Windows editors put a mark first
     except OSError as error:
         raise InputError(f"{list_file}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 from posetrack_app.evaluation.clear_mot import MotCounts
@@ -49,8 +48,3 @@ def list_id_switches(scene: Scene, counts: MotCounts) -> list[IdSwitch]:
         )
         for (frame, truth_id, before, after), keypoints in sorted(gathered.items())
     ]
-
-
-def switches_by_sequence(switches: list[IdSwitch]) -> Counter[str]:
-    """How many people-switches each sequence has."""
-    return Counter(switch.sequence for switch in switches)

@@ -17,6 +17,7 @@ import killed_run
 import numpy as np
 import pytest
 
+from posetrack_app import run
 from posetrack_app.errors import InputError
 from posetrack_app.formats import read_tracks
 from posetrack_app.journal import Journal, journal_file
@@ -163,6 +164,14 @@ def test_other_settings_are_refused_by_name(video: Path, tmp_path: Path) -> None
     with pytest.raises(InputError, match=r"config\.detector\.batch 3, now 1"):
         track_video(video, out, resume=True, parts=killed_run.fake_parts())
     assert journal_file(out).exists()
+
+
+def test_another_version_does_not_go_on(video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "tracks.json"
+    stop_after(10, video, out)
+    monkeypatch.setattr(run, "__version__", "99.0")
+    with pytest.raises(InputError, match=r"posetrack '.*', now '99\.0'"):
+        track_video(video, out, resume=True, config=killed_run.config(), parts=killed_run.fake_parts())
 
 
 def test_another_video_of_the_same_name_is_not_mixed_in(

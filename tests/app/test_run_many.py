@@ -53,7 +53,7 @@ def test_patterns_and_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for name in ("b.mp4", "a.mp4", "odd[1].mp4", "sub/c.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    (tmp_path / "list.txt").write_text("# two\n\nsub/c.mp4\nwebcam:0\n")
+    (tmp_path / "list.txt").write_text("\ufeff# two\n\nsub/c.mp4\nwebcam:0\n", encoding="utf-8")
     found = expand_sources(["?.mp4", "odd[1].mp4", "missing.mp4"], tmp_path / "list.txt")
     assert found == ["a.mp4", "b.mp4", "odd[1].mp4", "missing.mp4", os.path.join("sub", "c.mp4"), "webcam:0"]
     assert expand_sources(["**/c.mp4"]) == [os.path.join("sub", "c.mp4")]
@@ -118,12 +118,13 @@ def test_an_error_of_ours_is_shown_and_costs_the_exit_code(
     def fail_once(self: Any, images: Any) -> Any:
         calls.append(1)
         if len(calls) == 1:
-            raise ZeroDivisionError("a mistake")
+            raise ZeroDivisionError("a mistake\nof two lines")
         return detect(self, images)
 
     monkeypatch.setattr(killed_run.WanderingDetector, "__call__", fail_once)
     outcomes, _ = track(tmp_path, ["first", "last"], monkeypatch)
     assert [outcome.report is not None for outcome in outcomes] == [False, True]
+    assert run_many.table(outcomes).splitlines()[1].endswith("ZeroDivisionError: a mistake of two lines")
     assert run_many.exit_code(outcomes) == 1
     assert "Traceback" in capsys.readouterr().err
 
