@@ -20,6 +20,7 @@ import pytest
 from posetrack_app import run
 from posetrack_app.errors import InputError
 from posetrack_app.formats import read_tracks
+from posetrack_app.formats.validate import find_faults
 from posetrack_app.journal import Journal, journal_file
 from posetrack_app.manifest import manifest_file
 from posetrack_app.run import track_video
@@ -48,6 +49,7 @@ def whole(video: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     out = tmp_path_factory.mktemp("whole") / "tracks.json"
     killed_run.run_fake(video, out, False)
     assert len(read_tracks(out).frames) == FRAMES
+    assert find_faults(json.loads(out.read_bytes())) == []
     return out.read_bytes()
 
 

@@ -335,6 +335,8 @@ def test_a_folder_that_exists_is_kept(tmp_path: Path, tracks: Tracks) -> None:
 
 
 FAULTS: list[tuple[list[Any], Any, str]] = [
+    (["info", "missing_frames"], [[4, 5], [7]], "info.missing_frames[1]: must have 2 items, has 1"),
+    (["info", "span"], {"start": None, "stride": 0}, "info.span.stride: must be 1 or more, is 0"),
     (["info", "schema_version"], 2, "info.schema_version: must be 1, is 2"),
     (["info", "video", "rotation"], 45, "info.video.rotation: must be one of"),
     (["info", "video", "frame_rate"], 0, "info.video.frame_rate: must be more than 0"),
