@@ -68,4 +68,5 @@ def _poses(
         box_overlap=config.duplicates.box_overlap,
         min_score=settings.min_score,
         min_keypoint_score=settings.min_keypoint_score,
+        max_seconds=settings.max_seconds,
     )

@@ -67,6 +67,8 @@ class PropagationConfig:
     """Who is carried on and scores less is gone."""
     min_keypoint_score: float = 0.2
     """Keypoints below do not shape the box that is carried on."""
+    max_seconds: float = 2.0
+    """Who was not detected for longer is carried on no more."""
 
 
 @dataclass(frozen=True)

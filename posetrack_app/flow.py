@@ -66,6 +66,7 @@ def propagate_poses(
     box_overlap: float,
     min_score: float = 0.3,
     min_keypoint_score: float = 0.2,
+    max_seconds: float = 2.0,
     fade: float = 0.9,
 ) -> Iterator[tuple[Frame, Poses]]:
     """Keypoints of everybody detected, and of those of the frame before whom the detector did not find again.
@@ -73,21 +74,27 @@ def propagate_poses(
     The keypoints of the frame before move with the flow; the box around the sure ones, 15 % larger, is one more
     person, unless it overlaps a detection or a better such box by more than `box_overlap`. Its score is the one
     before times `fade` times the mean of the sure keypoint scores relative to the frame where he was detected, so
-    somebody who left fades below `min_score` and is dropped. Frames cannot be batched: each needs the one before.
+    somebody who left fades below `min_score` and is dropped; so is whoever was not detected for more than
+    `max_seconds`, lest what was detected in error stays. Frames cannot be batched: each needs the one before.
     """
     flow = DenseFlow()
     before: Poses | None = None
     strength: FloatArray = np.zeros(0)
+    detected_at: FloatArray = np.zeros(0)
     for frame, detections in people:
         flow.see(frame.image)
         boxes, scores = detections.boxes, detections.scores
         reference = np.full(len(boxes), np.nan)
+        last = np.full(len(boxes), frame.seconds)
         if before is not None and len(before):
             carried, of = _carried_boxes(before, flow, frame.size, min_keypoint_score)
+            recent = frame.seconds - detected_at[of] <= max_seconds + 1e-6
+            carried, of = carried[recent], of[recent]
             rows = _new_boxes(boxes, carried, before.scores[of], box_overlap)
             boxes = np.concatenate([boxes, carried[rows]])
             scores = np.concatenate([scores, fade * before.scores[of[rows]]])
             reference = np.concatenate([reference, strength[of[rows]]])
+            last = np.concatenate([last, detected_at[of[rows]]])
         keypoints, keypoint_scores, *looks = estimator([frame.image] * len(boxes), list(boxes))
         keypoint_scores = np.asarray(keypoint_scores, dtype=np.float64).clip(0, 1)
         now = keypoint_scores.mean(axis=1)
@@ -100,7 +107,7 @@ def propagate_poses(
         columns = boxes, scores, np.asarray(keypoints, dtype=np.float64), keypoint_scores
         appearance = looks[0] if looks else np.zeros((len(boxes), 0))
         poses = Poses(*columns, origins=origins, appearance=np.asarray(appearance, np.float64))[kept]
-        strength = strength[kept]
+        strength, detected_at = strength[kept], last[kept]
         before = poses
         yield frame, poses
 

@@ -91,6 +91,13 @@ def test_who_is_gone_fades() -> None:
     assert [len(found) for _, found in poses] == [1, 1, 1, 0, 0, 0, 0, 0]
 
 
+@pytest.mark.parametrize(("max_seconds", "carried"), [(0.0, 0), (0.12, 3), (1.0, 5)])
+def test_who_is_not_detected_is_carried_on_for_a_while_only(max_seconds: float, carried: int) -> None:
+    people = _people([True] * 2 + [False] * 5)
+    poses = propagate_poses(people, _Estimator(), box_overlap=0.5, max_seconds=max_seconds)
+    assert [len(found) for _, found in poses] == [1] * (2 + carried) + [0] * (5 - carried)
+
+
 def test_nobody_ever() -> None:
     poses = propagate_poses(_people([False] * 3), _Estimator(), box_overlap=0.5)
     assert [len(found) for _, found in poses] == [0, 0, 0]
