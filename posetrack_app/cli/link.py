@@ -32,6 +32,8 @@ def link(
     """Link the people of POSES anew, without video or networks.
 
     POSES is a tracks file, a PoseTrack18 file or a list of COCO keypoint results; it needs no identities.
+    The thresholds of the default preset fit the scores of the package's detector: where others found the people,
+    --preset accurate or a --config with [tracker] confident and weak may fit better.
     """
     from posetrack_app import api
 
