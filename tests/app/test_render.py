@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -11,11 +10,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import Queue
 from threading import Thread
-from types import ModuleType
 from typing import Any
 from urllib.parse import unquote
 
 import av
+import clips
 import cv2
 import numpy as np
 import pytest
@@ -29,20 +28,6 @@ from posetrack_app.overlay import OverlayWriter, render_video
 from posetrack_app.records import Frame, TrackedPoses
 from posetrack_app.skeleton import POSETRACK
 from posetrack_app.video import open_video
-
-
-def _clips() -> ModuleType:
-    # Test folders are no packages (importmode=importlib): load the file by its path.
-    place = Path(__file__).parents[1] / "video" / "clips.py"
-    spec = importlib.util.spec_from_file_location("clips_for_render", place)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-clips = _clips()
 
 
 def people(corners: dict[int, tuple[float, float]], score: float = 1.0, size: float = 60.0) -> TrackedPoses:

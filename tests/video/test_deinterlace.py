@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import av
+import clips
 import numpy as np
 import pytest
 
 from posetrack_app.video import open_video
 from posetrack_app.video.deinterlace import deinterlaced
 
-
-def _clips() -> ModuleType:
-    # Test folders are no packages (importmode=importlib): load the neighbour by its path.
-    spec = importlib.util.spec_from_file_location("clips", Path(__file__).with_name("clips.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["clips"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-clips = _clips()
 H264 = {"x264-params": "interlaced=1:tff=1", "g": "10"}
 MPEG2 = {"flags": "+ilme+ildct", "g": "10"}
 

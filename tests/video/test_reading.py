@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import gc
-import importlib.util
-import sys
 import time
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import clips
 import cv2
 import numpy as np
 import pytest
@@ -17,19 +15,6 @@ import pytest
 from posetrack_app.errors import InputError
 from posetrack_app.video import VideoInfo, open_video
 
-
-def _clips() -> ModuleType:
-    # Test folders are no packages (importmode=importlib): load the neighbour by its path.
-    spec = importlib.util.spec_from_file_location("clips", Path(__file__).with_name("clips.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["clips"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-clips = _clips()
 UNEVEN = [86, 153, 209, 243, 300, 301, 450, 470, 480, 1100, 1133, 1166, 1200, 1290, 1300]
 """Milliseconds; a phone's frame times, with a late start and a freeze."""
 

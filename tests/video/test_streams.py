@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.server
-import importlib.util
 import itertools
 import subprocess
 import sys
@@ -12,9 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import clips
 import cv2
 import numpy as np
 import pytest
@@ -24,18 +23,6 @@ from posetrack_app.video import is_stream, open_video, plain_name
 from posetrack_app.video import stream as stream_module
 from posetrack_app.video.stream import _Latest
 
-
-def _clips() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("clips", Path(__file__).with_name("clips.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["clips"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-clips = _clips()
 Answer = Callable[[http.server.BaseHTTPRequestHandler, int], None]
 
 
@@ -164,7 +151,7 @@ READ_INPUT = (
 def test_standard_input(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"clip.{ending}"
     clips.write_clip(path, times=20)
-    command = [sys.executable, "-c", READ_INPUT, str(Path(__file__).parent)]
+    command = [sys.executable, "-c", READ_INPUT, str(Path(clips.__file__).parent)]
     ended = subprocess.run(command, input=path.read_bytes(), capture_output=True, check=False)
     assert ended.stdout.decode().strip() == f"{[(k, k) for k in range(20)]} 25.0", ended.stderr.decode()
 
