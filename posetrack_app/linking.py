@@ -122,5 +122,10 @@ def _tracked(
         smoothed = smoother.smooth(ids, people.boxes, people.keypoints, people.keypoint_scores, frame.seconds)
     columns = people.boxes, people.scores, people.keypoints, people.keypoint_scores
     return frame, TrackedPoses(
-        *columns, ids, np.asarray(smoothed), origins=people.origins, appearance=people.appearance
+        *columns,
+        ids,
+        np.asarray(smoothed),
+        origins=people.origins,
+        appearance=people.appearance,
+        keypoint_origins=people.keypoint_origins,
     )

@@ -26,14 +26,16 @@ class SecondPass:
 
     A track that begins up to `join_seconds` after another ended continues it where that costs less than
     `join_cost` squared standard deviations; where appearance is known, tracks that look different cost up to twice
-    `appearance_cost` more. Gaps up to `fill_seconds` are filled. A track shorter than
-    `ghost_seconds` whose mean box score is below `ghost_score` is dropped.
+    `appearance_cost` more. Gaps up to `fill_seconds` are filled; a keypoint whose score is below `keypoint_score`
+    counts as a gap of that keypoint. A track shorter than `ghost_seconds` whose mean box score is below
+    `ghost_score` is dropped.
     """
 
     join_seconds: float = 4.0
     join_cost: float = 9.0
     appearance_cost: float = 2.0
     fill_seconds: float = 0.5
+    keypoint_score: float = 0.2
     ghost_seconds: float = 0.3
     ghost_score: float = 0.6
     swap_penalty: float = 0.02
@@ -52,6 +54,7 @@ class Track:
     keypoints: FloatArray
     keypoint_scores: FloatArray
     origins: IntArray
+    keypoint_origins: IntArray
     appearance: FloatArray
 
     def rows(self, rows: NDArray[np.bool_] | IntArray | slice) -> Track:
@@ -60,7 +63,9 @@ class Track:
         return replace(self, **columns)
 
 
-_OF_POSES = ("boxes", "scores", "keypoints", "keypoint_scores", "origins", "appearance")
+_OF_POSES = (
+    "boxes", "scores", "keypoints", "keypoint_scores", "origins", "keypoint_origins", "appearance"
+)  # fmt: skip
 _COLUMNS = ("frames", "seconds", *_OF_POSES)
 
 
@@ -85,8 +90,9 @@ def second_pass(
     """
     settings = settings or SecondPass()
     tracks = drop_ghosts(tracks_of(seconds, frames), settings)
-    tracks = join_tracks(tracks, settings)
     tracks = [repair_swaps(track, skeleton, settings.swap_penalty) for track in tracks]
+    tracks = [fill_keypoints(track, settings.fill_seconds, settings.keypoint_score) for track in tracks]
+    tracks = join_tracks(tracks, settings)
     tracks = [fill_gaps(track, seconds, settings.fill_seconds) for track in tracks]
     return list(_frames_of(tracks, len(frames), len(skeleton.keypoints), settings.smoothing))
 
@@ -252,6 +258,30 @@ def _exchanged(track: Track, limb: list[int], other: list[int], penalty: float) 
     return states.astype(bool)
 
 
+def fill_keypoints(track: Track, longest: float, least_score: float) -> Track:
+    """With the keypoints that score below `least_score` for up to `longest` seconds between two that do not.
+
+    Places and scores come as in `fill_gaps`; never across a frame where the person is missing.
+    """
+    keypoints, scores = track.keypoints.copy(), track.keypoint_scores.copy()
+    origins = track.keypoint_origins.copy()
+    sure = scores >= least_score
+    for stretch in np.split(np.arange(len(track.frames)), np.nonzero(np.diff(track.frames) > 1)[0] + 1):
+        for keypoint in range(keypoints.shape[1]):
+            known = stretch[sure[stretch, keypoint]]
+            steps = np.diff(known)
+            gaps = np.nonzero((steps > 1) & (np.diff(track.seconds[known]) <= longest))[0]
+            if not len(gaps):
+                continue
+            curve = PchipInterpolator(track.seconds[known], track.keypoints[known, keypoint])
+            for gap in gaps:
+                rows = np.arange(known[gap] + 1, known[gap + 1])
+                keypoints[rows, keypoint] = curve(track.seconds[rows])
+                scores[rows, keypoint] = 0.5 * track.keypoint_scores[known[gap : gap + 2], keypoint].min()
+                origins[rows, keypoint] = INTERPOLATED
+    return replace(track, keypoints=keypoints, keypoint_scores=scores, keypoint_origins=origins)
+
+
 def fill_gaps(track: Track, seconds: FloatArray, longest: float) -> Track:
     """With the frames of gaps of up to `longest` seconds; longer gaps stay open.
 
@@ -277,6 +307,7 @@ def fill_gaps(track: Track, seconds: FloatArray, longest: float) -> Track:
                 PchipInterpolator(knots.seconds, knots.keypoints)(at),
                 np.repeat(0.5 * sides.keypoint_scores.min(axis=0)[None], count, axis=0),
                 np.full(count, INTERPOLATED),
+                np.full((count, track.keypoints.shape[1]), INTERPOLATED),
                 np.repeat(sides.appearance.mean(axis=0)[None], count, axis=0),
             )
         )
@@ -307,5 +338,8 @@ def _frames_of(
             np.array([tracks[i].id for i, _ in people], dtype=np.int64),
             np.array([smoothed[i][row] for i, row in people]).reshape(-1, keypoints, 2),
             origins=np.array([tracks[i].origins[row] for i, row in people], dtype=np.int8),
+            keypoint_origins=np.array(
+                [tracks[i].keypoint_origins[row] for i, row in people], dtype=np.int8
+            ).reshape(-1, keypoints),
             appearance=np.array([tracks[i].appearance[row] for i, row in people]).reshape(len(people), looks),
         )

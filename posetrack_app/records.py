@@ -15,8 +15,8 @@ _Rows = TypeVar("_Rows", bound="Detections")
 
 DETECTED, PROPAGATED, INTERPOLATED = range(3)
 ORIGINS = ("detected", "propagated", "interpolated")
-"""Where a person and all of his keypoints in a frame come from: the detector found him; the poses of the frame
-before, moved by optical flow, led to him; or the frames around say where he was, and no network looked.
+"""Where a person or a keypoint in a frame comes from: the detector found him; the poses of the frame before, moved
+by optical flow, led to him; or the frames around say where he or it was, since no network looked or saw it.
 """
 
 
@@ -69,21 +69,31 @@ class Poses(Detections):
     """Detections with `keypoints` (N, K, 2) x y in pixels of the whole frame and `keypoint_scores` (N, K).
 
     `appearance` (N, D) are features that are alike for the same person; D is 0 where the estimator gives none.
+    `keypoint_origins` (N, K) are those of the person where not given.
     """
 
     keypoints: FloatArray
     keypoint_scores: FloatArray
     appearance: FloatArray = field(kw_only=True, default=None)  # type: ignore[arg-type]
+    keypoint_origins: IntArray = field(kw_only=True, default=None)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
         if self.appearance is None:
             object.__setattr__(self, "appearance", np.zeros((len(self.boxes), 0)))
+        if self.keypoint_origins is None:
+            of_person = np.zeros(len(self.boxes), dtype=np.int8) if self.origins is None else self.origins
+            keypoints = self.keypoint_scores.shape[-1]
+            object.__setattr__(self, "keypoint_origins", np.repeat(of_person[:, None], keypoints, axis=1))
         super().__post_init__()
         if self.keypoints.ndim != 3 or self.keypoints.shape[2] != 2:
             raise ValueError(f"keypoints must be (N, K, 2), got {self.keypoints.shape}")
         if self.keypoint_scores.shape != self.keypoints.shape[:2]:
             raise ValueError(
                 f"keypoint_scores must be {self.keypoints.shape[:2]}, got {self.keypoint_scores.shape}"
+            )
+        if self.keypoint_origins.shape != self.keypoints.shape[:2]:
+            raise ValueError(
+                f"keypoint_origins must be {self.keypoints.shape[:2]}, got {self.keypoint_origins.shape}"
             )
 
 

@@ -70,5 +70,12 @@ def _stream(stored: Tracks) -> Iterator[tuple[Frame, Poses]]:
         poses = frame.tracked
         yield (
             Frame(frame.index, frame.seconds, _NO_PICTURE),
-            Poses(poses.boxes, poses.scores, poses.keypoints, poses.keypoint_scores, origins=poses.origins),
+            Poses(
+                poses.boxes,
+                poses.scores,
+                poses.keypoints,
+                poses.keypoint_scores,
+                origins=poses.origins,
+                keypoint_origins=poses.keypoint_origins,
+            ),
         )

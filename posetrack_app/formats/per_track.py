@@ -66,5 +66,6 @@ def _together(frames: list[TrackedFrame]) -> TrackedPoses:
         ids=column("ids"),
         smoothed_keypoints=column("smoothed_keypoints"),
         origins=column("origins"),
+        keypoint_origins=column("keypoint_origins"),
     )
     return everybody[np.argsort(everybody.ids, kind="stable")]

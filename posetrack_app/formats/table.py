@@ -20,7 +20,9 @@ from posetrack_app.formats.whole import whole_file, write_whole
 from posetrack_app.records import ORIGINS, FloatArray, TrackedPoses
 from posetrack_app.skeleton import COCO, POSETRACK, Skeleton
 
-_BEFORE = ("frame_index", "seconds", "file_name", "id", "origin", "score", "x1", "y1", "x2", "y2")
+_OWN = "keypoint_origins"
+"""K origins with spaces between; empty where all keypoints have the person's."""
+_BEFORE = ("frame_index", "seconds", "file_name", "id", "origin", _OWN, "score", "x1", "y1", "x2", "y2")
 _OF_KEYPOINT = ("x", "y", "score", "smoothed_x", "smoothed_y")
 
 
@@ -54,6 +56,7 @@ def write_parquet(tracks: Tracks, path: Path) -> None:
         "id": pyarrow.int64(),
         "file_name": pyarrow.string(),
         "origin": pyarrow.string(),
+        _OWN: pyarrow.string(),
     }
     arrays = [
         pyarrow.array([None if cell == "" else cell for cell in cells], kinds.get(name, pyarrow.float64()))
@@ -104,27 +107,35 @@ def _rows(tracks: Tracks) -> list[list[Any]]:
         )
         for row, track_id in enumerate(poses.ids.tolist()):
             numbers = [poses.scores[row], *poses.boxes[row], *of_keypoint[row].reshape(-1)]
-            said = track_id, ORIGINS[poses.origins[row]]
+            said = track_id, ORIGINS[poses.origins[row]], _own_origins(poses, row)
             rows.append([*start, *said, *np.asarray(numbers, np.float64).round(6).tolist()])
     return rows
 
 
+def _own_origins(poses: TrackedPoses, row: int) -> str:
+    own = poses.keypoint_origins[row]
+    return " ".join(ORIGINS[origin] for origin in own) if (own != poses.origins[row]).any() else ""
+
+
 def _tracks(path: Path, header: list[str], rows: Sequence[Sequence[Any]], info: dict[str, Any]) -> Tracks:
+    if _OWN not in header:  # written before keypoints had origins of their own
+        header = [*header[:5], _OWN, *header[5:]]
+        rows = [[*row[:5], "", *row[5:]] for row in rows]
     skeletons = [skeleton for skeleton in (POSETRACK, COCO) if _columns(skeleton) == list(header)]
     if not skeletons:
         raise InputError(
             f"{path}: its columns are not those of tracks; start from `posetrack convert --to csv`"
         )
     skeleton = skeletons[0]
-    frames: dict[int, tuple[float, str, list[tuple[int, int]], list[FloatArray]]] = {}
+    frames: dict[int, tuple[float, str, list[list[int]], list[FloatArray]]] = {}
     for number, row in enumerate(rows, start=2):
         try:
             if len(row) != len(header):
                 raise ValueError
             _, _, said, people = frames.setdefault(int(row[0]), (float(row[1]), str(row[2]), [], []))
             if row[3] != "":
-                said.append((int(row[3]), ORIGINS.index(row[4])))
-                people.append(np.array(row[5:], np.float64))
+                said.append([int(row[3]), *_origins(row[4], str(row[5]), len(skeleton.keypoints))])
+                people.append(np.array(row[6:], np.float64))
         except ValueError as error:
             raise InputError(f"{path}: row {number}: a cell is empty, no number or no origin") from error
     return Tracks(
@@ -138,10 +149,18 @@ def _tracks(path: Path, header: list[str], rows: Sequence[Sequence[Any]], info: 
     )
 
 
-def _tracked(said: list[tuple[int, int]], people: list[FloatArray], skeleton: Skeleton) -> TrackedPoses:
-    """`said` are each person's id and origin."""
-    ids, origins = np.array(said, np.int64).reshape(-1, 2).T
+def _origins(said: str, own: str, count: int) -> list[int]:
+    """The person's origin and those of `count` keypoints; ValueError where one is none."""
+    origins = [ORIGINS.index(origin) for origin in (said, *(own.split() or [said] * count))]
+    if len(origins) != 1 + count:
+        raise ValueError
+    return origins
+
+
+def _tracked(said: list[list[int]], people: list[FloatArray], skeleton: Skeleton) -> TrackedPoses:
+    """`said` are each person's id, origin, and keypoints' origins."""
     count = len(skeleton.keypoints)
+    numbers = np.array(said, np.int64).reshape(len(people), 2 + count)
     table = np.array(people, np.float64).reshape(len(people), 5 + 5 * count)
     of_keypoint = table[:, 5:].reshape(len(people), count, 5)
     return TrackedPoses(
@@ -149,7 +168,8 @@ def _tracked(said: list[tuple[int, int]], people: list[FloatArray], skeleton: Sk
         scores=table[:, 0],
         keypoints=of_keypoint[..., :2],
         keypoint_scores=of_keypoint[..., 2],
-        ids=ids,
+        ids=numbers[:, 0],
         smoothed_keypoints=of_keypoint[..., 3:],
-        origins=origins.astype(np.int8),
+        origins=numbers[:, 1].astype(np.int8),
+        keypoint_origins=numbers[:, 2:].astype(np.int8),
     )

@@ -101,6 +101,7 @@ class TracksWriter:
         smoothed = _flat_keypoints(tracked.smoothed_keypoints)
         box_scores = np.asarray(tracked.scores, np.float64).round(4).tolist()
         scores = np.asarray(tracked.keypoint_scores, np.float64).round(4).tolist()
+        differs = (tracked.keypoint_origins != tracked.origins[:, None]).any(axis=1).tolist()
         return [
             {
                 "id": self.people + i + 1,
@@ -113,6 +114,11 @@ class TracksWriter:
                 "scores": scores[i],
                 "keypoints_smoothed": smoothed[i],
                 "origin": ORIGINS[tracked.origins[i]],
+                **(
+                    {"keypoint_origins": [ORIGINS[origin] for origin in tracked.keypoint_origins[i]]}
+                    if differs[i]
+                    else {}
+                ),
             }
             for i, track_id in enumerate(tracked.ids.tolist())
         ]

@@ -166,6 +166,7 @@ def _tracked(
         ids=ids,
         smoothed_keypoints=smoothed[..., :2],
         origins=column(lambda person: [_origin(person)], 1)[:, 0].astype(np.int8),
+        keypoint_origins=column(lambda person: _keypoint_origins(person, count), count).astype(np.int8),
     )
 
 
@@ -181,6 +182,16 @@ def _origin(person: Mapping[str, Any]) -> int:
     if origin not in ORIGINS:
         raise ValueError(f"'origin' must be one of {', '.join(ORIGINS)}, got {origin!r}")
     return ORIGINS.index(origin)
+
+
+def _keypoint_origins(person: Mapping[str, Any], count: int) -> Sequence[int]:
+    """One a keypoint; the person's where the file does not say."""
+    origins = person.get("keypoint_origins")
+    if origins is None:
+        return [_origin(person)] * count
+    if not isinstance(origins, list) or len(origins) != count or not all(name in ORIGINS for name in origins):
+        raise ValueError(f"'keypoint_origins' must be a list of {count}, each of {', '.join(ORIGINS)}")
+    return [ORIGINS.index(name) for name in origins]
 
 
 def _numbers(person: Mapping[str, Any], key: str, length: int) -> Sequence[float]:

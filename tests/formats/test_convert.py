@@ -38,6 +38,7 @@ def some_people(ids: list[int], seed: int) -> TrackedPoses:
         ids=np.array(ids, np.int64),
         smoothed_keypoints=(keypoints + random.normal(0, 3, keypoints.shape)).round(2),
         origins=np.arange(count) % 3,
+        keypoint_origins=(np.arange(count)[:, None] + (random.random((count, 17)) < 0.1)) % 3,
     )
 
 
@@ -69,6 +70,7 @@ def assert_same(one: Tracks, other: Tracks) -> None:
             "ids",
             "smoothed_keypoints",
             "origins",
+            "keypoint_origins",
         ):
             expected, got = getattr(mine.tracked, name), getattr(theirs.tracked, name)
             assert expected.shape == got.shape
@@ -88,6 +90,18 @@ def test_lossless_formats_come_back_whole(tmp_path: Path, name: str, ending: str
         assert dict(back.info) == dict(tracks.info)
     WRITERS["tracks"](back, tmp_path / "again.json")
     assert_same(tracks, read_tracks(tmp_path / "again.json"))
+
+
+def test_a_csv_from_before_keypoints_had_origins_is_still_read(tmp_path: Path, tracks: Tracks) -> None:
+    WRITERS["csv"](tracks, tmp_path / "new.csv")
+    rows = [line.split(",") for line in (tmp_path / "new.csv").read_text().splitlines()]
+    at = rows[0].index("keypoint_origins")
+    old = "\n".join(",".join(row[:at] + row[at + 1 :]) for row in rows)
+    (tmp_path / "old.csv").write_text(old + "\n")
+    for frame, before in zip(read_any(tmp_path / "old.csv").frames, tracks.frames, strict=True):
+        np.testing.assert_array_equal(frame.tracked.keypoints, before.tracked.keypoints)
+        expected = np.repeat(before.tracked.origins[:, None], 17, axis=1)
+        np.testing.assert_array_equal(frame.tracked.keypoint_origins, expected)
 
 
 def test_posetrack17_is_read_by_the_evaluation(tmp_path: Path, tracks: Tracks) -> None:

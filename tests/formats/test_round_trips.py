@@ -19,8 +19,11 @@ from posetrack_app.formats.validate import find_faults
 from posetrack_app.records import ORIGINS, TrackedPoses
 from posetrack_app.skeleton import COCO, POSETRACK
 
-COLUMNS = ("ids", "boxes", "scores", "keypoints", "keypoint_scores", "smoothed_keypoints", "origins")
+COLUMNS = (
+    "ids", "boxes", "scores", "keypoints", "keypoint_scores", "smoothed_keypoints", "origins", "keypoint_origins"
+)  # fmt: skip
 PLACES = st.floats(-1e5, 1e5, allow_nan=False).map(lambda value: round(value, 2))
+ORIGIN = st.integers(0, len(ORIGINS) - 1)
 SCORES = st.floats(0, 1).map(lambda value: round(value, 4))
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=12)
 
@@ -42,7 +45,8 @@ def people(draw: st.DrawFn) -> TrackedPoses:
         keypoint_scores=draw(column(SCORES, count, 17)),
         ids=np.array(ids, np.int64),
         smoothed_keypoints=draw(column(PLACES, count, 17, 2)),
-        origins=draw(arrays.arrays(np.int8, (count,), elements=st.integers(0, len(ORIGINS) - 1))),
+        origins=draw(arrays.arrays(np.int8, (count,), elements=ORIGIN)),
+        keypoint_origins=draw(st.none() | arrays.arrays(np.int8, (count, 17), elements=ORIGIN)),
     )
 
 

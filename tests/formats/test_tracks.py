@@ -12,6 +12,7 @@ import pytest
 from posetrack_app.errors import InputError
 from posetrack_app.formats import Tracks, TracksWriter, read_tracks
 from posetrack_app.formats.posetrack18 import posetrack18_sequence
+from posetrack_app.formats.validate import find_faults
 from posetrack_app.records import TrackedPoses
 from posetrack_app.skeleton import COCO, POSETRACK, Skeleton
 
@@ -31,6 +32,7 @@ def some_people(ids: list[int], seed: int) -> TrackedPoses:
         ids=np.array(ids, np.int64),
         smoothed_keypoints=(keypoints + random.normal(0, 3, keypoints.shape)).round(2),
         origins=np.arange(count) % 3,
+        keypoint_origins=(np.arange(count)[:, None] + (np.arange(17) == 4)) % 3,
     )
 
 
@@ -47,7 +49,9 @@ def write(path: Path, skeleton: Skeleton = POSETRACK) -> list[TrackedPoses]:
 
 
 def same(one: TrackedPoses, other: TrackedPoses) -> bool:
-    columns = ("boxes", "scores", "keypoints", "keypoint_scores", "ids", "smoothed_keypoints", "origins")
+    columns = (
+        "boxes", "scores", "keypoints", "keypoint_scores", "ids", "smoothed_keypoints", "origins", "keypoint_origins"
+    )  # fmt: skip
     return all(
         np.allclose(getattr(one, name), getattr(other, name), rtol=0, atol=1e-9)
         and getattr(one, name).shape == getattr(other, name).shape
@@ -247,5 +251,24 @@ def test_an_unknown_origin_is_named(tmp_path: Path) -> None:
     (tmp_path / "tracks.json").write_text(json.dumps(content))
     with pytest.raises(
         InputError, match=r"frame 4, person 2: 'origin' must be one of detected, .* got 'guessed'"
+    ):
+        read_tracks(tmp_path / "tracks.json")
+
+
+def test_keypoints_have_the_origin_of_the_person_unless_they_say_their_own(tmp_path: Path) -> None:
+    write(tmp_path / "tracks.json")
+    content = json.loads((tmp_path / "tracks.json").read_text())
+    people = content["annotations"]
+    assert people[0]["keypoint_origins"] == ["detected"] * 4 + ["propagated"] + ["detected"] * 12
+    del people[1]["keypoint_origins"]
+    (tmp_path / "tracks.json").write_text(json.dumps(content))
+    assert not find_faults(content)
+    tracked = read_tracks(tmp_path / "tracks.json").frames[0].tracked
+    assert tracked.keypoint_origins.tolist() == [[0] * 4 + [1] + [0] * 12, [1] * 17]
+    people[0]["keypoint_origins"][3] = "guessed"
+    (tmp_path / "tracks.json").write_text(json.dumps(content))
+    assert "annotations[0].keypoint_origins[3] (frame 4, person 1): must be one of" in find_faults(content)[0]
+    with pytest.raises(
+        InputError, match="frame 4, person 1: 'keypoint_origins' must be a list of 17, each of"
     ):
         read_tracks(tmp_path / "tracks.json")
