@@ -114,7 +114,7 @@ def write_film(film: Film, path: Path, *, rotation: int = 0, tone: bool = True) 
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
         if audio is not None:
-            _write_tone(container, audio, film.milliseconds[-1] / 1000)
+            write_tone(container, audio, film.milliseconds[-1] / 1000)
 
 
 def read_number(image: Image) -> int:
@@ -210,8 +210,8 @@ def _draw_number(image: Image, number: int) -> None:
             image[height - _STRIP :, bit * width // _BITS : (bit + 1) * width // _BITS] = 255
 
 
-def _write_tone(container: Any, stream: Any, seconds: float) -> None:
-    """A quiet 440 Hz."""
+def write_tone(container: Any, stream: Any, seconds: float) -> None:
+    """A quiet 440 Hz into an open container's AAC stream of 44.1 kHz, mono."""
     for start in range(0, int(seconds * 44100), 1024):
         wave = np.sin(np.arange(start, start + 1024) * 2 * np.pi * 440 / 44100).astype(np.float32)[None] * 0.2
         frame: Any = av.AudioFrame.from_ndarray(wave, "fltp", "mono")

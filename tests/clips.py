@@ -10,6 +10,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from posetrack_app.synthetic import write_tone
+
 MILLISECONDS = Fraction(1, 1000)
 BITS = 8
 
@@ -71,14 +73,5 @@ def write_clip(
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
         if audio is not None:
-            _add_tone(container, audio, float(times[-1] * time_base))
+            write_tone(container, audio, float(times[-1] * time_base))
     return [float((time - times[0]) * time_base) for time in times]
-
-
-def _add_tone(container: Any, stream: Any, seconds: float) -> None:
-    for start in range(0, int(seconds * 44100), 1024):
-        wave = np.sin(np.arange(start, start + 1024) * 2 * np.pi * 440 / 44100).astype(np.float32)[None] * 0.2
-        frame: Any = av.AudioFrame.from_ndarray(wave, "fltp", "mono")
-        frame.sample_rate, frame.pts, frame.time_base = 44100, start, Fraction(1, 44100)
-        container.mux(stream.encode(frame))
-    container.mux(stream.encode(None))

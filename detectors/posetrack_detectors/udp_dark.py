@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from posetrack_detectors.heatmaps import find_peaks
+
 FloatArray = NDArray[np.floating[Any]]
 Decoded = tuple[FloatArray, FloatArray]
 
@@ -116,11 +118,7 @@ def smooth(heatmaps: FloatArray, kernel: int) -> NDArray[np.float32]:
 
 def _peaks(heatmaps: FloatArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """As `heatmaps.find_peaks`, but (-1, -1) where the height is not positive."""
-    people, keypoints, height, width = heatmaps.shape
-    flat = heatmaps.reshape(people, keypoints, height * width)
-    best = flat.argmax(axis=2)
-    heights = np.take_along_axis(flat, best[..., None], axis=2)[..., 0].astype(np.float32)
-    cells = np.stack([best % width, best // width], axis=2).astype(np.float32)
+    cells, heights = find_peaks(heatmaps)
     cells[heights <= 0] = -1
     return cells, heights
 

@@ -57,18 +57,17 @@ class Evaluation:
         }
 
 
-def kind_of(truth: Path, predicted: Path) -> str:
-    """posetrack, coco, mpii or mot, told by the files themselves."""
+def kind_of(truth: Path, predicted: Path) -> tuple[str, Any, Any]:
+    """posetrack, coco, mpii or mot, told by the files themselves; and what they hold, where that was read for it."""
     if truth.is_dir():
-        return "posetrack"
+        return "posetrack", None, None
     if truth.suffix == ".txt":
-        return "mot"
+        return "mot", None, None
     content = load_json(truth)
     if isinstance(content, dict) and "joint_missing" in content:
-        return "mpii"
-    if predicted.is_file() and isinstance(load_json(predicted), list):
-        return "coco"
-    return "posetrack"
+        return "mpii", content, load_json(predicted)
+    found = load_json(predicted) if predicted.is_file() else None
+    return "coco" if isinstance(found, list) else "posetrack", content, found
 
 
 def evaluate(
@@ -82,7 +81,7 @@ def evaluate(
     for path in (truth, predicted):
         if not path.exists():
             raise InputError(f"{path}: there is no such file or folder")
-    kind = kind_of(truth, predicted)
+    kind, content, found = kind_of(truth, predicted)
     if kind == "posetrack":
         return evaluate_posetrack(truth, predicted, protocols, keypoint_threshold, sweep)
     if keypoint_threshold is not None or sweep:
@@ -96,11 +95,11 @@ def evaluate(
             values = boxes["trackeval"][name]
             result.totals[name] = 100 * sum(values) / len(values)
     elif kind == "mpii":
-        pckh = score_pckh(truth, load_json(truth), predicted, load_json(predicted))
+        pckh = score_pckh(truth, content, predicted, found)
         result.details["PCKh"] = pckh
         result.totals.update({f"PCKh {name}": value for name, value in pckh.items()})
     else:
-        oks = score_keypoints(truth, load_json(truth), predicted, load_json(predicted))
+        oks = score_keypoints(truth, content, predicted, found)
         result.details.update(
             stats=oks.stats, AP_by_threshold=oks.ap_by_threshold, recall_by_threshold=oks.recall_by_threshold
         )

@@ -244,7 +244,7 @@ def test_audio_only(tmp_path: Path) -> None:
 
     container: Any = av.open(str(tmp_path / "song.m4a"), "w")
     with container:
-        clips._add_tone(container, container.add_stream("aac", rate=44100, layout="mono"), 0.5)
+        clips.write_tone(container, container.add_stream("aac", rate=44100, layout="mono"), 0.5)
     with pytest.raises(InputError, match=r"no video stream.*audio only"):
         open_video(tmp_path / "song.m4a")
 
@@ -256,7 +256,7 @@ def test_no_frames(tmp_path: Path) -> None:
     with container:
         stream = container.add_stream("mpeg4", rate=25)
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
-        clips._add_tone(container, container.add_stream("aac", rate=44100, layout="mono"), 0.5)
+        clips.write_tone(container, container.add_stream("aac", rate=44100, layout="mono"), 0.5)
     with pytest.raises(InputError, match="no frames"):
         open_video(tmp_path / "clip.mkv")
 
