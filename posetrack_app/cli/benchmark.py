@@ -50,11 +50,11 @@ def benchmark(
     detections: Path | None,
     gt_boxes: bool,
 ) -> None:
-    """Run everything on the official tree ROOT (annotations/val/*.json, images/...) and score it.
+    """Run everything on a PoseTrack tree and score it.
 
-    Writes official-format predictions, one file a sequence: people in labelled frames only, track ids from 1,
-    keypoints without evidence left out. Then scores them as posetrack evaluate does, with the trade-off of
-    dropping weak keypoints.
+    ROOT is the official tree (annotations/val/*.json, images/...). Writes official-format predictions, one
+    file a sequence: people in labelled frames only, track ids from 1, keypoints without evidence left out.
+    Then scores them as posetrack evaluate does, with the trade-off of dropping weak keypoints.
     """
     from rich.console import Console
 

@@ -24,9 +24,10 @@ _FORMATS = (
 )
 @click.option("--smoothed", is_flag=True, help="Write the smoothed keypoints in place of the raw ones.")
 def convert(tracks: Path, to: str, out: Path, smoothed: bool) -> None:
-    """Write the tracks of IN in another format; docs/formats.md says what each keeps.
+    """Write the tracks of IN in another format.
 
-    IN is a tracks.json, a PoseTrack18 file, a .csv or .parquet of ours, or a folder made with --to per-track.
+    docs/formats.md says what each keeps. IN is a tracks.json, a PoseTrack18 file, a .csv or .parquet of ours,
+    or a folder made with --to per-track.
     """
     from posetrack_app.api import convert as write
 
@@ -38,7 +39,10 @@ def convert(tracks: Path, to: str, out: Path, smoothed: bool) -> None:
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def validate(file: Path) -> None:
-    """Check a tracks file against its JSON Schema and itself, and name the place of every fault."""
+    """Check a tracks file and name the place of every fault.
+
+    It is checked against its JSON Schema and against itself.
+    """
     from posetrack_app import api
 
     faults = api.validate(file)

@@ -17,11 +17,11 @@ def dataset() -> None:
 @dataset.command()
 @click.argument("root", type=click.Path(path_type=Path))
 def check(root: Path) -> None:
-    """Say what is missing or odd in a PoseTrack17, 18 or 21 tree (ROOT/annotations/val/*.json, ROOT/images/...).
+    """Say what is missing or odd in a PoseTrack17, 18 or 21 tree.
 
-    Counts sequences, frames, labelled frames, people and tracks of each split, tells the label version, and
-    names every annotation file that cannot be scored and every picture that is missing or cut off. Exits
-    with 1 if there is any.
+    ROOT holds annotations/val/*.json and images/... Counts sequences, frames, labelled frames, people and
+    tracks of each split, tells the label version, and names every annotation file that cannot be scored and
+    every picture that is missing or cut off. Exits with 1 if there is any.
     """
     from posetrack_app.evaluation.dataset import check_dataset
 

@@ -7,10 +7,11 @@ import click
 
 @click.command()
 def doctor() -> None:
-    """Show what this machine offers: packages, devices, codecs, extras, weights, decoders.
+    """Show what this machine offers: packages, devices, codecs.
 
-    Each decoder reads a clip made on the spot, and its frames are compared. Exit code 1 where something that is
-    needed is broken; what is merely absent is marked --. Paste the output into bug reports.
+    Also extras, weights and decoders: each reads a clip made on the spot, and the frames are compared. Exit
+    code 1 where something that is needed is broken; what is merely absent is marked --. Paste the output into
+    bug reports.
     """
     import tempfile
     from pathlib import Path

@@ -40,7 +40,9 @@ def evaluate(
     baseline: Path | None,
     margin: float,
 ) -> None:
-    """Score PREDICTIONS against TRUTH: two files, or two folders with files of the same names.
+    """Score PREDICTIONS against TRUTH: two files, or two folders.
+
+    Files of folders are paired by their names.
 
     PoseTrack17, 18 and 21 JSON (mixed too): AP, MOTA and HOTA of keypoints. COCO or CrowdPose keypoint
     results, MPII joints (JSON) and MOTChallenge boxes (.txt) are recognised by their files.

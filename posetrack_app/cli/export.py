@@ -31,13 +31,13 @@ from posetrack_app.errors import InputError
 )
 @folder_option
 def export(name: str, file_format: str, out: Path | None, frames: str, folder: Path | None) -> None:
-    """Write the network NAME of `posetrack models` as ONNX, checked against PyTorch with onnxruntime.
+    """Write a network of `posetrack models` as ONNX.
 
-    Inputs are float32 with ImageNet's mean and deviation taken out, in the colour order printed. A pose network
-    takes `crops` (N, 3, height, width) and gives `heatmaps` (N, keypoints, height / 4, width / 4). A detector
-    takes one `picture` (1, 3, height, width), a resized frame with zeros to the right and below, and its `size`
-    (2): width and height without those; it gives `boxes` (N, 4) x1 y1 x2 y2 in pixels of that input and `scores`
-    (N) of people, best first.
+    It is checked against PyTorch with onnxruntime. Inputs are float32 with ImageNet's mean and deviation
+    taken out, in the colour order printed. A pose network takes `crops` (N, 3, height, width) and gives
+    `heatmaps` (N, keypoints, height / 4, width / 4). A detector takes one `picture` (1, 3, height, width), a
+    resized frame with zeros to the right and below, and its `size` (2): width and height without those; it
+    gives `boxes` (N, 4) x1 y1 x2 y2 in pixels of that input and `scores` (N) of people, best first.
     """
     from posetrack_app.weights import fetch, find
 

@@ -15,11 +15,12 @@ LARGEST = (1333, 800)
 @click.command()
 @folder_option
 def models(folder: Path | None) -> None:
-    """Networks and their published weights: size, cost, accuracy, licence, and whether they are here.
+    """List networks and published weights with cost and accuracy.
 
-    Inputs are height x width, as in the papers. GFLOPs are those of the papers (multiply-adds / 2^30, transposed
-    convolutions counted at every output); GMACs are true multiply-adds / 10^9. A detector's are the most that
-    one picture of the size shown costs: all its proposals pass the box heads, all detections the mask head.
+    Also with their licence, and whether they are here. Inputs are height x width, as in the papers. GFLOPs
+    are those of the papers (multiply-adds / 2^30, transposed convolutions counted at every output); GMACs are
+    true multiply-adds / 10^9. A detector's are the most that one picture of the size shown costs: all its
+    proposals pass the box heads, all detections the mask head.
     """
     from posetrack_detectors.person_detector import padded_shape, resized_shape
     from posetrack_detectors.pose_networks import POSE_NETWORKS

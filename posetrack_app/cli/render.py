@@ -34,7 +34,10 @@ def render(
     side_by_side: bool,
     contact_sheet: Path | None,
 ) -> None:
-    """Draw the people of TRACKS on VIDEO: limbs, boxes and identities, with the original times and sound."""
+    """Draw the people of TRACKS on VIDEO.
+
+    Limbs, boxes and identities, with the original times and sound.
+    """
     if out is None and contact_sheet is None:
         raise click.UsageError("say what to write: --out FILE.mp4, --contact-sheet FILE.png or both")
     ids = None if only_ids is None else _parse_ids(only_ids)

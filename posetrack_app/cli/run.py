@@ -47,10 +47,11 @@ def run(
     force: bool,
     **options: Any,
 ) -> None:
-    """Find everybody in VIDEOS and follow them: identity, box and keypoints.
+    """Find everybody in VIDEOS and follow them.
 
-    A video is a file, a folder of pictures, webcam:0, an address (rtsp://, http://, ...) or - for standard
-    input. One goes to --out, many go to --out-dir.
+    Every person gets an identity, a box and keypoints in every frame. A video is a file, a folder of
+    pictures, webcam:0, an address (rtsp://, http://, ...) or - for standard input. One goes to --out, many go
+    to --out-dir.
     """
     from posetrack_app.config import load_config
     from posetrack_app.errors import InputError

@@ -7,11 +7,12 @@ import click
 
 @click.command()
 def selftest() -> None:
-    """Check this installation in seconds, without data or network: exit code 1 where it is not sound.
+    """Check this installation in seconds, without data or network.
 
-    A film with known figures is made, with crossings, empty frames, a cut, uneven frame times and a phone's
-    rotation, and goes through decoding, tracking, smoothing, writing, reading, converting, scoring and
-    drawing. The networks are not part of it: `posetrack doctor` looks at their weights.
+    Exit code 1 where it is not sound. A film with known figures is made, with crossings, empty frames, a cut,
+    uneven frame times and a phone's rotation, and goes through decoding, tracking, smoothing, writing,
+    reading, converting, scoring and drawing. The networks are not part of it: `posetrack doctor` looks at
+    their weights.
     """
     import tempfile
     import time

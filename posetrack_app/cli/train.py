@@ -17,11 +17,12 @@ Command = Callable[..., Any]
 
 @click.group()
 def train() -> None:
-    """Train a pose net or a person detector: COCO files, PoseTrack18 folders, or our own shards.
+    """Train a pose net or a person detector on your pictures.
 
-    On a GPU where there is one. On several: torchrun --nproc-per-node N -m posetrack_app train pose ... The folder
-    --out gets the weights (for [pose] or [detector] weights in --config of `posetrack run`), log.jsonl with losses
-    and figures on dev pictures, their curves loss.svg and dev.svg, and checkpoint.pt to --resume from.
+    COCO files, PoseTrack18 folders, or our own shards; on a GPU where there is one. On several: torchrun
+    --nproc-per-node N -m posetrack_app train pose ... The folder --out gets the weights (for [pose] or
+    [detector] weights in --config of `posetrack run`), log.jsonl with losses and figures on dev pictures,
+    their curves loss.svg and dev.svg, and checkpoint.pt to --resume from.
     """
 
 
@@ -88,9 +89,10 @@ def _common(command: Command) -> Command:
     help="The network of --teacher.",
 )
 def pose(size: str, **options: Any) -> None:
-    """Train a pose net with 19 outputs: PoseTrack18's 17 keypoints and the eyes, of which COCO's 17 are a part.
+    """Train a pose net.
 
-    Keypoints that your labels lack are left as they are, not unlearned.
+    It has 19 outputs: PoseTrack18's 17 keypoints and the eyes, of which COCO's 17 are a part. Keypoints that
+    your labels lack are left as they are, not unlearned.
     """
     _run("pose", {**options, "size": _parse_size(size)})
 
@@ -109,7 +111,10 @@ def pose(size: str, **options: Any) -> None:
 @click.option("--batch", type=int, default=16, show_default=True, help="Crops a step and process.")
 @click.option("--rate", type=float, default=1e-3, show_default=True, help="Peak learning rate.")
 def detector(**options: Any) -> None:
-    """Train a person detector, best with --init of a trained pose net: the trunk is the same."""
+    """Train a person detector.
+
+    Best with --init of a trained pose net: the trunk is the same.
+    """
     if options["side"] < 64 or options["side"] % 32:
         raise InputError(f"--side {options['side']}: must be a multiple of 32, at least 64")
     _run("detector", options)

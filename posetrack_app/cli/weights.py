@@ -19,13 +19,13 @@ folder_option = click.option(
 
 @click.group("weights")
 def weights() -> None:
-    """Published weight files: list, download, check, carry to another machine."""
+    """List, download, check and carry published weight files."""
 
 
 @weights.command("list")
 @folder_option
 def list_weights(folder: Path | None) -> None:
-    """Every published weight file; * marks those that are here."""
+    """List every published weight file; * marks those that are here."""
     from posetrack_app.weights import here, published, weights_folder
 
     present = {entry.name for entry in here(folder)}
@@ -40,7 +40,10 @@ def list_weights(folder: Path | None) -> None:
 @folder_option
 @click.option("--offline", is_flag=True, help="Never use the network; say which file to put where instead.")
 def pull(names: tuple[str, ...], folder: Path | None, offline: bool) -> None:
-    """Download weight files and check their SHA-256; an interrupted download is resumed."""
+    """Download weight files and check their SHA-256.
+
+    An interrupted download is resumed.
+    """
     from posetrack_app.weights import fetch, find
 
     for entry in [find(name) for name in names]:
@@ -52,7 +55,10 @@ def pull(names: tuple[str, ...], folder: Path | None, offline: bool) -> None:
 @weights.command()
 @folder_option
 def verify(folder: Path | None) -> None:
-    """Check every weight file that is here against its published SHA-256."""
+    """Check every weight file that is here.
+
+    Against its published SHA-256.
+    """
     from posetrack_app.weights import check_file, here, weights_folder
 
     root = weights_folder(folder)
@@ -76,7 +82,10 @@ def verify(folder: Path | None) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @folder_option
 def bundle(out: Path, names: tuple[str, ...], folder: Path | None) -> None:
-    """Write weight files (default: all that are here) into the file OUT.tar for a machine without network."""
+    """Write weight files into one file for a machine without network.
+
+    By default all that are here.
+    """
     from posetrack_app.weights import bundle as write_bundle
     from posetrack_app.weights import find, here, weights_folder
 
@@ -91,7 +100,7 @@ def bundle(out: Path, names: tuple[str, ...], folder: Path | None) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @folder_option
 def import_weights(file: Path, folder: Path | None) -> None:
-    """Take in a bundle, or one published weight file downloaded by hand."""
+    """Take in a bundle, or a weight file downloaded by hand."""
     from posetrack_app.weights import import_file, weights_folder
 
     for entry in import_file(file, folder):
