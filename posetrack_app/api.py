@@ -44,27 +44,25 @@ def track_video(
     `video` is a file, a folder of pictures, or text that names a stream ("webcam:0", "rtsp://..."). `config` is a
     `Config`, or a TOML file whose settings go on top of the `preset`. `overlay` gets the video with the people
     drawn on it. Frames with `start` <= seconds < `stop`, or `duration` seconds of them, are taken, every
-    `stride`-th. `resume` goes on with a stopped run of the same `out`. `progress` is called after each frame with
+    `stride`-th. `resume` goes on with a stopped run of the same `out`; `force` writes over existing
+    files. `progress` is called after each frame with
     frames done, frames expected (or None) and people so far. The report says how many frames and people there
     were and where the time went.
     """
     from posetrack_app import run
-    from posetrack_app.sources import refuse_to_overwrite
 
-    targets = [Path(target) for target in (out, overlay) if target is not None]
-    if not force and not resume:
-        refuse_to_overwrite(targets[:1], targets[1] if len(targets) > 1 else None)
     return run.track_video(
         video if isinstance(video, str) else Path(video),
-        targets[0],
+        Path(out),
         config=_settings(preset, config),
         device=device,
-        overlay=targets[1] if len(targets) > 1 else None,
+        overlay=None if overlay is None else Path(overlay),
         start=start,
         stop=stop,
         stride=stride,
         duration=duration,
         resume=resume,
+        force=force,
         progress=progress,
     )
 

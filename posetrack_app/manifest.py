@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,7 +30,7 @@ def write_manifest(out: Path, device: str, facts: Mapping[str, Any]) -> None:
         "ended": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         **facts,
         "machine": _machine(device),
-        "versions": {"posetrack": __version__, "python": platform.python_version(), **_versions()},
+        "versions": {"posetrack": __version__, "python": platform.python_version(), **versions(_PACKAGES)},
     }
     write_whole(manifest_file(out), json.dumps(content, indent=1, allow_nan=False) + "\n")
 
@@ -65,9 +65,10 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _versions() -> dict[str, str]:
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """The installed version of each of `packages` that has one."""
     found = {}
-    for package in _PACKAGES:
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -21,9 +22,10 @@ from posetrack_app.formats import TracksWriter
 from posetrack_app.formats.tracks import partial_file
 from posetrack_app.formats.whole import remove_leftovers
 from posetrack_app.journal import Journal, journal_file, recorded_detector, recorded_estimator
-from posetrack_app.manifest import manifest_file, write_manifest
+from posetrack_app.manifest import manifest_file, versions, write_manifest
 from posetrack_app.overlay import OverlayWriter
 from posetrack_app.pipeline import StageClock
+from posetrack_app.sources import check_folders, check_targets
 from posetrack_app.suspicions import SuspicionWatch
 from posetrack_app.video import Video, is_stream, open_video, plain_name
 
@@ -70,16 +72,20 @@ def track_video(
     stride: int = 1,
     duration: float | None = None,
     resume: bool = False,
+    force: bool = False,
     progress: Progress | None = None,
     parts: Parts | None = None,
 ) -> Report:
     """Write the tracks of everybody in `video` to `out`, and the drawn video to `overlay`.
 
     `video` is a file, a folder of pictures, or a stream ("webcam:0", an address, "-" for standard input).
-    With `resume` the stopped run of the same `out` and settings goes on, or begins where there is none. `parts`
-    are networks loaded already, for many videos in a row. InputError for what cannot be read or written; frames
-    done by then are kept beside `out`.
+    With `resume` the stopped run of the same `out` and settings goes on, or begins where there is none; with
+    `force` existing files are written over. `parts` are networks loaded already, for many videos in a row.
+    InputError for what cannot be read or written; frames done by then are kept beside `out`.
     """
+    targets = [out, overlay] if overlay else [out]
+    check_folders(targets)
+    check_targets([video], [out], overlay, resume=resume, force=force)
     config = config or Config()
     span = {"start": start, "stop": stop, "stride": stride, "duration": duration}
     # Opened before the networks are loaded: what is wrong with a video is said at once.
@@ -110,7 +116,7 @@ def _track(
     ids: Counter[int] = Counter()
     watch = SuspicionWatch()
     with ExitStack() as stack:
-        journal = _journal(stack, video, out, info, resume)
+        journal = _journal(stack, video, out, info, overlay, resume)
         if journal is not None:
             parts = replace(
                 parts,
@@ -151,19 +157,23 @@ def _track(
 
 
 def _journal(
-    stack: ExitStack, video: Path | str, out: Path, info: dict[str, Any], resume: bool
+    stack: ExitStack,
+    video: Path | str,
+    out: Path,
+    info: dict[str, Any],
+    overlay: Path | None,
+    resume: bool,
 ) -> Journal | None:
     """The journal beside `out`; None for a stream, which cannot be had a second time."""
     if is_stream(video):
-        if resume:
-            raise InputError(f"{plain_name(video)}: a stream cannot be resumed; leave out --resume")
         return None
-    if not out.parent.is_dir():
-        raise InputError(f"{out}: the folder {out.parent} does not exist; create it first")
     made_with = {
-        "posetrack": __version__,
         **info,
-    }  # another version may make other tracks of the same answers
+        # Other versions may give other answers, or make other tracks of the same answers.
+        "versions": {"posetrack": __version__, **versions(("torch", "torchvision"))},
+        # An overlay that is there is this run's own only if it was to write one from the start.
+        "overlay": None if overlay is None else os.path.abspath(overlay),
+    }
     return stack.enter_context(Journal(journal_file(out), made_with, resume=resume))
 
 

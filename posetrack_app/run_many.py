@@ -14,6 +14,7 @@ from posetrack_app.assemble import build_parts
 from posetrack_app.config import Config
 from posetrack_app.errors import InputError
 from posetrack_app.run import Progress, Report, track_video
+from posetrack_app.sources import check_targets
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,16 @@ def track_videos(
     device: str = "auto",
     progress: Callable[[], AbstractContextManager[Progress]],
     say: Callable[[str], None],
+    resume: bool = False,
+    force: bool = False,
     **options: Any,
 ) -> list[Outcome]:
     """Track each of `sources` into the file of the same place in `outs`, whose folders are made.
 
     `progress` shows the frames of one video, `say` gets a line a video; `options` are those of `track_video`.
-    InputError only for what concerns all videos: the networks and the device.
+    InputError only before the first video: for files in the way, the networks and the device.
     """
+    check_targets(sources, outs, resume=resume, force=force)
     parts = build_parts(config, device)
     outcomes: list[Outcome] = []
     for number, (source, out) in enumerate(zip(sources, outs, strict=True), 1):
@@ -50,8 +54,9 @@ def track_videos(
             out.parent.mkdir(parents=True, exist_ok=True)
             with progress() as show:
                 report = track_video(
-                    source, out, config=config, device=parts.device, progress=show, parts=parts, **options
-                )
+                    source, out, config=config, device=parts.device, progress=show, parts=parts,
+                    resume=resume, force=force, **options,
+                )  # fmt: skip
             outcome = Outcome(source, out, report)
             for loss in report.losses:
                 say(f"{source}: {loss}")

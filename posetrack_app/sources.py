@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from posetrack_app.errors import InputError
+from posetrack_app.formats.tracks import partial_file
 from posetrack_app.journal import journal_file
-from posetrack_app.video.stream import is_stream
+from posetrack_app.manifest import manifest_file
+from posetrack_app.video.stream import is_stream, plain_name
 
 
 def expand_sources(arguments: Sequence[str], list_file: Path | None = None) -> list[str]:
@@ -55,25 +57,81 @@ def output_files(sources: Sequence[str], folder: Path) -> list[Path]:
             raise InputError(f"{sources[place]}: is named twice; name every video once")
     common = Path(os.path.commonpath([path.parent for path in names]))
     below = [path.relative_to(common) for path in names]
-    for candidates in ([Path(path.stem) for path in below], [path.with_suffix("") for path in below]):
-        if len(set(candidates)) == len(candidates):
-            return [folder / f"{path}.json" for path in candidates]
-    return [folder / f"{path}.json" for path in below]
+    for candidates in ([Path(path.stem) for path in below], [path.with_suffix("") for path in below], below):
+        outs = [folder / f"{path}.json" for path in candidates]
+        if (clash := _clash(outs)) is None:
+            return outs
+    raise InputError(f"two of the videos would both write {clash}; give them to runs of their own")
 
 
-def refuse_to_overwrite(outs: Sequence[Path], overlay: Path | None = None) -> None:
-    """InputError where a target is there, or what a stopped run of it left."""
+def _clash(outs: Sequence[Path]) -> Path | None:
+    """A file that two of the runs would write; "a.run.json" is a.mp4's manifest and a.run.mp4's tracks."""
+    seen: set[Path] = set()
     for out in outs:
+        files = {out, *files_beside(out)}
+        if seen & files:
+            return min(seen & files)
+        seen |= files
+    return None
+
+
+def files_beside(out: Path) -> tuple[Path, Path, Path]:
+    """What a run may write beside its tracks file `out`: manifest, journal, and what a failed run keeps."""
+    return manifest_file(out), journal_file(out), partial_file(out)
+
+
+def check_targets(
+    sources: Sequence[Path | str],
+    outs: Sequence[Path],
+    overlay: Path | None = None,
+    *,
+    resume: bool = False,
+    force: bool = False,
+) -> None:
+    """InputError where a run of each source into the out of the same place would cost a file, before any work.
+
+    Without `force` nothing that exists is written over. With `resume` what is done stays, and what a stopped
+    run left is gone on with. `overlay` is for one source.
+    """
+    if force and resume:
+        raise InputError("--resume keeps what is there and --force does not; give one of them")
+    there: list[Path] = []
+    for source, out in zip(sources, outs, strict=True):
+        targets = [out, *files_beside(out), *([overlay] if overlay else [])]
+        if overlay in targets[:-1]:
+            raise InputError(f"{overlay}: is another file of this run; choose another name for the overlay")
+        _refuse_own_input(source, targets)
+        if resume and is_stream(source):
+            raise InputError(f"{plain_name(source)}: a stream cannot be resumed; leave out --resume")
+        if force or (resume and (out.exists() or journal_file(out).exists())):
+            continue
         if journal_file(out).exists():
             raise InputError(
                 f"{journal_file(out)}: a run of {out.name} was stopped; add --resume to go on with it, "
                 "or --force to start over"
             )
-    there = [target for target in (*outs, *([overlay] if overlay else [])) if target.exists()]
+        there += [target for target in targets if target.exists()]
     if there:
         more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
-        hint = ", or --resume to do only the others" if len(outs) > 1 else ""
+        hint = ", or --resume to do only the others" if len(outs) > 1 and not resume else ""
         raise InputError(f"{there[0]}{more}: exists already; choose another name or add --force{hint}")
+
+
+def check_folders(targets: Sequence[Path]) -> None:
+    """InputError where a file of that name cannot come to be."""
+    for target in targets:
+        if target.is_dir():
+            raise InputError(f"{target}: is a folder; give the name of the file to write")
+        if not target.parent.is_dir():
+            raise InputError(f"{target}: the folder {target.parent} does not exist; create it first")
+
+
+def _refuse_own_input(source: Path | str, targets: Sequence[Path]) -> None:
+    if is_stream(source) or not os.path.exists(source):
+        return
+    for target in targets:
+        if target.exists() and target.samefile(source):
+            raise InputError(f"{target}: is the video itself; choose another name for what is written")
 
 
 def _file_name(source: str) -> Path:

@@ -44,7 +44,6 @@ def run(
     preset: str,
     config: Path | None,
     device: str,
-    force: bool,
     **options: Any,
 ) -> None:
     """Find everybody in VIDEOS and follow them.
@@ -56,7 +55,7 @@ def run(
     from posetrack_app.config import load_config
     from posetrack_app.errors import InputError
     from posetrack_app.progress import show_progress
-    from posetrack_app.sources import expand_sources, output_files, refuse_to_overwrite
+    from posetrack_app.sources import expand_sources, output_files
 
     sources = expand_sources(videos, list_file)
     if (out is None) == (out_dir is None):
@@ -65,11 +64,6 @@ def run(
         raise InputError(f"--out is for one video, here are {len(sources)}; give --out-dir DIR")
     if out_dir is not None and overlay is not None:
         raise InputError("--overlay is for one video with --out; use posetrack render on the tracks of many")
-    if force and options["resume"]:
-        raise InputError("--resume keeps what is there and --force does not; give one of them")
-    outs = [out] if out is not None else output_files(sources, out_dir or Path())
-    if not force and not options["resume"]:
-        refuse_to_overwrite(outs, overlay)
     settings = load_config(preset, config)
 
     if out is not None:
@@ -86,6 +80,7 @@ def run(
 
     from posetrack_app.run_many import exit_code, table, track_videos
 
+    outs = output_files(sources, out_dir or Path())
     outcomes = track_videos(
         sources, outs, config=settings, device=device, progress=partial(show_progress, sys.stderr),
         say=lambda line: click.echo(f"posetrack: {line}", err=True), **options,

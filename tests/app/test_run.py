@@ -86,6 +86,9 @@ def test_run_writes_tracks_and_overlay(tmp_path: Path) -> None:
         (["--list", "none.txt", "--out-dir", "d"], "none.txt: cannot be read"),
         (["noise.mp4", "--out", "t.json", "--resume", "--force"], "give one of them"),
         (["noise.mp4", "--out", "stopped.json"], "stopped.resume: a run of stopped.json was stopped"),
+        (["noise.mp4", "--out", "old.json"], "old.run.json: exists already"),
+        (["noise.mp4", "--out", "t.json", "--overlay", "none/o.mp4"], "folder none does not exist"),
+        (["-", "--out", "t.json", "--resume"], "standard input: a stream cannot be resumed"),
         (["-", "--out", "t.json", "--start", "1"], "give --duration for a stream"),
         (["webcam:x", "--out", "t.json"], "the first one is webcam:0"),
         (["rtsp://u:secret@127.0.0.1:9/x", "--out", "t.json"], "rtsp://127.0.0.1:9/x: cannot be opened"),
@@ -102,6 +105,7 @@ def test_bad_input_is_one_line(
     (tmp_path / "text.mp4").write_text("not a video")
     (tmp_path / "wrong.toml").write_text("[detektor]\n")
     (tmp_path / "stopped.resume").write_text("")
+    (tmp_path / "old.run.json").write_text("")
     (tmp_path / "lost.toml").write_text("[pose]\nweights = 'lost.pth'\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["posetrack", "run", *arguments])

@@ -20,7 +20,7 @@ from posetrack_app.config import Config
 from posetrack_app.errors import InputError
 from posetrack_app.formats import read_tracks
 from posetrack_app.journal import journal_file
-from posetrack_app.sources import expand_sources, output_files, refuse_to_overwrite
+from posetrack_app.sources import check_targets, expand_sources, output_files
 
 
 def make_folder(path: Path, pictures: int = 3) -> None:
@@ -35,6 +35,8 @@ def make_folder(path: Path, pictures: int = 3) -> None:
         (["a.mp4", "b/c.mp4"], ["a.json", "c.json"]),
         (["cam1/0001.mp4", "cam2/0001.mp4"], ["cam1/0001.json", "cam2/0001.json"]),
         (["a.mp4", "a.avi"], ["a.mp4.json", "a.avi.json"]),
+        (["a.mp4", "a.run.mp4"], ["a.mp4.json", "a.run.mp4.json"]),
+        (["a.mp4", "a.partial.mp4"], ["a.mp4.json", "a.partial.mp4.json"]),
         (["rtsp://user:secret@host/live?key=1", "-"], ["host_live_key_1.json", "stdin.json"]),
         (["webcam:0"], ["webcam_0.json"]),
     ],
@@ -59,15 +61,42 @@ def test_patterns_and_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert expand_sources(["**/c.mp4"]) == [os.path.join("sub", "c.mp4")]
 
 
+def test_two_videos_that_would_write_one_file() -> None:
+    with pytest.raises(InputError, match=r"would both write out.a\.mp4\.run\.json"):
+        output_files(["a.mp4", "a.mov", "a.mp4.run"], Path("out"))
+
+
 def test_targets_are_not_written_over(tmp_path: Path) -> None:
-    outs = [tmp_path / "a.json", tmp_path / "b.json"]
-    refuse_to_overwrite(outs)
+    outs, sources = [tmp_path / "a.json", tmp_path / "b.json"], ["a.mp4", "b.mp4"]
+    check_targets(sources, outs)
     outs[1].touch()
-    with pytest.raises(InputError, match="--resume to do only the others"):
-        refuse_to_overwrite(outs)
+    with pytest.raises(InputError, match=r"b\.json: exists already.*--resume to do only the others"):
+        check_targets(sources, outs)
+    check_targets(sources, outs, resume=True)
+    check_targets(sources, outs, force=True)
     journal_file(outs[0]).touch()
     with pytest.raises(InputError, match="was stopped; add --resume"):
-        refuse_to_overwrite(outs)
+        check_targets(sources, outs)
+
+
+@pytest.mark.parametrize("name", ["t.run.json", "t.partial.json", "overlay.mp4"])
+@pytest.mark.parametrize("resume", [True, False])
+def test_what_else_a_run_writes_is_not_written_over(tmp_path: Path, name: str, resume: bool) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(InputError, match=f"{name}: exists already"):
+        check_targets(["a.mp4"], [tmp_path / "t.json"], tmp_path / "overlay.mp4", resume=resume)
+    check_targets(["a.mp4"], [tmp_path / "t.json"], tmp_path / "overlay.mp4", force=True)
+
+
+def test_the_video_itself_is_never_written_over(tmp_path: Path) -> None:
+    video, out = tmp_path / "a.mp4", tmp_path / "t.json"
+    video.touch()
+    (tmp_path / "link.mp4").symlink_to(video)
+    for target in ("a.mp4", "link.mp4"):
+        with pytest.raises(InputError, match="is the video itself"):
+            check_targets([str(video)], [out], tmp_path / target, force=True)
+    with pytest.raises(InputError, match="is another file of this run"):
+        check_targets([str(video)], [out], out, force=True)
 
 
 def track(
