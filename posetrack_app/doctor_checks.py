@@ -15,7 +15,9 @@ import torch
 from posetrack_app.assemble import choose_device, choose_precision
 from posetrack_app.doctor import Finding
 from posetrack_app.synthetic import Film, make_film, read_number, write_film
-from posetrack_app.video.decord_frames import DecordFailedError, DecordPictures
+from posetrack_app.video.decord_frames import DecordPictures
+from posetrack_app.video.info import DecoderFailedError
+from posetrack_app.video.nvdec_frames import NvdecPictures, why_not_nvdec
 from posetrack_app.video.probe import Probe, probe
 from posetrack_app.video.pyav_frames import Picture, pyav_pictures
 from posetrack_app.weights import EMBEDDED, OFFLINE_VARIABLE, here, sha256_of, weights_folder
@@ -92,13 +94,18 @@ def check_weights() -> Iterator[Finding]:
 def check_decoders(folder: Path) -> Iterator[Finding]:
     """Each decoder on the same clip, which lies on its side in the file."""
     film = make_film()
-    path = folder / "film.mp4"
-    write_film(film, path, rotation=90)
+    path, rotation = folder / "film.mp4", 90
+    write_film(film, path, rotation=rotation)
     video = probe(path)
     wanted, size = range(video.frame_count), (film.picture(0).shape[1], film.picture(0).shape[0])
     yield _judge("PyAV", pyav_pictures(video, wanted, size), film)
     yield _judge("decord", DecordPictures(video, wanted, size, "cpu"), film)
     yield _decord_gpu(video, wanted, size, film)
+    reason = why_not_nvdec()
+    if reason:
+        yield Finding("NVDEC", "absent", reason)
+    else:
+        yield _judge("NVDEC", NvdecPictures(video, wanted, size, rotation), film)
 
 
 def _decord_gpu(video: Probe, wanted: range, size: tuple[int, int], film: Film) -> Finding:
@@ -127,7 +134,7 @@ def _judge(name: str, pictures: Iterable[Picture], film: Film) -> Finding:
                 )
             apart = max(apart, float(np.abs(image.astype(np.int16) - true).mean()))
             frames += 1
-    except DecordFailedError as error:
+    except DecoderFailedError as error:
         return Finding(name, "broken", str(error))
     if frames != len(film.seconds):
         return Finding(name, "broken", f"{frames} frames of {len(film.seconds)} came")

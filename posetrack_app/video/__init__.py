@@ -39,9 +39,9 @@ def open_video(
 
     Frames with `start` <= seconds < `stop` are given, every `stride`-th of them; `index` and `seconds` stay
     those in the whole video. `duration` seconds from `start` on, or of a stream, are another way to say `stop`.
-    `device` "cuda" asks for decord's GPU decoder. `folder_rate` is the frame rate of a folder of images. `.info`
-    describes the video, `.expected` is how many frames are to come, `.losses` says afterwards, a line each, what
-    could not be read and `.missing` which frames that were, as [first, last] indices.
+    `device` "cuda" asks for NVDEC, or else decord's GPU decoder. `folder_rate` is the frame rate of a folder of
+    images. `.info` describes the video, `.expected` is how many frames are to come, `.losses` says afterwards, a
+    line each, what could not be read and `.missing` which frames that were, as [first, last] indices.
     Raises InputError for what is not a readable video.
     """
     if stride < 1:

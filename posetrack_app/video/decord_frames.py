@@ -14,6 +14,7 @@ from typing import Any
 
 import av
 
+from posetrack_app.video.info import DecoderFailedError
 from posetrack_app.video.probe import Probe, open_stream
 from posetrack_app.video.pyav_frames import Picture
 
@@ -24,22 +25,11 @@ _PIECE_BYTES = 384 << 20
 """A piece whose pictures would take more, all decoded, is not given to decord."""
 
 
-class DecordFailedError(Exception):
-    """decord could not open the file, or stopped before its end; says why.
-
-    `doubtful` is the range of frames already given that may not be those of their indices; empty as a rule.
-    """
-
-    def __init__(self, message: str, doubtful: range = range(0)) -> None:
-        super().__init__(message)
-        self.doubtful = doubtful
-
-
 class DecordPictures:
     """Iterates decord's pictures of the frames `wanted`; `name` says which decord runs, once the first one is there.
 
     `size` is (width, height) as displayed. `device` "cuda" takes the GPU where decord was built for it. The iterator
-    raises DecordFailedError where the file cannot be read so, or no further.
+    raises DecoderFailedError where the file cannot be read so, or no further.
     """
 
     def __init__(self, video: Probe, wanted: range, size: tuple[int, int], device: str) -> None:
@@ -58,7 +48,7 @@ class DecordPictures:
         for pts, piece in _pieces(self._video, self._wanted, self._size):
             reader = self._open(piece)
             if len(reader) != len(pts):
-                raise DecordFailedError(f"decord counts {len(reader)} frames in a piece of {len(pts)}")
+                raise DecoderFailedError(f"decord counts {len(reader)} frames in a piece of {len(pts)}")
             done = range(self._video.index_of(pts[0]) or 0, 0)
             for place in pts:
                 index = self._video.index_of(place)
@@ -84,14 +74,14 @@ class DecordPictures:
         try:
             return self._decord.VideoReader(io.BytesIO(piece), ctx=self._decord.cpu(0), **settings)
         except failures as error:
-            raise DecordFailedError(f"decord cannot open it ({_last_words(error)})") from error
+            raise DecoderFailedError(f"decord cannot open it ({_last_words(error)})") from error
 
     def _next(self, reader: Any, index: int | None, done: range) -> Any:
         try:
             return reader.next()
         except (self._decord.DECORDError, RuntimeError, StopIteration) as error:
             words = _last_words(error)
-            raise DecordFailedError(
+            raise DecoderFailedError(
                 f"decord stopped at frame {done.stop if index is None else index} ({words})",
                 done if "duplicate" in words else range(0),
             ) from error
@@ -107,7 +97,7 @@ def _pieces(video: Probe, wanted: range, size: tuple[int, int]) -> Iterator[tupl
                 container.seek(video.pts[wanted.start], stream=stream, backward=True)
             for group in _groups(container, stream):
                 if len(group) > most:
-                    raise DecordFailedError(
+                    raise DecoderFailedError(
                         f"decord would hold {len(group)} frames between key frames in memory"
                     )
                 if piece and (len(piece) >= _PIECE_FRAMES or len(piece) + len(group) > most):
@@ -119,7 +109,7 @@ def _pieces(video: Probe, wanted: range, size: tuple[int, int]) -> Iterator[tupl
             if piece:
                 yield _packed(piece, stream)
     except (av.FFmpegError, ValueError) as error:
-        raise DecordFailedError(f"decord cannot be given this stream ({error})") from error
+        raise DecoderFailedError(f"decord cannot be given this stream ({error})") from error
 
 
 def _groups(container: Any, stream: Any) -> Iterator[list[Any]]:
@@ -139,7 +129,7 @@ def _packed(packets: list[Any], stream: Any) -> tuple[list[int], bytes]:
     """Copy packets into a file of their own; they must decode without what comes before or after them."""
     pts = sorted(packet.pts for packet in packets)
     if not packets[0].is_keyframe or pts[0] != packets[0].pts:
-        raise DecordFailedError(
+        raise DecoderFailedError(
             "decord cannot start at its key frames: their neighbours need the frames before"
         )
     file = io.BytesIO()

@@ -29,6 +29,17 @@ class VideoInfo:
     start_seconds: float = 0.0
 
 
+class DecoderFailedError(Exception):
+    """A decoder could not open the file, or stopped before its end; says why.
+
+    `doubtful` is the range of frames already given that may not be those of their indices; empty as a rule.
+    """
+
+    def __init__(self, message: str, doubtful: range = range(0)) -> None:
+        super().__init__(message)
+        self.doubtful = doubtful
+
+
 def wanted_frames(
     seconds: Sequence[float], start: float | None, stop: float | None, stride: int, name: str
 ) -> range:

@@ -1,8 +1,8 @@
-"""Read one video file: decord where its frames can be trusted, PyAV where they cannot or decord fails."""
+"""Read one video file: by NVDEC or decord where their frames can be trusted, by PyAV where they cannot or fail."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from posetrack_app.errors import InputError
 from posetrack_app.records import Frame
-from posetrack_app.video.decord_frames import DecordFailedError, DecordPictures
+from posetrack_app.video.decord_frames import DecordPictures
 from posetrack_app.video.deinterlace import INTERLACED
-from posetrack_app.video.info import VideoInfo, describe_gap, wanted_frames
+from posetrack_app.video.info import DecoderFailedError, VideoInfo, describe_gap, wanted_frames
+from posetrack_app.video.nvdec_frames import NvdecPictures
 from posetrack_app.video.probe import Probe
 from posetrack_app.video.pyav_frames import Picture, first_picture, pyav_pictures
 
@@ -23,8 +24,8 @@ _NOTES = 20
 class FileReader:
     """Iterates the wanted frames of a video file, once, one in memory at a time; see `open_video`.
 
-    decord's picture of the first wanted frame is compared with PyAV's, which knows every frame's time: where
-    they differ (decord2 3.4.0 is wrong on some files, without a word), or decord fails, PyAV reads on.
+    A fast decoder's picture of the first wanted frame is compared with PyAV's, which knows every frame's time:
+    where they differ (decord2 3.4.0 is wrong on some files, without a word), or the decoder fails, the next reads.
     """
 
     def __init__(
@@ -86,38 +87,48 @@ class FileReader:
         )
         # decord leaves the lines of two moments in one picture.
         why_not = "; ".join(filter(None, (video.odd, INTERLACED if is_interlaced else "")))
-        if not why_not:
+        reasons = [why_not] if why_not else []
+        for decoder in () if why_not else _fast_decoders(device):
             try:
-                decord = DecordPictures(video, self._wanted, (width, height), device)
-                pictures = iter(decord)
+                fast = decoder(video, self._wanted, (width, height), rotation)
+                pictures = iter(fast)
                 opening = next(pictures, None)
                 if opening and opening[0] == index and _same_picture(opening[2], image):
-                    return self._decord_then_pyav(opening, pictures), replace(info, decoder=decord.name)
-                why_not = f"decord's first frame is not the file's frame {index}"
-            except DecordFailedError as error:
-                why_not = str(error)
+                    name = "; ".join([fast.name, *reasons])
+                    return self._fast_then_pyav(opening, pictures), replace(info, decoder=name)
+                reasons.append(f"{fast.name}: its first frame is not the file's frame {index}")
+            except DecoderFailedError as error:
+                reasons.append(str(error))
         pictures = pyav_pictures(video, self._wanted, (width, height))
-        return pictures, replace(info, decoder=f"{_pyav()} ({why_not})")
+        return pictures, replace(info, decoder=f"{_pyav()} ({'; '.join(reasons)})")
 
-    def _decord_then_pyav(self, opening: Picture, rest: Iterator[Picture]) -> Iterator[Picture]:
-        done = 1
+    def _fast_then_pyav(self, opening: Picture, rest: Iterator[Picture]) -> Iterator[Picture]:
+        last = opening[0]
         yield opening
         try:
             for picture in rest:
-                done += 1
+                last = picture[0]
                 yield picture
-        except DecordFailedError as error:
-            left = self._wanted[done:]
-            self.info = replace(
-                self.info, decoder=f"{self.info.decoder}; from frame {left.start} {_pyav()} ({error})"
-            )
+        except DecoderFailedError as error:
+            left = range(last + self._wanted.step, self._wanted.stop, self._wanted.step)
             if error.doubtful:
                 # Some were left out without a word; that is known only now, and not which ones.
                 self._notes.append(
                     f"decord left frames out somewhere in {error.doubtful.start} to {error.doubtful[-1]}: "
                     "frames from there to the end of that range stand too early"
                 )
-            yield from pyav_pictures(self._video, left, (self.info.width, self.info.height))
+            if left:
+                self.info = replace(
+                    self.info, decoder=f"{self.info.decoder}; from frame {left.start} {_pyav()} ({error})"
+                )
+                yield from pyav_pictures(self._video, left, (self.info.width, self.info.height))
+
+
+def _fast_decoders(device: str) -> Iterator[Callable[[Probe, range, tuple[int, int], int], Any]]:
+    """What is asked before PyAV, the best first; decord goes from the GPU to the CPU by itself."""
+    if device.startswith("cuda"):
+        yield NvdecPictures
+    yield lambda video, wanted, size, _: DecordPictures(video, wanted, size, device)
 
 
 def _pyav() -> str:

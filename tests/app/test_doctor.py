@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from posetrack_app import doctor, doctor_checks
 from posetrack_app.cli import posetrack
-from posetrack_app.video.decord_frames import DecordFailedError
+from posetrack_app.video.info import DecoderFailedError
 from posetrack_app.video.pyav_frames import Picture, pyav_pictures
 from posetrack_app.weights import EMBEDDED
 
@@ -68,7 +68,7 @@ def pictures(change: Callable[[Picture], Picture]) -> Callable[[pytest.MonkeyPat
 def stopping(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def read(*arguments: Any) -> Iterator[Picture]:
         yield next(pyav_pictures(*arguments[:3]))
-        raise DecordFailedError("decord stopped at frame 1")
+        raise DecoderFailedError("decord stopped at frame 1")
 
     monkeypatch.setattr(doctor_checks, "DecordPictures", read)
 
