@@ -14,6 +14,7 @@ from posetrack_app.config import Config, load_config
 from posetrack_app.errors import InputError
 from posetrack_app.formats import Tracks
 from posetrack_app.formats.convert import WRITERS, read_any, with_smoothed_keypoints
+from posetrack_app.formats.whole import refuse_to_replace
 
 if TYPE_CHECKING:
     from posetrack_app.evaluation.evaluation import Evaluation
@@ -78,6 +79,7 @@ def render(
     blur_faces: bool = False,
     names: Mapping[int, str] | None = None,
     side_by_side: bool = False,
+    force: bool = False,
 ) -> int:
     """Draw `tracks` on `video`: the MP4 `out`, the PNG `contact_sheet`, or both: `posetrack render`.
 
@@ -89,6 +91,8 @@ def render(
 
     if out is None and contact_sheet is None:
         raise InputError("say what to write: out, contact_sheet or both")
+    if not force:
+        refuse_to_replace(*(None if target is None else Path(target) for target in (out, contact_sheet)))
     content = _tracks(tracks)
     ids = None if only_ids is None else frozenset(only_ids)
     style = Style(trails, ids, blur_faces, names or {}, side_by_side)
@@ -108,6 +112,7 @@ def link(
     config: Config | PathLikeText | None = None,
     offline: bool = False,
     smooth: Method = "savgol",
+    force: bool = False,
 ) -> tuple[int, int]:
     """Link the people of the file `poses` anew, without video or networks: `posetrack link`.
 
@@ -117,15 +122,29 @@ def link(
     from posetrack_app.offline import SecondPass
     from posetrack_app.relink import relink_file
 
+    if not force:
+        refuse_to_replace(Path(out))
     tracker, smoother = build_tracker(_settings(preset, config))
     second = SecondPass(smoothing=smooth) if offline else None
     return relink_file(Path(poses), Path(out), tracker, smoother, second)
 
 
-def convert(tracks: PathLikeText | Tracks, out: PathLikeText, *, to: str, smoothed: bool = False) -> Tracks:
-    """Write tracks in another format, one of `posetrack convert --help`; gives the tracks that were written."""
+def convert(
+    tracks: PathLikeText | Tracks,
+    out: PathLikeText,
+    *,
+    to: str,
+    smoothed: bool = False,
+    force: bool = False,
+) -> Tracks:
+    """Write tracks in another format, one of `posetrack convert --help`; gives the tracks that were written.
+
+    A folder is never written over.
+    """
     if to not in WRITERS:
         raise InputError(f"there is no format '{to}'; there are {', '.join(WRITERS)}")
+    if not force:
+        refuse_to_replace(Path(out))
     content = _tracks(tracks)
     if smoothed:
         content = with_smoothed_keypoints(content)

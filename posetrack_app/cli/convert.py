@@ -23,7 +23,8 @@ _FORMATS = (
     help="The file to write; for per-track, openpose, trc and trc-c3d the folder to make.",
 )
 @click.option("--smoothed", is_flag=True, help="Write the smoothed keypoints in place of the raw ones.")
-def convert(tracks: Path, to: str, out: Path, smoothed: bool) -> None:
+@click.option("--force", is_flag=True, help="Write over an existing file.")
+def convert(tracks: Path, to: str, out: Path, smoothed: bool, force: bool) -> None:
     """Write the tracks of IN in another format.
 
     docs/formats.md says what each keeps. IN is a tracks.json, a PoseTrack18 file, a .csv or .parquet of ours,
@@ -31,7 +32,7 @@ def convert(tracks: Path, to: str, out: Path, smoothed: bool) -> None:
     """
     from posetrack_app.api import convert as write
 
-    content = write(tracks, out, to=to, smoothed=smoothed)
+    content = write(tracks, out, to=to, smoothed=smoothed, force=force)
     people = sum(len(frame.tracked) for frame in content.frames)
     click.echo(f"{out}: {len(content.frames)} frames, {people} people, {len(content.ids)} identities")
 

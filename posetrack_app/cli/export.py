@@ -29,8 +29,11 @@ from posetrack_app.errors import InputError
     metavar="WIDTHxHEIGHT",
     help="For a detector: the frames that its input is made for.",
 )
+@click.option("--force", is_flag=True, help="Write over an existing file.")
 @folder_option
-def export(name: str, file_format: str, out: Path | None, frames: str, folder: Path | None) -> None:
+def export(
+    name: str, file_format: str, out: Path | None, frames: str, force: bool, folder: Path | None
+) -> None:
     """Write a network of `posetrack models` as ONNX.
 
     It is checked against PyTorch with onnxruntime. Inputs are float32 with ImageNet's mean and deviation
@@ -39,6 +42,7 @@ def export(name: str, file_format: str, out: Path | None, frames: str, folder: P
     resized frame with zeros to the right and below, and its `size` (2): width and height without those; it
     gives `boxes` (N, 4) x1 y1 x2 y2 in pixels of that input and `scores` (N) of people, best first.
     """
+    from posetrack_app.formats.whole import refuse_to_replace
     from posetrack_app.weights import fetch, find
 
     entry = find(name)
@@ -46,6 +50,8 @@ def export(name: str, file_format: str, out: Path | None, frames: str, folder: P
     if stated is None or "0" in stated.groups():
         raise InputError(f"--frames {frames}: write width and height in pixels, such as 1920x1080")
     target = out or Path(f"{name}.{file_format}")
+    if not force:
+        refuse_to_replace(target)
 
     from posetrack_detectors.onnx_export import (
         MissingPackageError,

@@ -26,8 +26,9 @@ _FILE = click.Path(path_type=Path)
     show_default=True,
     help="Zero-lag smoothing of --offline.",
 )
+@click.option("--force", is_flag=True, help="Write over an existing file.")
 def link(
-    poses: Path, out: Path, preset: str, config_file: Path | None, offline: bool, smooth: Method
+    poses: Path, out: Path, preset: str, config_file: Path | None, offline: bool, smooth: Method, force: bool
 ) -> None:
     """Link the people of POSES anew, without video or networks.
 
@@ -37,5 +38,7 @@ def link(
     """
     from posetrack_app import api
 
-    frames, people = api.link(poses, out, preset=preset, config=config_file, offline=offline, smooth=smooth)
+    frames, people = api.link(
+        poses, out, preset=preset, config=config_file, offline=offline, smooth=smooth, force=force
+    )
     click.echo(f"{out}: {people} people in {frames} frames")

@@ -23,6 +23,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--names", metavar="ID=NAME,...", help="Names in place of numbers, as in 1=Ann,4=Ben.")
 @click.option("--side-by-side", is_flag=True, help="The picture as it was to the left of the drawn one.")
 @click.option("--contact-sheet", type=_FILE, help="Also write a PNG with the clearest view of each identity.")
+@click.option("--force", is_flag=True, help="Write over existing files.")
 def render(
     video: Path,
     tracks: Path,
@@ -33,6 +34,7 @@ def render(
     names: str | None,
     side_by_side: bool,
     contact_sheet: Path | None,
+    force: bool,
 ) -> None:
     """Draw the people of TRACKS on VIDEO.
 
@@ -45,8 +47,11 @@ def render(
     from posetrack_app.contact_sheet import write_contact_sheet
     from posetrack_app.drawing import Style
     from posetrack_app.formats import read_tracks
+    from posetrack_app.formats.whole import refuse_to_replace
     from posetrack_app.overlay import render_video
 
+    if not force:
+        refuse_to_replace(out, contact_sheet)
     style = Style(trails, ids, blur_faces, _parse_names(names), side_by_side)
     content = read_tracks(tracks)
     if out is not None:

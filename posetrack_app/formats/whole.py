@@ -18,6 +18,13 @@ def write_whole(path: Path, content: str | bytes) -> None:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def refuse_to_replace(*targets: Path | None) -> None:
+    """InputError where one of these files is there already."""
+    for target in targets:
+        if target is not None and target.is_file():
+            raise InputError(f"{target}: exists already; choose another name or add --force")
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """The name of a file to write, which becomes `path` when the block ends well; InputError if that fails."""

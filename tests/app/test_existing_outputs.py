@@ -1,0 +1,64 @@
+"""No command writes over a file that it was not told to give up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import clips
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from posetrack_app.cli import posetrack
+from posetrack_app.errors import InputError
+from posetrack_app.formats import TracksWriter
+from posetrack_app.records import TrackedPoses
+from posetrack_app.skeleton import POSETRACK
+
+COMMANDS = {
+    "convert": ("convert", "tracks.json", "--to", "csv", "--out", "out"),
+    "link": ("link", "tracks.json", "--out", "out"),
+    "itself": ("link", "tracks.json", "--out", "tracks.json"),
+    "render": ("render", "clip.mp4", "tracks.json", "--out", "out.mp4"),
+    "contact sheet": ("render", "clip.mp4", "tracks.json", "--contact-sheet", "out.png"),
+    "export": ("export", "embedded-pose", "--out", "out"),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_existing_file_is_kept_unless_force_is_given(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name == "export":
+        pytest.importorskip("onnxruntime", reason="exporting needs posetrack-app[export]")
+    monkeypatch.chdir(tmp_path)
+    clips.write_clip(Path("clip.mp4"), times=3)
+    write_somebody(Path("tracks.json"))
+    command = COMMANDS[name]
+    out = Path(command[-1])
+    if not out.exists():
+        out.write_bytes(b"precious")
+    before = out.read_bytes()
+    with pytest.raises(InputError, match=rf"^{out}: exists already; choose another name or add --force$"):
+        CliRunner().invoke(posetrack, command, catch_exceptions=False, standalone_mode=False)
+    assert out.read_bytes() == before
+    forced = CliRunner().invoke(
+        posetrack, [*command, "--force"], catch_exceptions=False, standalone_mode=False
+    )
+    assert forced.exit_code == 0
+    assert out.read_bytes() != before
+
+
+def write_somebody(path: Path) -> None:
+    keypoints = np.random.default_rng(0).uniform(20, 90, (1, 17, 2))
+    with TracksWriter(path, skeleton=POSETRACK, info={}) as writer:
+        for index in range(3):
+            person = TrackedPoses(
+                boxes=np.array([[10.0, 10, 100, 100]]),
+                scores=np.ones(1),
+                keypoints=keypoints + index,
+                keypoint_scores=np.ones((1, 17)),
+                ids=np.array([7]),
+                smoothed_keypoints=keypoints + index,
+            )
+            writer.write(index, index / 25, person)
