@@ -59,10 +59,28 @@ def wanted_frames(
     return range(first, last, stride)
 
 
+def stretches(indices: Sequence[int], step: int = 1) -> list[tuple[int, int]]:
+    """First and last of each run of rising `indices` that are `step` apart."""
+    found: list[tuple[int, int]] = []
+    for index in indices:
+        if found and index - found[-1][1] <= step:
+            found[-1] = found[-1][0], index
+        else:
+            found.append((index, index))
+    return found
+
+
 def describe_gap(first: int, last: int) -> str:
     """One line for the frames `first` to `last` that are missing."""
+    return f"{_frames(first, last)} could not be decoded"
+
+
+def describe_damage(first: int, last: int) -> str:
+    """One line for the frames `first` to `last` that FFmpeg completed."""
     return (
-        f"frame {first} could not be decoded"
-        if first == last
-        else f"frames {first} to {last} could not be decoded"
+        f"{_frames(first, last)} {'is' if first == last else 'are'} damaged in the file: FFmpeg made up parts"
     )
+
+
+def _frames(first: int, last: int) -> str:
+    return f"frame {first}" if first == last else f"frames {first} to {last}"

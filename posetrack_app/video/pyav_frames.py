@@ -17,15 +17,21 @@ from posetrack_app.video.probe import Probe, open_stream
 _LEAST_STEP = 1e-3
 """Seconds between frames whose times in the file do not rise."""
 
+_NEVER_INTERLACED = ("hevc", "vp8", "vp9", "av1")
+_PLACES = 8
+"""Places of a video, besides its start, whose key frames are asked whether they are interlaced."""
+
 Picture = tuple[int, float, NDArray[np.uint8]]
 """Index in the video, seconds after frame 0, (H, W, 3) uint8 RGB as displayed."""
 
 
-def pyav_pictures(video: Probe, wanted: range, size: tuple[int, int] | None = None) -> Iterator[Picture]:
+def pyav_pictures(
+    video: Probe, wanted: range, size: tuple[int, int] | None = None, damaged: list[int] | None = None
+) -> Iterator[Picture]:
     """PyAV's pictures of the frames `wanted`; one that cannot be decoded is left out, indices stay true.
 
     Interlaced ones are made whole. `size` (width, height) as displayed: pictures of another size (a stream may
-    change) are scaled to it.
+    change) are scaled to it. `damaged` gets the indices of those whose missing parts FFmpeg made up.
     """
     matrix: tuple[int, int, int, int] | None = None
     last_index, last_seconds = -1, -math.inf
@@ -42,16 +48,33 @@ def pyav_pictures(video: Probe, wanted: range, size: tuple[int, int] | None = No
             # Asked of the first frame only: PyAV's side data refers back to its frame, which then waits for the
             # garbage collector; at 1080p that kept 700 MiB of frames alive.
             matrix = matrix or display_matrix(frame)
+            if frame.is_corrupt and damaged is not None:
+                damaged.append(index)
             yield index, seconds, as_displayed(frame, size, matrix)
 
 
-def first_picture(video: Probe, wanted: range) -> tuple[Picture, int, bool] | None:
-    """PyAV's first picture from the start of `wanted` on, its clockwise turn (0, 90, 180, 270), is it interlaced."""
+def first_picture(video: Probe, wanted: range) -> tuple[Picture, int] | None:
+    """PyAV's first picture from the start of `wanted` on, and its clockwise turn (0, 90, 180, 270)."""
     for index, seconds, frame in _timed_frames(video, wanted.start):
         matrix = display_matrix(frame)
-        picture = index, seconds, as_displayed(frame, None, matrix)
-        return picture, clockwise_turn(matrix), frame.interlaced_frame
+        return (index, seconds, as_displayed(frame, None, matrix)), clockwise_turn(matrix)
     return None
+
+
+def is_interlaced(video: Probe, wanted: range) -> bool:
+    """Whether a frame says so that stands at one of several places: a recording may change on the way."""
+    with open_stream(video.path) as (container, stream):
+        if stream.codec_context.codec.canonical_name in _NEVER_INTERLACED:
+            return False
+        stream.thread_type = "SLICE"  # the others give their first frame late
+        stream.codec_context.skip_frame = "NONKEY"
+        for index in sorted({wanted[place * (len(wanted) - 1) // _PLACES] for place in range(_PLACES + 1)}):
+            if video.pts:
+                container.seek(video.pts[index], stream=stream, backward=True)
+            frame = next(_decode(container, stream), None)
+            if frame is None or frame.interlaced_frame:
+                return frame is not None
+    return False
 
 
 def _timed_frames(video: Probe, first: int) -> Iterator[tuple[int, float, Any]]:

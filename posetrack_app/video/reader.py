@@ -13,10 +13,17 @@ from posetrack_app.errors import InputError
 from posetrack_app.records import Frame
 from posetrack_app.video.decord_frames import DecordPictures
 from posetrack_app.video.deinterlace import INTERLACED
-from posetrack_app.video.info import DecoderFailedError, VideoInfo, describe_gap, wanted_frames
+from posetrack_app.video.info import (
+    DecoderFailedError,
+    VideoInfo,
+    describe_damage,
+    describe_gap,
+    stretches,
+    wanted_frames,
+)
 from posetrack_app.video.nvdec_frames import NvdecPictures
 from posetrack_app.video.probe import Probe
-from posetrack_app.video.pyav_frames import Picture, first_picture, pyav_pictures
+from posetrack_app.video.pyav_frames import Picture, first_picture, is_interlaced, pyav_pictures
 
 _NOTES = 20
 
@@ -34,6 +41,7 @@ class FileReader:
         self._video = video
         self._wanted = wanted_frames(video.seconds, start, stop, stride, str(video.path))
         self._gaps: list[tuple[int, int]] = []
+        self._damaged: list[int] = []
         self._notes = list(video.losses)
         self._pictures, self.info = self._open(device)
         self.expected = len(self._wanted)
@@ -41,10 +49,9 @@ class FileReader:
     @property
     def losses(self) -> list[str]:
         """What could not be read, a line each; complete after the last frame."""
-        gaps = [describe_gap(*gap) for gap in self._gaps]
-        if len(gaps) > _NOTES:
-            gaps[_NOTES:] = [f"and {len(gaps) - _NOTES} more gaps"]
-        return self._notes + gaps
+        gaps = _at_most(_NOTES, [describe_gap(*gap) for gap in self._gaps], "gaps")
+        made_up = [describe_damage(*span) for span in stretches(self._damaged, self._wanted.step)]
+        return self._notes + gaps + _at_most(_NOTES, made_up, "damaged stretches")
 
     @property
     def missing(self) -> list[tuple[int, int]]:
@@ -72,7 +79,7 @@ class FileReader:
         found = first_picture(video, self._wanted)
         if found is None:
             raise InputError(f"{video.path}: none of its {video.packet_count} frames can be decoded")
-        (index, _, image), rotation, is_interlaced = found
+        (index, _, image), rotation = found
         height, width = image.shape[:2]
         info = VideoInfo(
             path=video.path,
@@ -86,7 +93,9 @@ class FileReader:
             start_seconds=float(video.pts[0] * video.time_base) if video.pts else 0.0,
         )
         # decord leaves the lines of two moments in one picture.
-        why_not = "; ".join(filter(None, (video.odd, INTERLACED if is_interlaced else "")))
+        why_not = "; ".join(
+            filter(None, (video.odd, INTERLACED if is_interlaced(video, self._wanted) else ""))
+        )
         reasons = [why_not] if why_not else []
         for decoder in () if why_not else _fast_decoders(device):
             try:
@@ -99,7 +108,7 @@ class FileReader:
                 reasons.append(f"{fast.name}: its first frame is not the file's frame {index}")
             except DecoderFailedError as error:
                 reasons.append(str(error))
-        pictures = pyav_pictures(video, self._wanted, (width, height))
+        pictures = pyav_pictures(video, self._wanted, (width, height), self._damaged)
         return pictures, replace(info, decoder=f"{_pyav()} ({'; '.join(reasons)})")
 
     def _fast_then_pyav(self, opening: Picture, rest: Iterator[Picture]) -> Iterator[Picture]:
@@ -121,7 +130,8 @@ class FileReader:
                 self.info = replace(
                     self.info, decoder=f"{self.info.decoder}; from frame {left.start} {_pyav()} ({error})"
                 )
-                yield from pyav_pictures(self._video, left, (self.info.width, self.info.height))
+                size = self.info.width, self.info.height
+                yield from pyav_pictures(self._video, left, size, self._damaged)
 
 
 def _fast_decoders(device: str) -> Iterator[Callable[[Probe, range, tuple[int, int], int], Any]]:
@@ -129,6 +139,10 @@ def _fast_decoders(device: str) -> Iterator[Callable[[Probe, range, tuple[int, i
     if device.startswith("cuda"):
         yield NvdecPictures
     yield lambda video, wanted, size, _: DecordPictures(video, wanted, size, device)
+
+
+def _at_most(count: int, lines: list[str], what: str) -> list[str]:
+    return lines if len(lines) <= count else [*lines[:count], f"and {len(lines) - count} more {what}"]
 
 
 def _pyav() -> str:

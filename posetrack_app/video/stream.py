@@ -19,7 +19,7 @@ import numpy as np
 from posetrack_app.errors import InputError
 from posetrack_app.records import Frame
 from posetrack_app.video.deinterlace import INTERLACED, deinterlaced
-from posetrack_app.video.info import VideoInfo
+from posetrack_app.video.info import VideoInfo, describe_damage, stretches
 from posetrack_app.video.pyav_frames import Picture, as_displayed, clockwise_turn, display_matrix
 
 _ADDRESSES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt", "tcp", "http", "https")
@@ -28,6 +28,7 @@ _PATIENT = ("http", "https", "tcp")
 _TIMEOUT_SECONDS = 10.0
 _GIVE_UP_SECONDS = 60.0
 """A broken stream is called again for this long."""
+_NOTES = 20
 _OPTIONS = {"rtsp_transport": "tcp"}
 
 
@@ -64,6 +65,7 @@ class StreamReader:
         self._began = time.monotonic()
         self.losses: list[str] = []
         self.missing: list[tuple[int, int]] = []
+        self._damaged: list[int] = []
         self.expected: int | None = None
         self._latest: _Latest | None = None
         self._pictures: Iterator[Picture] = (
@@ -103,6 +105,10 @@ class StreamReader:
                 yield Frame(index, seconds, image)
         if self._latest is not None and self._latest.passed:
             self.losses.append(f"{self._latest.passed} frames passed by while earlier ones were worked on")
+        made_up = stretches(self._damaged)
+        self.losses += [describe_damage(*span) for span in made_up[:_NOTES]]
+        if len(made_up) > _NOTES:
+            self.losses.append(f"and {len(made_up) - _NOTES} more damaged stretches")
 
     def _webcam(self) -> Iterator[Picture]:
         number = self._source.partition(":")[2]
@@ -204,6 +210,8 @@ class StreamReader:
                 place = shown.place(seconds, damaged, self._rate, self._note_gap)
                 if place is None:
                     continue
+                if frame.is_corrupt:
+                    self._damaged.append(place[0])
                 image = as_displayed(frame, shown.size, matrix)
                 shown.size = shown.size or (image.shape[1], image.shape[0])
                 yield *place, image

@@ -89,3 +89,29 @@ def test_frames_that_are_whole_stay_as_they_are(tmp_path: Path) -> None:
     for note, frame, picture in zip(notes, frames, pictures, strict=True):
         same = np.array_equal(frame.to_ndarray(format="rgb24"), picture.to_ndarray(format="rgb24"))
         assert same != frame.interlaced_frame, note
+
+
+@pytest.mark.parametrize("span", [{}, {"stop": 1.0}], ids=["whole", "the progressive part"])
+def test_a_video_that_becomes_interlaced_on_the_way(tmp_path: Path, span: dict[str, float]) -> None:
+    """Broadcast recordings do that; decord would leave the lines of two moments in the later pictures."""
+    for name, options in (("a", {"g": "10"}), ("b", H264)):
+        clips.write_clip(tmp_path / f"{name}.ts", times=30, options=options, interlaced=name == "b")
+    joined: Any = av.open(str(tmp_path / "clip.ts"), "w")
+    with joined:
+        stream = None
+        for name, later in (("a", 0), ("b", 30 * 3600)):
+            with av.open(str(tmp_path / f"{name}.ts")) as part:
+                stream = stream or joined.add_stream_from_template(part.streams.video[0])
+                for packet in part.demux(video=0):
+                    if packet.dts is not None:
+                        packet.pts, packet.dts = packet.pts + later, packet.dts + later
+                        packet.stream = stream
+                        joined.mux(packet)
+    with open_video(tmp_path / "clip.ts", **span) as video:
+        frames = list(video)
+        assert ("bwdif" in video.info.decoder) == (not span)
+    assert [clips.read_number(frame.image) for frame in frames] == [
+        *range(30 if not span else 25),
+        *range(0 if span else 30),
+    ]
+    assert max(combing(frame.image) for frame in frames) < 5

@@ -192,6 +192,24 @@ def test_damage_in_the_middle_is_a_gap_not_a_shift(tmp_path: Path) -> None:
     assert all(index == number for index, number in sound)
 
 
+def test_a_damaged_picture_that_ffmpeg_completes_is_said(tmp_path: Path) -> None:
+    """Bytes inside one packet: every frame comes, and some show what never was."""
+    import av
+
+    path = tmp_path / "clip.avi"
+    clips.write_clip(path, times=40, options={"g": "10", "bf": "0"}, size=(640, 448))
+    with av.open(str(path)) as video:
+        packet = [packet for packet in video.demux(video=0) if packet.size][20]
+    content = bytearray(path.read_bytes())
+    for place in range(packet.size // 3, packet.size // 3 + 12):
+        content[packet.pos + 8 + place] ^= 0x5A
+    path.write_bytes(content)
+    _, frames, losses = read(path)
+    assert [index for index, _, _ in frames] == list(range(40))
+    assert all(index == number for index, _, number in frames if not 20 <= index < 30)
+    assert losses == ["frame 20 is damaged: FFmpeg made up parts, which may show up to the next key frame"]
+
+
 def test_what_an_edit_list_hides_stays_hidden(tmp_path: Path) -> None:
     """A trimmed phone video: packets from the key frame before the cut are there but never shown."""
     import av
