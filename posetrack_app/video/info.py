@@ -77,9 +77,8 @@ def describe_gap(first: int, last: int) -> str:
 
 def describe_damage(first: int, last: int) -> str:
     """One line for the frames `first` to `last` that FFmpeg completed."""
-    return (
-        f"{_frames(first, last)} {'is' if first == last else 'are'} damaged in the file: FFmpeg made up parts"
-    )
+    damaged = f"{_frames(first, last)} {'is' if first == last else 'are'} damaged"
+    return f"{damaged}: FFmpeg made up parts, which may show up to the next key frame"
 
 
 def _frames(first: int, last: int) -> str:
