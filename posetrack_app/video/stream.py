@@ -6,6 +6,7 @@ import itertools
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 import av
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from posetrack_app.errors import InputError
 from posetrack_app.records import Frame
@@ -29,7 +31,8 @@ _TIMEOUT_SECONDS = 10.0
 _GIVE_UP_SECONDS = 60.0
 """A broken stream is called again for this long."""
 _NOTES = 20
-_OPTIONS = {"rtsp_transport": "tcp"}
+_OPTIONS = {"rtsp_transport": "tcp", "reconnect": "1", "reconnect_delay_max": "4"}
+"""FFmpeg's; a file over HTTP that breaks off is asked for again from the byte where it broke (Range)."""
 
 
 def is_stream(source: Path | str) -> bool:
@@ -53,7 +56,8 @@ class StreamReader:
     """Iterates the frames of a stream as they come, until it ends or for `duration` seconds; see `open_video`.
 
     `seconds` count from the first frame. A stream that breaks off is called again; what was missed meanwhile
-    stays open in the indices.
+    stays open in the indices. Where nothing tells a live sender's break from a recording's end (HTTP without a
+    length), a sender that begins with the very first picture again has sent a recording, and that is over.
     """
 
     def __init__(self, source: str, stride: int, duration: float | None) -> None:
@@ -142,6 +146,10 @@ class StreamReader:
                     last_try, pause = time.monotonic(), 0.5
                     yield picture
                 if shown.is_whole(failed=False):
+                    if shown.is_over and self._duration is not None:
+                        self.losses.append(
+                            f"after frame {shown.index} the sender began anew with the same picture: its recording ends"
+                        )
                     return
             except (av.FFmpegError, OSError) as error:
                 if shown.is_whole(failed=True):
@@ -181,20 +189,24 @@ class StreamReader:
         )
         with container:
             if not container.streams.video or container.streams.video[0].codec_context is None:
-                raise InputError(f"{self._name}: no video in this stream")
+                if shown.index < 0:
+                    raise InputError(f"{self._name}: no video in this stream")
+                raise OSError("no video in the stream")  # what came back; it may come whole yet
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             rate = stream.average_rate or stream.guessed_rate
             self._rate = float(rate) if rate else self._rate
             length = max(container.duration or 0, 0) / av.time_base
             is_http, is_measured = scheme in ("http", "https"), container.size > 0
+            is_endless = not length and not (is_http and is_measured)
             shown.begin(
-                is_endless=not length and not is_measured,
-                is_live=not length and not is_http and not is_input,
+                is_endless=is_endless,
+                is_live=is_endless and not is_input,
                 # FFmpeg calls the end of an answer of unknown size an error.
                 ends_in_error=is_http and not is_measured,
                 length=length,
             )
+            is_first = True
             # PTS are the decoder's, in the stream's unit: the filter counts in its own.
             noted = (
                 ((frame.pts, damaged, frame.interlaced_frame), frame)
@@ -205,6 +217,11 @@ class StreamReader:
                 if shown.matrix is None:
                     shown.matrix, self._rotation = matrix, clockwise_turn(matrix)
                     self._decoder += f" ({INTERLACED})" if is_interlaced else ""
+                image = as_displayed(frame, shown.size, matrix)
+                shown.size = shown.size or (image.shape[1], image.shape[0])
+                if is_first and shown.is_replay(image):
+                    return
+                is_first = False
                 # Frames that were waiting in the decoder at a break carry no unit of their own.
                 seconds = None if pts is None else float(pts * stream.time_base)
                 place = shown.place(seconds, damaged, self._rate, self._note_gap)
@@ -212,8 +229,6 @@ class StreamReader:
                     continue
                 if frame.is_corrupt:
                     self._damaged.append(place[0])
-                image = as_displayed(frame, shown.size, matrix)
-                shown.size = shown.size or (image.shape[1], image.shape[0])
                 yield *place, image
 
     def _note_gap(self, first: int, last: int, reason: str) -> None:
@@ -228,7 +243,8 @@ class _Shown:
         self.index = -1
         self.seconds = 0.0
         self._length = 0.0
-        self._is_live = self._ends_in_error = False
+        self._is_live = self._ends_in_error = self.is_over = False
+        self._first: int | None = None
         self.matrix: tuple[int, int, int, int] | None = None
         self.size: tuple[int, int] | None = None
         self._origin: float | None = None
@@ -244,8 +260,17 @@ class _Shown:
         if is_endless:
             self._origin = None
 
+    def is_replay(self, image: NDArray[np.uint8]) -> bool:
+        """Whether a connection to an endless sender that begins with `image` brings what came before."""
+        checksum = zlib.crc32(image)
+        self._first = checksum if self._first is None else self._first
+        self.is_over = self._is_endless and self.index >= 0 and checksum == self._first
+        return self.is_over
+
     def is_whole(self, *, failed: bool) -> bool:
         """Whether a connection's end is the stream's, too."""
+        if self.is_over:
+            return True
         if self.index < 0 or self._is_live or (failed and not self._ends_in_error):
             return False
         return self.seconds > self._length - 1.0

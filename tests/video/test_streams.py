@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import itertools
+import socket
 import subprocess
 import sys
 import threading
@@ -225,3 +226,158 @@ def test_gives_up_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert 10 < len(frames) < 50
     assert all(index == number for index, _, number in frames)
     assert any("broke off after frame" in loss for loss in losses)
+
+
+class LiveSender:
+    """Pictures with rising numbers at 25 a second, as they come; breaks off where it is told, and the clock runs on."""
+
+    def __init__(self, tmp_path: Path, breaks: dict[int, int]) -> None:
+        self.breaks = breaks
+        """Request -> how many pictures it gets."""
+        self.between: Callable[[http.server.BaseHTTPRequestHandler, int], bool] = lambda *_: False
+        self.folder = tmp_path
+        self.began = 0.0
+        self.at: list[tuple[int, float]] = []
+        """(number of the first picture, clock) of each connection that got some."""
+
+    def __call__(self, request: http.server.BaseHTTPRequestHandler, number: int) -> None:
+        if self.between(request, number):
+            return
+        count = self.breaks.get(number)
+        if count is None:
+            request.send_error(503)
+            return
+        now = time.monotonic()
+        self.began = self.began or now
+        first = round((now - self.began) * 25)
+        self.at.append((first, now))
+        request.send_response(200)
+        request.end_headers()
+        path = self.folder / f"{number}.ts"
+        write_numbers(path, range(first, first + count))
+        content = path.read_bytes()
+        for k in range(count):  # evenly: a pretty live camera
+            request.wfile.write(content[len(content) * k // count : len(content) * (k + 1) // count])
+            request.wfile.flush()
+            time.sleep(0.04)
+
+
+def write_numbers(path: Path, numbers: range) -> None:
+    """A transport stream of these pictures, whose own clock starts at 0 again."""
+    import av
+
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25, options={"g": "5", "tune": "zerolatency"})
+        video.width, video.height, video.pix_fmt = 160, 112, "yuv420p"
+        for number in numbers:
+            frame = av.VideoFrame.from_ndarray(clips.numbered_image(number), "rgb24")
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+
+
+def test_a_live_sender_that_dies_and_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames after the break stand where the clock on the wall says, and the gap is explicit."""
+    monkeypatch.setattr(stream_module, "_GIVE_UP_SECONDS", 1.0)
+    sender = LiveSender(tmp_path, {0: 30, 2: 20})
+    with serving(sender) as address, open_video(address) as video:
+        frames = [(frame.index, frame.seconds, clips.read_number(frame.image)) for frame in video]
+    early = [frame for frame in frames if frame[2] < 30]
+    late = frames[len(early) :]
+    assert [(index, number) for index, _, number in early] == [(k, k) for k in range(30)]
+    assert len(late) == 20
+    assert [number - late[0][2] for *_, number in late] == list(range(20))
+    # The pictures tell the true time: 25 a second from the sender's start, breaks included.
+    assert all(
+        abs(index - number) <= 12 and abs(seconds - number / 25) < 0.5 for index, seconds, number in late
+    )
+    assert video.missing == [(30, late[0][0] - 1)]
+    assert "are missing" in video.losses[0]
+    assert "did not come back" in video.losses[-1]
+
+
+def test_a_sender_that_comes_back_with_sound_only_is_called_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import av
+
+    monkeypatch.setattr(stream_module, "_GIVE_UP_SECONDS", 1.0)
+    song: Any = av.open(str(tmp_path / "song.ts"), "w")
+    with song:
+        clips.write_tone(song, song.add_stream("aac", rate=44100, layout="mono"), 0.5)
+
+    def sound_first(request: http.server.BaseHTTPRequestHandler, number: int) -> bool:
+        if number == 1:
+            request.send_response(200)
+            request.end_headers()
+            request.wfile.write((tmp_path / "song.ts").read_bytes())
+        return number == 1
+
+    sender = LiveSender(tmp_path, {0: 10, 2: 10})
+    sender.between = sound_first
+    with serving(sender) as address:
+        frames, losses = numbers(address)
+    assert [number for *_, number in frames[:10]] == list(range(10))
+    assert len(frames) == 20
+    assert "are missing" in losses[0]
+
+
+def test_tcp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sender over bare TCP that is gone after its first caller."""
+    monkeypatch.setattr(stream_module, "_GIVE_UP_SECONDS", 0.3)
+    clips.write_clip(tmp_path / "clip.ts", times=30)
+    with socket.create_server(("127.0.0.1", 0)) as sender:
+
+        def send() -> None:
+            caller, _ = sender.accept()
+            sender.close()
+            with caller:
+                caller.sendall((tmp_path / "clip.ts").read_bytes())
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        frames, losses = numbers(f"tcp://127.0.0.1:{sender.getsockname()[1]}")
+        thread.join()
+    assert [(index, number) for index, _, number in frames] == [(k, k) for k in range(30)]
+    assert len(losses) == 1
+    assert "broke off after frame 29 and did not come back" in losses[0]
+
+
+def test_a_recording_without_a_length_is_not_taken_twice(tmp_path: Path) -> None:
+    path = tmp_path / "clip.ts"
+    clips.write_clip(path, times=20)
+    asked: list[int] = []
+
+    def answer(request: http.server.BaseHTTPRequestHandler, number: int) -> None:
+        asked.append(number)
+        request.send_response(200)
+        request.end_headers()
+        request.wfile.write(path.read_bytes())
+
+    with serving(answer) as address:
+        frames, losses = numbers(address, duration=9.0)
+    assert [(index, number) for index, _, number in frames] == [(k, k) for k in range(20)]
+    assert asked == [0, 1]
+    assert losses == ["after frame 19 the sender began anew with the same picture: its recording ends"]
+
+
+def test_a_file_that_breaks_off_is_asked_for_from_there(tmp_path: Path) -> None:
+    path = tmp_path / "clip.ts"
+    clips.write_clip(path, times=250, options={"g": "10"}, size=(480, 336))
+    content = path.read_bytes()
+    sent: list[tuple[int, int]] = []
+
+    def answer(request: http.server.BaseHTTPRequestHandler, number: int) -> None:
+        start = int((request.headers.get("Range") or "bytes=0-")[6:].split("-")[0])
+        request.send_response(206)
+        request.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        request.send_header("Content-Length", str(len(content) - start))
+        request.end_headers()
+        end = len(content) if start else len(content) * 2 // 3
+        sent.append((start, end))
+        request.wfile.write(content[start:end])
+
+    with serving(answer) as address:
+        frames, losses = numbers(f"{address}/clip.ts")
+    assert [(index, number) for index, _, number in frames] == [(k, k & 255) for k in range(250)]
+    assert losses == []
+    assert sent[-1] == (len(content) * 2 // 3, len(content))
