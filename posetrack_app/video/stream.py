@@ -262,7 +262,7 @@ class _Shown:
 
     def is_replay(self, image: NDArray[np.uint8]) -> bool:
         """Whether a connection to an endless sender that begins with `image` brings what came before."""
-        checksum = zlib.crc32(image)
+        checksum = zlib.crc32(image.tobytes())
         self._first = checksum if self._first is None else self._first
         self.is_over = self._is_endless and self.index >= 0 and checksum == self._first
         return self.is_over
