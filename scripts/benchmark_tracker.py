@@ -1,6 +1,6 @@
 """Quality and speed of linkers side by side: ours, its ablations, others', and the oracle.
 
-    python scripts/benchmark.py tracker [quality|speed|film|smoothing] [--shared ../shared] [--ablation]
+    python scripts/benchmark.py tracker [quality|gap|speed|film|smoothing] [--shared ../shared] [--ablation]
 
 Without a part all are printed. Others are run where they are installed: pip install norfair trackers.
 """
@@ -21,8 +21,8 @@ import numpy as np
 from posetrack_trackers import Motion, OksTracker
 from tracking_film import make_film
 from tracking_film_linkers import FILM_LINKERS
-from tracking_peers import Linker, greedy_oks, peers
-from tracking_scores import Scores, oracle, score
+from tracking_peers import CONFIDENT, Linker, greedy_oks, peers
+from tracking_scores import Scores, confident_oracle, oracle, score
 from tracking_sets import (
     SETTINGS,
     SIGMAS,
@@ -86,29 +86,41 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 
 
 SECOND_PASS = "OksTracker, second pass"
+CONFIDENT_ORACLE = "oracle of the confident poses"
 FILMS = 4
 
 
+PARTS = ("quality", "gap", "speed", "film", "smoothing")
+
+
 @click.command()
-@click.argument("parts", nargs=-1, type=click.Choice(["quality", "speed", "film", "smoothing"]))
+@click.argument("parts", nargs=-1, type=click.Choice(PARTS))
 @click.option("--shared", type=click.Path(path_type=Path), default=Path("../shared"), show_default=True)
 @click.option("--ablation", is_flag=True, help="Ours with one ingredient less instead of other linkers.")
 def main(parts: tuple[str, ...], shared: Path, ablation: bool) -> None:
     """Benchmark of the tracker."""
-    wanted = parts or (("quality", "film") if ablation else ("quality", "speed", "film", "smoothing"))
-    with tempfile.TemporaryDirectory() as timing:
-        if "quality" in wanted:
-            click.echo("## Quality\n")
-            quality(shared, Path(timing), ablation)
+    wanted = parts or (("quality", "film") if ablation else PARTS)
+    if {"quality", "gap"} & set(wanted):
+        with tempfile.TemporaryDirectory() as timing:
+            sets = sets_of(shared, Path(timing))
+            if "quality" in wanted:
+                click.echo("## Quality\n")
+                quality(sets, ablation)
+            if "gap" in wanted:
+                click.echo("\n## Gap to the oracle\n")
+                gap(sets)
     for part, table in (("speed", speed), ("film", film), ("smoothing", smoothing)):
         if part in wanted:
             click.echo(f"\n## {part.capitalize()}\n")
             table()
 
 
-def quality(shared: Path, timing: Path, ablation: bool) -> None:
-    """MOTA, IDF1, HOTA and switches of whole people (OKS 0.5); the timing set is written to `timing`."""
-    sets: dict[str, Callable[[], list[Video]]] = {
+Sets = dict[str, Callable[[], list[Video]]]
+
+
+def sets_of(shared: Path, timing: Path) -> Sets:
+    """The sets by name; the timing set is written to `timing`."""
+    sets: Sets = {
         name: lambda name=name: list(walker_videos(name))
         for name in SETTINGS  # type: ignore[misc]
     }
@@ -121,11 +133,17 @@ def quality(shared: Path, timing: Path, ablation: bool) -> None:
             sets[name] = lambda folder=folder: list(golden_videos(folder))  # type: ignore[misc]
     else:
         click.echo(f"{goldens} is not here (--shared): made walkers only\n")
+    return sets
+
+
+def quality(sets: Sets, ablation: bool) -> None:
+    """MOTA, IDF1, HOTA and switches of whole people (OKS 0.5)."""
     linkers: dict[str, Linker] = {"OksTracker": ours()}
     if ablation:
         linkers |= {name: ours(**settings) for name, settings in ABLATIONS.items()}
     else:
         linkers |= {"greedy OKS": greedy_oks, **peers()}
+        linkers[CONFIDENT_ORACLE] = lambda video: confident_oracle(video, CONFIDENT)
     linkers["oracle"] = oracle
     click.echo("| set | linker | MOTA | IDF1 | HOTA | switches | s |\n|---|---|---|---|---|---|---|")
     every: dict[str, list[tuple[Scores, float]]] = {}
@@ -145,13 +163,32 @@ def quality(shared: Path, timing: Path, ablation: bool) -> None:
                 every.setdefault(SECOND_PASS, []).append(row)
     for linker_name, rows in every.items():
         figures = [row for row, _ in rows]
-        mean = Scores(
-            float(np.mean([row.mota for row in figures])),
-            float(np.mean([row.idf1 for row in figures])),
-            float(np.mean([row.hota for row in figures])),
-            sum(row.switches for row in figures),
-        )
+        means = {
+            name: float(np.mean([getattr(row, name) for row in figures]))
+            for name in ("mota", "idf1", "hota", "false_positives", "misses")
+        }
+        mean = Scores(switches=sum(row.switches for row in figures), **means)
         report("mean, all switches", linker_name, mean, sum(spent for _, spent in rows))
+
+
+def gap(sets: Sets) -> None:
+    """Points of MOTA between OksTracker and the oracle, by what they are lost to."""
+    click.echo(
+        "| set | oracle | false positives | misses | switches | OksTracker | confident poses that are nobody "
+        f"| {CONFIDENT_ORACLE} |\n|---|---|---|---|---|---|---|---|"
+    )
+    rows = []
+    for name, load in sets.items():
+        videos = load()
+        best, sure, own = (
+            score(videos, [linker(video) for video in videos])
+            for linker in (oracle, lambda video: confident_oracle(video, CONFIDENT), ours())
+        )
+        lost = own.false_positives, own.misses - best.misses
+        switches = best.mota - own.mota - sum(lost)
+        rows.append([best.mota, *lost, switches, own.mota, sure.false_positives, sure.mota])
+        click.echo(f"| {name} | " + " | ".join(f"{value:.1f}" for value in rows[-1]) + " |")
+    click.echo("| mean | " + " | ".join(f"{value:.1f}" for value in np.mean(rows, axis=0)) + " |")
 
 
 def report(videos: str, linker: str, figures: Scores, spent: float) -> None:
