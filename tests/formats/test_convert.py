@@ -351,6 +351,13 @@ def test_a_folder_that_exists_is_kept(tmp_path: Path, tracks: Tracks) -> None:
 FAULTS: list[tuple[list[Any], Any, str]] = [
     (["info", "missing_frames"], [[4, 5], [7]], "info.missing_frames[1]: must have 2 items, has 1"),
     (["info", "span"], {"start": None, "stride": 0}, "info.span.stride: must be 1 or more, is 0"),
+    (["info", "device"], 0, "info.device: must be a string, is 0"),
+    (["info", "precision"], None, "info.precision: must be a string, is null"),
+    (["info", "coordinates"], [], "info.coordinates: must be a string"),
+    (["info", "config"], "fast", "info.config: must be an object, is \"fast\""),
+    (["info", "weights"], {"pose": {"sha256": 7}}, "info.weights.pose.sha256: must be a string, is 7"),
+    (["info", "suspicions"], [{"frame": 1, "ids": [], "reason": "", "score": 1}], "info.suspicions[0].ids: must have 1"),
+    (["info", "suspicions"], [{"frame": 1, "ids": [1], "score": 2}], "info.suspicions[0]: lacks 'reason'"),
     (["info", "schema_version"], 2, "info.schema_version: must be 1, is 2"),
     (["info", "video", "rotation"], 45, "info.video.rotation: must be one of"),
     (["info", "video", "frame_rate"], 0, "info.video.frame_rate: must be more than 0"),
