@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -72,15 +72,14 @@ class StreamReader:
         self._damaged: list[int] = []
         self.expected: int | None = None
         self._latest: _Latest | None = None
-        self._pictures: Iterator[Picture] = (
-            self._webcam() if source.startswith("webcam:") else self._network()
-        )
+        self._connected = self._webcam() if source.startswith("webcam:") else self._network()
+        self._pictures: Iterator[Picture] = self._connected
         first = next(self._pictures, None)
         if first is None:
             raise InputError(f"{self._name}: no frame came from this stream")
         height, width = first[2].shape[:2]
         if source != "-" and source.partition("://")[0] not in _PATIENT:
-            self._latest = _Latest(self._pictures)
+            self._latest = _Latest(self._connected)
             self._pictures = iter(self._latest)
         self._pictures = itertools.chain([first], self._pictures)
         self.info = VideoInfo(
@@ -100,6 +99,8 @@ class StreamReader:
     def __exit__(self, *exception: Any) -> None:
         if self._latest is not None:
             self._latest.close()
+        else:
+            self._connected.close()
 
     def __iter__(self) -> Iterator[Frame]:
         for index, seconds, image in self._pictures:
@@ -114,7 +115,7 @@ class StreamReader:
         if len(made_up) > _NOTES:
             self.losses.append(f"and {len(made_up) - _NOTES} more damaged stretches")
 
-    def _webcam(self) -> Iterator[Picture]:
+    def _webcam(self) -> Generator[Picture, None, None]:
         number = self._source.partition(":")[2]
         camera = cv2.VideoCapture(int(number)) if number.isdecimal() else None
         if camera is None or not camera.isOpened():
@@ -135,7 +136,7 @@ class StreamReader:
         finally:
             camera.release()
 
-    def _network(self) -> Iterator[Picture]:
+    def _network(self) -> Generator[Picture, None, None]:
         """The pictures, over broken connections; raises InputError where the first cannot be made."""
         shown = _Shown()
         last_try, pause = time.monotonic(), 0.5
@@ -345,7 +346,7 @@ def _decoded(container: Any, stream: Any) -> Iterator[tuple[Any, int]]:
 class _Latest:
     """Takes pictures in a thread of its own and gives the latest; `passed` counts those nobody came for."""
 
-    def __init__(self, pictures: Iterator[Picture]) -> None:
+    def __init__(self, pictures: Generator[Picture, None, None]) -> None:
         self.passed = 0
         self._pictures = pictures
         self._ready = threading.Condition()
@@ -355,7 +356,7 @@ class _Latest:
         threading.Thread(target=self._take, daemon=True).start()
 
     def close(self) -> None:
-        """End the thread with the next picture that comes."""
+        """End the thread, and the connection, with the next picture that comes."""
         self._is_closed = True
 
     def __iter__(self) -> Iterator[Picture]:
@@ -381,6 +382,7 @@ class _Latest:
                     break
         except BaseException as error:
             self._failure = error  # raised where the pictures are asked for
+        self._pictures.close()
         with self._ready:
             self._is_over = True
             self._ready.notify()

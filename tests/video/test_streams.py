@@ -18,6 +18,7 @@ import clips
 import cv2
 import numpy as np
 import pytest
+import rtsp_camera
 
 from posetrack_app.errors import InputError
 from posetrack_app.video import is_stream, open_video, plain_name
@@ -340,6 +341,37 @@ def test_tcp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [(index, number) for index, _, number in frames] == [(k, k) for k in range(30)]
     assert len(losses) == 1
     assert "broke off after frame 29 and did not come back" in losses[0]
+
+
+def test_rtsp_that_dies_and_comes_back(tmp_path: Path) -> None:
+    """FFmpeg's RTSP client and a camera that loses its power for a while."""
+    camera = rtsp_camera.Camera()
+    first = camera.answer(50)
+
+    def come_back() -> None:
+        first.join()
+        time.sleep(1.2)
+        camera.answer(5000).join()  # until the caller hangs up
+
+    power = threading.Thread(target=come_back)
+    power.start()
+    frames = []
+    with open_video(camera.address, duration=6.0) as video:
+        for frame in video:
+            frames.append((frame.index, frame.seconds, clips.read_number(frame.image)))
+            if len(frames) == 1:
+                time.sleep(0.3)  # what nobody had time for is passed over, with its index
+    power.join()
+    start = frames[0][2]
+    for index, seconds, number in frames:
+        assert abs(seconds - (number - start) / 25) < 0.5
+        assert abs(index - (number - start)) <= 12
+    assert len(video.missing) == 1
+    first_missing, last_missing = video.missing[0]
+    assert first_missing <= 50
+    assert 25 <= last_missing - first_missing < 100
+    assert any("are missing" in loss for loss in video.losses)
+    assert any("passed by" in loss for loss in video.losses)
 
 
 def test_a_recording_without_a_length_is_not_taken_twice(tmp_path: Path) -> None:
