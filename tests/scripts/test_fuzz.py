@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import fuzz
+import fuzz_damage
+import fuzz_judge
+import fuzz_text
 import numpy as np
 import pytest
 
@@ -22,6 +25,27 @@ def test_damaged_files_are_taken_well(subject: str, count: int, capsys: pytest.C
     assert [line for line in said if '"problem": ""' not in line] == []
 
 
+def test_sound_files_are_done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Else the cases above would pass because every command says no."""
+    codes: dict[str, list[int]] = {}
+
+    def noting(*arguments: object) -> int:
+        code = fuzz_judge.posetrack(*arguments)
+        codes.setdefault(str(arguments[0]), []).append(code)
+        return code
+
+    monkeypatch.setattr(fuzz_text, "damaged_json", lambda content, random: content)
+    monkeypatch.setattr(fuzz_text, "damaged_bytes", lambda data, random: data)
+    monkeypatch.setattr(fuzz_text, "posetrack", noting)
+    (tmp_path / "base").mkdir()
+    cases = fuzz_text.JsonCases(tmp_path / "base")
+    for number in range(30):
+        (tmp_path / str(number)).mkdir()
+        cases.run(np.random.default_rng(number), tmp_path / str(number))
+    assert set(codes) == {"validate", "convert", "link", "evaluate", "render"}
+    assert all(0 in found for found in codes.values())
+
+
 class Bad:
     """Cases that end in the ways a program can end."""
 
@@ -34,7 +58,7 @@ class Bad:
             raise KeyError("annotations")
         if end == "litter":
             (folder / ".out.tmp").touch()
-            fuzz.judge_folder(folder, {"out"})
+            fuzz_judge.judge_folder(folder, {"out"})
 
 
 def test_faults_are_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,8 +95,8 @@ def test_a_crash_and_a_hang_are_faults(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_damage_is_the_same_for_the_same_seed() -> None:
     data = bytes(range(256)) * 8
     for seed in range(20):
-        one, two = (fuzz.damaged_bytes(data, np.random.default_rng(seed)) for _ in range(2))
+        one, two = (fuzz_damage.damaged_bytes(data, np.random.default_rng(seed)) for _ in range(2))
         assert one == two
-    inside = fuzz.damaged_bytes(data, np.random.default_rng(3), (100, 200))
+    inside = fuzz_damage.damaged_bytes(data, np.random.default_rng(3), (100, 200))
     assert len(inside) == len(data)
     assert inside[:100] + inside[200:] == data[:100] + data[200:]

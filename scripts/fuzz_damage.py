@@ -1,0 +1,74 @@
+"""Damage for scripts/fuzz.py: of bytes, and of what JSON means."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+Random = np.random.Generator
+
+
+def damaged_bytes(data: bytes, random: Random, span: tuple[int, int] | None = None) -> bytes:
+    """Some bytes flipped, zeroed, cut off, taken out or doubled; within `span` they are changed in place only."""
+    start, end = span or (0, len(data))
+    content = bytearray(data)
+    for _ in range(int(random.integers(1, 6))):
+        place = int(random.integers(start, max(start + 1, end)))
+        length = int(2 ** random.uniform(0, 12))
+        stop = min(place + length, end)
+        kind = random.choice(
+            ["flip", "zero", "noise"] if span else ["flip", "zero", "noise", "cut", "remove", "double"]
+        )
+        if kind == "flip" and content:
+            content[min(place, len(content) - 1)] ^= 1 << int(random.integers(8))
+        elif kind == "zero":
+            content[place:stop] = bytes(max(0, stop - place))
+        elif kind == "noise":
+            content[place:stop] = random.bytes(max(0, stop - place))
+        elif kind == "cut":
+            del content[place:]
+        elif kind == "remove":
+            del content[place:stop]
+        elif kind == "double":
+            content[place:place] = content[place:stop]
+        end = min(end, len(content)) if span is None else end
+    return bytes(content)
+
+
+ODD_VALUES: tuple[Any, ...] = (
+    None, True, False, 0, -1, 1, 2**31, 2**63, -(2**63), 10**30, 1e308, -1e308, 1e15, 1e-300, 0.5, float("nan"),
+    float("inf"), "", "x", "../../etc/passwd", "a\nb", "\ud800", "é" * 300, [], {}, [[]], [0] * 51, [None], {"": 0},
+    [1e14] * 51, [1e14, 1e14, 1e14, 1e14], [0, 0, 0, 0],
+)  # fmt: skip
+
+
+def damaged_json(content: Any, random: Random) -> Any:
+    """A copy in which some values are replaced, taken out, doubled or swapped."""
+    content = json.loads(json.dumps(content))
+    for _ in range(int(random.integers(1, 4))):
+        parent, key = content, None
+        for _ in range(int(random.integers(1, 7))):
+            if not isinstance(parent, (dict, list)) or not parent:
+                break
+            key = (
+                random.choice(list(parent)) if isinstance(parent, dict) else int(random.integers(len(parent)))
+            )
+            if not isinstance(parent[key], (dict, list)) or not parent[key] or random.uniform() < 0.15:
+                break
+            parent, key = parent[key], None
+        if key is None or not isinstance(parent, (dict, list)) or not parent:
+            continue
+        kind = random.choice(["odd", "odd", "odd", "remove", "double", "swap"])
+        if kind == "odd":
+            parent[key] = ODD_VALUES[int(random.integers(len(ODD_VALUES)))]
+        elif kind == "remove":
+            del parent[key]
+        elif isinstance(parent, list):
+            other = int(random.integers(len(parent)))
+            if kind == "double":
+                parent.insert(other, parent[key])
+            else:
+                parent[key], parent[other] = parent[other], parent[key]
+    return content

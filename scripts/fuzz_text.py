@@ -1,0 +1,120 @@
+"""JSON and TOML for scripts/fuzz.py."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from fuzz_damage import Random, damaged_bytes, damaged_json
+from fuzz_judge import (
+    count_frames,
+    judge_folder,
+    judge_output,
+    must_be_valid,
+    posetrack,
+    short_film,
+    with_old,
+    write_film_tracks,
+)
+
+from posetrack_app.formats import read_tracks
+from posetrack_app.formats.convert import WRITERS, read_any
+from posetrack_app.formats.json_file import load_json
+
+
+class JsonCases:
+    """Tracks, ground truth of both layouts and COCO results, through validate, convert, link, evaluate and render."""
+
+    def __init__(self, folder: Path) -> None:
+        from posetrack_app.synthetic import write_film
+
+        film = short_film(6)
+        self.video, self.tracks = folder / "film.mp4", folder / "tracks.json"
+        write_film(film, self.video)
+        write_film_tracks(self.tracks, film)
+        content = load_json(self.tracks)
+        for person in content["annotations"]:
+            person["bbox_head"] = [*person["bbox"][:2], 15, 20]
+        self.truth = folder / "truth.json"
+        self.truth.write_text(json.dumps(content))
+        WRITERS["posetrack17"](read_tracks(self.tracks), folder / "old.json")
+        WRITERS["coco"](read_tracks(self.tracks), folder / "coco.json")
+        self.bases = [
+            load_json(folder / name) for name in ("tracks.json", "truth.json", "old.json", "coco.json")
+        ]
+        self.bases += self.bases[:1] * 3
+
+    def run(self, random: Random, folder: Path) -> None:
+        base = self.bases[int(random.integers(len(self.bases)))]
+        if random.uniform() < 0.7:
+            data = json.dumps(damaged_json(base, random)).encode()
+        else:
+            data = damaged_bytes(json.dumps(base).encode(), random)
+        path = folder / "in.json"
+        path.write_bytes(data)
+        command = random.choice(["validate", "convert", "convert", "link", "evaluate", "render"])
+        if command == "validate":
+            posetrack("validate", path)
+        elif command == "convert":
+            to = str(random.choice([name for name in WRITERS if name != "parquet"]))
+            readable = {"tracks": must_be_valid, "csv": read_any}.get(to, Path.stat)
+            makes_folder = to in ("per-track", "openpose", "trc", "trc-c3d")
+            target = (
+                folder / "out"
+                if makes_folder
+                else with_old(folder / ("out.csv" if to == "csv" else "out.json"))
+            )
+            judge_output(posetrack("convert", path, "--to", to, "--out", target, "--force"), target, readable)
+        elif command == "link":
+            target = with_old(folder / "out.json")
+            more = ["--offline"] if random.uniform() < 0.3 else []
+            judge_output(posetrack("link", path, "--out", target, "--force", *more), target, must_be_valid)
+        elif command == "evaluate":
+            pair = (path, self.tracks) if random.uniform() < 0.5 else (self.truth, path)
+            posetrack("evaluate", *pair)
+        else:
+            target = with_old(folder / "out.mp4")
+            judge_output(
+                posetrack("render", self.video, path, "--out", target, "--force", "--trails"),
+                target,
+                count_frames,
+            )
+        judge_folder(
+            folder,
+            {"in.json", "out", "out.json", "out.csv", "out.mp4", "out.partial.mp4", "out.partial.json"},
+        )
+
+
+class TomlCases:
+    """Settings, through link, which reads them all and needs no networks."""
+
+    def __init__(self, folder: Path) -> None:
+        from posetrack_app.config import presets_folder
+
+        self.text = (presets_folder() / "default.toml").read_text()
+        self.tracks = folder / "tracks.json"
+        write_film_tracks(self.tracks, short_film(12))
+
+    def run(self, random: Random, folder: Path) -> None:
+        text = self.text
+        if random.uniform() < 0.7:
+            lines = text.splitlines()
+            values = ("nan", "inf", "-inf", "0", "-0.0", "1e308", "1e-308", "10000000000", "-1", "''", "'x'", "[]",
+                      "{}", "true", "1979-05-27", "99999999999999999999999", "0.999999", "1", "3")  # fmt: skip
+            for _ in range(int(random.integers(1, 4))):
+                place = int(random.integers(len(lines)))
+                name, equals, _ = lines[place].partition("=")
+                if equals and random.uniform() < 0.8:
+                    lines[place] = f"{name}= {random.choice(values)}"
+                elif random.uniform() < 0.5:
+                    lines.insert(place, lines[int(random.integers(len(lines)))])
+                else:
+                    del lines[place]
+            data = "\n".join(lines).encode()
+        else:
+            data = damaged_bytes(text.encode(), random)
+        (folder / "in.toml").write_bytes(data)
+        target = with_old(folder / "out.json")
+        code = posetrack("link", self.tracks, "--config", folder / "in.toml", "--out", target, "--force")
+        judge_output(code, target, must_be_valid)
+        judge_folder(folder, {"in.toml", "out.json", "out.partial.json"})
