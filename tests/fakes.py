@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrack_app.records import FloatArray, Frame
+from posetrack_app.records import FloatArray, Frame, TrackedPoses
 
 
 def numbered_frames(count: int, rate: float = 10.0) -> Iterator[Frame]:
@@ -43,3 +43,19 @@ class BoxEstimator:
         share = np.linspace(0, 1, self.keypoints)[None, :, None]
         keypoints = corners[..., :2] * (1 - share) + corners[..., 2:] * share
         return keypoints, np.full(keypoints.shape[:2], 0.9)
+
+
+def people(corners: dict[int, tuple[float, float]], score: float = 1.0, size: float = 60.0) -> TrackedPoses:
+    """Upright figures, `size` high, with their top left corners here; keypoints spread over each box."""
+    count = len(corners)
+    corner = np.array(list(corners.values()), float).reshape(count, 2)
+    spread = np.random.default_rng(0).uniform(0.1, 0.9, (17, 2)) * (size / 2, size)
+    keypoints = corner[:, None] + spread
+    return TrackedPoses(
+        boxes=np.concatenate([corner, corner + np.array([size / 2, size])], axis=1),
+        scores=np.full(count, 0.9),
+        keypoints=keypoints,
+        keypoint_scores=np.full((count, 17), score),
+        ids=np.array(list(corners), np.int64),
+        smoothed_keypoints=keypoints,
+    )

@@ -1,0 +1,84 @@
+"""TRC, whose readers want whole frames at even times."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_tracks import some_people
+
+from posetrack_app.errors import InputError
+from posetrack_app.formats import Tracks, TracksWriter, read_tracks
+from posetrack_app.formats.convert import WRITERS
+from posetrack_app.skeleton import POSETRACK
+
+
+def test_trc(tmp_path: Path, tracks: Tracks) -> None:
+    WRITERS["trc"](tracks, tmp_path / "markers")
+    assert sorted(file.name for file in (tmp_path / "markers").iterdir()) == [
+        "id_1.trc",
+        "id_2.trc",
+        "id_30.trc",
+    ]
+    lines = (tmp_path / "markers" / "id_1.trc").read_text().split("\n")
+    assert lines[2].split("\t")[:5] == ["25", "25", "4", "17", "px"]
+    assert [name for name in lines[3].split("\t")[2:] if name] == list(POSETRACK.keypoints)
+    assert lines[4].split("\t")[2:5] == ["X1", "Y1", "Z1"]
+    assert len({len(line.split("\t")) for line in lines[3:5] + lines[6:10]}) == 1
+    rows = [line.split("\t") for line in lines[6:10]]
+    assert [row[0] for row in rows] == ["5", "6", "8", "9"]
+    assert rows[1][2:] == rows[2][2:] == [""] * 51, "not seen: empty cells"
+    places = np.array(rows[3][2:], float).reshape(17, 3)
+    assert np.allclose(places * (1, -1, 1), np.pad(tracks.frames[3].tracked.keypoints[0], ((0, 0), (0, 1))))
+
+
+def test_trc_for_c3d(tmp_path: Path) -> None:
+    """Uneven times come onto even ones; a short step is bridged, a long one is left empty."""
+    with TracksWriter(
+        tmp_path / "t.json", skeleton=POSETRACK, info={"video": {"frame_rate": 25.0}}
+    ) as writer:
+        for index, (seconds, ids) in enumerate(
+            [(0, [1]), (0.05, [1]), (0.12, [1, 2]), (0.4, [1]), (0.44, []), (0.48, [])]
+        ):
+            person = some_people(ids, 0)
+            points = np.full((len(ids), 17, 2), (100 * seconds, 200 * seconds))
+            writer.write(index, seconds, replace(person, keypoints=points, smoothed_keypoints=points))
+    WRITERS["trc-c3d"](read_tracks(tmp_path / "t.json"), tmp_path / "markers")
+    files = {file.name: file.read_text().split("\n") for file in (tmp_path / "markers").iterdir()}
+    assert sorted(files) == ["id_1.trc", "id_2.trc"]
+    lines = files["id_1.trc"]
+    assert lines[2].split("\t") == ["25", "25", "13", "17", "mm", "25", "1", "13"]
+    rows = [line.split("\t") for line in lines[6:19]]
+    assert [row[0] for row in rows] == [str(number) for number in range(1, 14)]
+    assert np.allclose([float(row[1]) for row in rows], np.arange(13) / 25)
+    assert [row[2:4] for row in rows[1:5]] == [
+        ["4.00", "-8.00"], ["8.00", "-16.00"], ["12.00", "-24.00"], ["", ""],
+    ]  # fmt: skip
+    assert rows[10][2:4] == ["40.00", "-80.00"]
+    assert rows[11][2] == ""
+    assert len({len(line.split("\t")) for line in lines[3:5] + lines[6:19]}) == 1
+    seen = [line.split("\t")[0] for line in files["id_2.trc"][6:19] if line.split("\t")[2]]
+    assert seen == ["4"]
+
+
+def test_trc_for_c3d_of_every_tenth_frame(tmp_path: Path) -> None:
+    with TracksWriter(
+        tmp_path / "t.json", skeleton=POSETRACK, info={"video": {"frame_rate": 25.0}}
+    ) as writer:
+        for index in range(0, 50, 10):
+            writer.write(index, index / 25, some_people([1], index))
+    WRITERS["trc-c3d"](read_tracks(tmp_path / "t.json"), tmp_path / "markers")
+    lines = (tmp_path / "markers" / "id_1.trc").read_text().split("\n")
+    assert lines[2].split("\t")[:3] == ["2.5", "2.5", "5"]
+    assert all(line.split("\t")[2] for line in lines[6:11])
+
+
+def test_times_that_are_wrong_make_no_endless_trc(tmp_path: Path) -> None:
+    with TracksWriter(tmp_path / "t.json", skeleton=POSETRACK, info={}) as writer:
+        for index, seconds in enumerate([0, 0.04, 0.08, 1e9]):
+            writer.write(index, seconds, some_people([1], 0))
+    with pytest.raises(InputError, match="too far apart"):
+        WRITERS["trc-c3d"](read_tracks(tmp_path / "t.json"), tmp_path / "markers")
+    assert not (tmp_path / "markers").exists()

@@ -1,0 +1,111 @@
+"""`posetrack validate` names the place of every fault."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from posetrack_app.cli import posetrack
+from posetrack_app.formats import Tracks
+from posetrack_app.formats.validate import find_faults
+
+
+def command(*arguments: object) -> Result:
+    return CliRunner().invoke(posetrack, [str(argument) for argument in arguments])
+
+
+FAULTS: list[tuple[list[Any], Any, str]] = [
+    (["info", "missing_frames"], [[4, 5], [7]], "info.missing_frames[1]: must have 2 items, has 1"),
+    (["info", "span"], {"start": None, "stride": 0}, "info.span.stride: must be 1 or more, is 0"),
+    (["info", "device"], 0, "info.device: must be a string, is 0"),
+    (["info", "precision"], None, "info.precision: must be a string, is null"),
+    (["info", "coordinates"], [], "info.coordinates: must be a string"),
+    (["info", "config"], "fast", "info.config: must be an object, is \"fast\""),
+    (["info", "weights"], {"pose": {"sha256": 7}}, "info.weights.pose.sha256: must be a string, is 7"),
+    (["info", "suspicions"], [{"frame": 1, "ids": [], "reason": "", "score": 1}], "info.suspicions[0].ids: must have 1"),
+    (["info", "suspicions"], [{"frame": 1, "ids": [1], "score": 2}], "info.suspicions[0]: lacks 'reason'"),
+    (["info", "schema_version"], 2, "info.schema_version: must be 1, is 2"),
+    (["info", "video", "rotation"], 45, "info.video.rotation: must be one of"),
+    (["info", "video", "frame_rate"], 0, "info.video.frame_rate: must be more than 0"),
+    (["info"], None, "info: must be an object, is null"),
+    (["categories", 0, "keypoints"], ["nose"], "categories[0].keypoints: must have 17 items, has 1"),
+    (["categories", 0, "skeleton", 0, 1], 18, "categories[0].skeleton[0][1]: must be 17 or less, is 18"),
+    (["images", 1, "seconds"], "x", "images[1].seconds (frame 5): must be a number, is \"x\""),
+    (["images", 1, "seconds"], 0.1, "images[1] (frame 5): its 'seconds' (0.1) are not later"),
+    (["images", 1, "id"], 4, "images[1] (frame 5): has the same 'id' as images[0]: 4"),
+    (["images", 2], 7, "images[2]: must be an object, is 7"),
+    (["annotations", 1, "keypoints", 7], True, "annotations[1].keypoints[7] (frame 4, person 2): must be a number"),
+    (["annotations", 2, "track_id"], -1, "annotations[2].track_id (frame 7, person -1): must be 0 or more"),
+    (["annotations", 2, "track_id"], 30, "annotations[3] (frame 7, person 30): has the same 'track_id'"),
+    (["annotations", 2, "image_id"], 6, "annotations[2] (frame unknown, person 2): its 'image_id' (6)"),
+    (["annotations", 4, "bbox", 2], -1, "annotations[4] (frame 8, person 1): its 'bbox'"),
+    (["annotations", 4, "id"], 1, "annotations[4] (frame 8, person 1): has the same 'id' as annotations[0]"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("where", "value", "fault"), FAULTS)
+def test_validate_names_the_place(
+    tmp_path: Path, tracks: Tracks, where: list[Any], value: Any, fault: str
+) -> None:
+    content = json.loads(tracks.path.read_text())
+    place = content
+    for key in where[:-1]:
+        place = place[key]
+    place[where[-1]] = value
+    faults = find_faults(content)
+    assert any(line.startswith(fault) for line in faults), faults
+
+
+def test_validate_names_every_fault(tmp_path: Path, tracks: Tracks) -> None:
+    content = json.loads(tracks.path.read_text())
+    del content["annotations"][0]["score"]
+    content["annotations"][3]["bbox"] = [1, 2, 3]
+    content["images"][0]["file_name"] = 7
+    tracks.path.write_text(json.dumps(content))
+    result = command("validate", tracks.path)
+    assert result.exit_code != 0
+    assert "3 faults" in str(result.exception)
+    assert "annotations[0] (frame 4, person 1): lacks 'score'" in result.output
+    assert "annotations[3].bbox (frame 7, person 30): must have 4 items, has 3" in result.output
+    assert "images[0].file_name (frame 4): must be a string, is 7" in result.output
+
+
+@pytest.mark.parametrize("content", [None, [], 3, {}, {"images": 3}, {"images": [None], "annotations": {}}])
+def test_validate_takes_anything(content: Any) -> None:
+    assert find_faults(content)
+
+
+def test_a_file_of_ours_is_valid(tracks: Tracks) -> None:
+    result = command("validate", tracks.path)
+    assert result.exit_code == 0
+    assert result.output == f"{tracks.path}: valid\n"
+
+
+def test_the_schema_uses_only_what_the_check_knows() -> None:
+    """The check reads a part of JSON Schema; a keyword outside it would be passed over in silence."""
+    from posetrack_app.formats.validate import schema
+
+    known = {
+        "type",
+        "const",
+        "enum",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "minItems",
+        "maxItems",
+        "items",
+    }
+    known |= {"required", "properties", "$ref", "description", "$schema", "$id", "title", "$defs"}
+
+    def keywords(rule: dict[str, Any]) -> set[str]:
+        found = set(rule)
+        for part in [*rule.get("properties", {}).values(), *rule.get("$defs", {}).values()]:
+            found |= keywords(part)
+        return found | (keywords(rule["items"]) if "items" in rule else set())
+
+    assert keywords(schema()) <= known
