@@ -69,8 +69,8 @@ def is_interlaced(video: Probe, wanted: range) -> bool:
         stream.thread_type = "SLICE"  # the others give their first frame late
         stream.codec_context.skip_frame = "NONKEY"
         for index in sorted({wanted[place * (len(wanted) - 1) // _PLACES] for place in range(_PLACES + 1)}):
-            if video.pts:
-                container.seek(video.pts[index], stream=stream, backward=True)
+            if video.pts and not _seek(container, stream, video.pts[index]):
+                continue
             frame = next(_decode(container, stream), None)
             if frame is None or frame.interlaced_frame:
                 return frame is not None
@@ -79,11 +79,9 @@ def is_interlaced(video: Probe, wanted: range) -> bool:
 
 def _timed_frames(video: Probe, first: int) -> Iterator[tuple[int, float, Any]]:
     """(index, seconds, PyAV frame) of every frame from `first` on that can be decoded."""
-    seek = first > 0 and len(video.pts) > 0
     index = -1
     with open_stream(video.path) as (container, stream):
-        if seek:
-            container.seek(video.pts[first], stream=stream, backward=True)
+        seek = first > 0 and len(video.pts) > 0 and _seek(container, stream, video.pts[first])
         origin = video.pts[0] if video.pts else None
         for frame in _decode(container, stream):
             known = video.index_of(frame.pts)
@@ -106,6 +104,15 @@ def _timed_frames(video: Probe, first: int) -> Iterator[tuple[int, float, Any]]:
     for index, seconds, frame in _timed_frames(video, 0):
         if index >= first:
             yield index, seconds, frame
+
+
+def _seek(container: Any, stream: Any, pts: int) -> bool:
+    """Go to the key frame before; False in a file too damaged for that."""
+    try:
+        container.seek(pts, stream=stream, backward=True)
+    except av.FFmpegError:
+        return False
+    return True
 
 
 def _decode(container: Any, stream: Any) -> Iterator[Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ import numpy as np
 import pytest
 
 from posetrack_app.errors import InputError
-from posetrack_app.video import VideoInfo, open_video
+from posetrack_app.video import VideoInfo, decord_frames, open_video, pyav_frames
+from posetrack_app.video.probe import open_stream
 
 UNEVEN = [86, 153, 209, 243, 300, 301, 450, 470, 480, 1100, 1133, 1166, 1200, 1290, 1300]
 """Milliseconds; a phone's frame times, with a late start and a freeze."""
@@ -208,6 +211,33 @@ def test_a_damaged_picture_that_ffmpeg_completes_is_said(tmp_path: Path) -> None
     assert [index for index, _, _ in frames] == list(range(40))
     assert all(index == number for index, _, number in frames if not 20 <= index < 30)
     assert losses == ["frame 20 is damaged: FFmpeg made up parts, which may show up to the next key frame"]
+
+
+def test_a_file_that_allows_no_seeking_is_read_from_its_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FFmpeg says so of some damaged files, and only when asked."""
+    import av
+
+    class Stuck:
+        def __init__(self, container: Any) -> None:
+            self.demux = container.demux
+
+        def seek(self, *_: Any, **__: Any) -> None:
+            raise av.error.PermissionError(1, "Operation not permitted")
+
+    @contextmanager
+    def open_stuck(path: Path) -> Iterator[Any]:
+        with open_stream(path) as (container, stream):
+            yield Stuck(container), stream
+
+    monkeypatch.setattr(pyav_frames, "open_stream", open_stuck)
+    monkeypatch.setattr(decord_frames, "open_stream", open_stuck)
+    clips.write_clip(tmp_path / "clip.mkv", times=30, options={"g": "10"})
+    info, frames, losses = read(tmp_path / "clip.mkv", start=0.6)
+    assert [(index, number) for index, _, number in frames] == [(k, k) for k in range(15, 30)]
+    assert "PyAV" in info.decoder
+    assert losses == []
 
 
 def test_what_an_edit_list_hides_stays_hidden(tmp_path: Path) -> None:
