@@ -104,7 +104,7 @@ class FlowTracker:
     def _moved(self, camera_motion: Floats | None) -> _Past:
         """The poses that are not too old, where they are in this frame."""
         past = self._past
-        recent = self._frame - past.frames <= self._frames
+        recent = slice(int(np.searchsorted(past.frames, self._frame - self._frames)), None)
         keypoints = past.keypoints[recent]
         if self._move is not None:
             keypoints = self._move(keypoints)
@@ -150,5 +150,6 @@ class FlowTracker:
 
 def _extents(keypoints: Floats, seen: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     """Least and greatest x and y, each (2, N), of the `seen` (N, K) of `keypoints` (N, K, 2)."""
-    places, hidden = keypoints.transpose(2, 0, 1), ~seen
-    return np.where(hidden, np.inf, places).min(axis=2), np.where(hidden, -np.inf, places).max(axis=2)
+    # The people last: minima over whole rows are several times quicker than over many short ones.
+    places, hidden = np.ascontiguousarray(keypoints.transpose(2, 1, 0)), np.ascontiguousarray(~seen.T)
+    return np.where(hidden, np.inf, places).min(axis=1), np.where(hidden, -np.inf, places).max(axis=1)

@@ -48,5 +48,6 @@ def object_keypoint_similarity(
     if weights is None:
         mean: Floats = near.mean(axis=1)
         return mean
-    weighted: Floats = (near * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1e-9)
+    total = np.einsum("pk,pk->p", near, weights)
+    weighted: Floats = total / np.maximum(weights @ np.ones(weights.shape[1]), 1e-9)
     return weighted
