@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from posetrack_app.records import FloatArray
 
 _LONG_SIDE = 320
-_MIN_POINTS = 12
+_MAX_POINTS, _MIN_POINTS = 150, 12
+_WINDOW = (11, 11)
+"""A quarter of the area of OpenCV's default costs a third of the time and is no less exact on pictures this small."""
 _CUT_LIKENESS = 0.5
 """Share of the colours two neighbouring frames have in common below which they may be of different shots."""
 _CUT_FOLLOWED = 0.3
@@ -68,14 +70,14 @@ def _flow(
     for left, top, right, bottom in np.round(boxes).astype(int):
         background[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = 0
     corners = cv2.goodFeaturesToTrack(
-        before, maxCorners=200, qualityLevel=0.01, minDistance=7, mask=background
+        before, maxCorners=_MAX_POINTS, qualityLevel=0.01, minDistance=7, mask=background
     )
     nothing = np.zeros((0, 2))
     if corners is None:
         return nothing, nothing, 0.0
     start = np.asarray(corners)
-    moved = np.asarray(cv2.calcOpticalFlowPyrLK(before, after, start, np.zeros_like(start))[0])
-    back = np.asarray(cv2.calcOpticalFlowPyrLK(after, before, moved, np.zeros_like(start))[0])
+    moved, *_ = cv2.calcOpticalFlowPyrLK(before, after, start, np.zeros_like(start), winSize=_WINDOW)
+    back, *_ = cv2.calcOpticalFlowPyrLK(after, before, moved, np.zeros_like(start), winSize=_WINDOW)
     good = np.linalg.norm(back - start, axis=2)[:, 0] < 0.5
     return start[good, 0], moved[good, 0], float(good.mean())
 
