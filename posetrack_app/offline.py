@@ -15,8 +15,6 @@ from posetrack_app.offline_smoothing import Method, smooth_track
 from posetrack_app.records import INTERPOLATED, FloatArray, IntArray, TrackedPoses
 from posetrack_app.skeleton import Skeleton
 
-POSE_SPREAD = 0.3
-"""How far in body sizes the keypoints of one person, about his centre, differ at the ends of two tracks."""
 _SWAPPING = (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle"))
 
 
@@ -153,7 +151,7 @@ def join_tracks(tracks: Sequence[Track], settings: SecondPass) -> list[Track]:
 
 
 def _joint_cost(before: Track, after: Track, gap: float) -> float:
-    """Squared standard deviations between where `before` goes to and `after` comes from, their sizes and poses.
+    """Squared standard deviations between where `before` goes to and `after` comes from, and between their sizes.
 
     Velocities fade with a time constant of a second: who is lost has often stopped or turned.
     """
@@ -164,15 +162,7 @@ def _joint_cost(before: Track, after: Track, gap: float) -> float:
     forwards = centre_before + velocity_before * travel - centre_after
     backwards = centre_after - velocity_after * travel - centre_before
     miss = 0.5 * (np.hypot(*forwards) + np.hypot(*backwards)) / size
-    shape_before, sure_before = _pose_of(before, last=True)
-    shape_after, sure_after = _pose_of(after, last=False)
-    weights = sure_before * sure_after
-    bend = (np.square(shape_before - shape_after).sum(axis=1) * weights).sum() / max(weights.sum(), 1e-9)
-    return float(
-        (miss / (0.3 + 0.6 * gap)) ** 2
-        + (np.log(size_after / size_before) / 0.2) ** 2
-        + bend / POSE_SPREAD**2
-    )
+    return float((miss / (0.3 + 0.6 * gap)) ** 2 + (np.log(size_after / size_before) / 0.2) ** 2)
 
 
 def _unlike(tracks: Sequence[Track]) -> FloatArray:
@@ -184,16 +174,6 @@ def _unlike(tracks: Sequence[Track]) -> FloatArray:
     means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
     unlike: FloatArray = 1.0 - means @ means.T
     return unlike
-
-
-def _pose_of(track: Track, *, last: bool) -> tuple[FloatArray, FloatArray]:
-    """Keypoints (K, 2) about the box's centre in body sizes, median of half a second at one end, and surety (K,)."""
-    edge = track.seconds[-1] if last else track.seconds[0]
-    near = track.rows(np.abs(track.seconds - edge) <= 0.5)
-    centres = 0.5 * (near.boxes[:, None, :2] + near.boxes[:, None, 2:])
-    sizes = np.sqrt(np.maximum(near.boxes[:, 2:] - near.boxes[:, :2], 1.0).prod(axis=1))
-    shape = np.median((near.keypoints - centres) / sizes[:, None, None], axis=0)
-    return shape, near.keypoint_scores.mean(axis=0)
 
 
 def _end_of(track: Track, *, last: bool) -> tuple[FloatArray, float, FloatArray]:
