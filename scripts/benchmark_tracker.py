@@ -210,20 +210,24 @@ def film() -> None:
 
 
 def speed() -> None:
-    """Frames a second on one core, by CPU time, best of three."""
-    click.echo("| linker | 1 person | 5 | 20 | 50 |\n|---|---|---|---|---|")
-    videos = [parade(people) for people in (1, 5, 20, 50)]
+    """CPU time on one core beside OksTracker's, median of three rounds in which all take turns."""
     linkers: dict[str, Linker] = {"OksTracker": ours(), "greedy OKS": greedy_oks, **peers()}
-    for name, linker in linkers.items():
-        cells = []
-        for video in videos:
-            spent = []
-            for _ in range(3):
+    cells: dict[str, list[str]] = {name: [] for name in linkers}
+    for people in (1, 5, 20, 50):
+        video = parade(people)
+        spent: dict[str, list[float]] = {name: [] for name in linkers}
+        for _ in range(3):
+            for name, linker in linkers.items():
                 start = time.process_time()
                 linker(video)
-                spent.append(time.process_time() - start)
-            cells.append(f"{len(video.poses) / min(spent):,.0f}")
-        click.echo(f"| {name} | {' | '.join(cells)} |")
+                spent[name].append(time.process_time() - start)
+        own = np.array(spent["OksTracker"])
+        for name, times in spent.items():
+            cells[name].append(f"{np.median(times / own):.1f} times")
+        cells["OksTracker"][-1] = f"{len(video.poses) / np.median(own):,.0f} frames/s"
+    click.echo("| linker | 1 person | 5 | 20 | 50 |\n|---|---|---|---|---|")
+    for name, row in cells.items():
+        click.echo(f"| {name} | {' | '.join(row)} |")
 
 
 def smoothing() -> None:
