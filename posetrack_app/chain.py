@@ -42,7 +42,7 @@ def track_people(
         unique, move = flow.watch(unique), flow.move
     tracker, smoother = build_tracker(config, move)
     camera = CameraMotion() if config.camera_motion else None
-    return clock.pull("track", link_poses(unique, tracker, smoother, camera))
+    return clock.pull("track", link_poses(unique, tracker, smoother, camera, config.tracker.patience_seconds))
 
 
 def _poses(

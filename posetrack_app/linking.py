@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Protocol
@@ -74,14 +75,25 @@ def link_poses(
     tracker: Tracker,
     smoother: Smoother | None = None,
     camera: Camera | None = None,
+    patience_seconds: float = 3.0,
 ) -> Iterator[tuple[Frame, TrackedPoses]]:
     """Every frame with the people who have an identity; poses that are nobody's are left out.
 
     A frame comes out `tracker.delay` frames late, because a person who is believed then has an id in the
-    frames where he was first seen too. Without a `smoother` the smoothed keypoints are the keypoints.
+    frames where he was first seen too. Where frames are missing for longer than `patience_seconds`, nobody keeps
+    his id over the gap: who stands there afterwards may be anyone. Without a `smoother` the smoothed keypoints are
+    the keypoints.
     """
     waiting: deque[tuple[Frame, Poses, IntArray]] = deque()
+    last: Frame | None = None
+    usual_step: float = math.inf
     for frame, poses in stream:
+        if last is not None:
+            # A larger step than usual: frames that are not there, not those that a stride leaves out.
+            if frame.index - last.index > usual_step and frame.seconds - last.seconds > patience_seconds:
+                _fill_in(waiting, tracker.finish().earlier)
+            usual_step = min(usual_step, frame.index - last.index)
+        last = frame
         motion = None
         if camera is not None:
             motion = camera.follow(frame.image, poses.boxes)

@@ -30,7 +30,7 @@ from posetrack_app.run import track_video
 from posetrack_app.skeleton import POSETRACK
 from posetrack_app.video import open_video
 
-SIZE = (640, 360)
+SIZE = (320, 240)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import sys
 import threading
 import time
@@ -233,6 +234,8 @@ class StreamReader:
                 yield *place, image
 
     def _note_gap(self, first: int, last: int, reason: str) -> None:
+        if self._duration is not None:
+            last = max(first, min(last, math.ceil(self._duration * self._rate) - 1))
         self.missing.append((first, last))
         self.losses.append(f"frames {first} to {last} are missing ({reason})")
 

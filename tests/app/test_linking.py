@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import pytest
 from posetrack_trackers import OksTracker
 
 from posetrack_app.linking import link_poses
@@ -86,3 +87,18 @@ def test_without_smoother_both_are_equal() -> None:
     stream = [(_frame(0), _poses(10))]
     ((_, tracked),) = link_poses(stream, OksTracker(sigmas=POSETRACK.sigmas))
     np.testing.assert_array_equal(tracked.smoothed_keypoints, tracked.keypoints)
+
+
+@pytest.mark.parametrize(
+    ("indices", "ids"),
+    [
+        ([*range(10), *range(200, 210)], {1, 2}),  # a camera was away for eight seconds
+        ([*range(10), *range(40, 50)], {1}),  # for one
+        (list(range(0, 2000, 100)), {1}),  # a stride of four seconds
+    ],
+)
+def test_nobody_keeps_an_id_over_a_long_gap(indices: list[int], ids: set[int]) -> None:
+    stream = ((_frame(index), _poses(100)) for index in indices)
+    linked = list(link_poses(stream, OksTracker(sigmas=POSETRACK.sigmas)))
+    assert [frame.index for frame, _ in linked] == indices
+    assert {number for _, poses in linked for number in poses.ids.tolist()} == ids
