@@ -144,10 +144,11 @@ def resident() -> float:
 def some_people() -> TrackedPoses:
     gc.collect()
     random = np.random.default_rng(0)
-    corner = random.uniform(0, 250, (7, 2))
-    keypoints = corner[:, None] + random.uniform(0, 90, (7, 17, 2))
+    # Apart from each other: people who swap identities fill `info.suspicions`, which is kept to the end.
+    corner = np.stack([np.arange(7) * 45.0, random.uniform(10, 140, 7)], axis=1)
+    keypoints = corner[:, None] + random.uniform(0, 1, (7, 17, 2)) * (40, 90)
     return TrackedPoses(
-        boxes=np.concatenate([corner, corner + 90], axis=1),
+        boxes=np.concatenate([corner, corner + (40, 90)], axis=1),
         scores=np.full(7, 0.9),
         keypoints=keypoints,
         keypoint_scores=random.uniform(0.3, 1, (7, 17)),
