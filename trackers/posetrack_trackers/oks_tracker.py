@@ -16,7 +16,6 @@ Ids = NDArray[np.int64]
 _NOTHING: Indices = np.zeros(0, dtype=np.intp)
 _LEAST = 1e-12
 """Pairs less similar than this never belong together, whatever the settings."""
-_HALF_STALE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,7 @@ class OksTracker:
     similarity of a match in the two rounds. box_weight: the boxes' vote, counted in keypoints.
     confirmations: sightings within `delay` + 1 frames that make a person. patience_seconds,
     patience_frames: a track unseen for longer than both ends. duplicate_similarity: a new pose this like a
-    track that has its pose already is no new person. stale: share of its similarity that a long unseen track
-    loses where tracks compete for a pose; half of it after 0.1 s. appearance_weight: vote, counted in keypoints, of the
+    track that has its pose already is no new person. appearance_weight: vote, counted in keypoints, of the
     appearance columns where those are given: half of 1 plus the cosine of track and pose, each less the mean
     of all seen so far, so that only what tells people apart counts. matching: "hungarian", or "greedy" as published
     recipes do.
@@ -82,7 +80,7 @@ class OksTracker:
         patience_seconds: float = 3.0,
         patience_frames: int = 3,
         duplicate_similarity: float = 0.7,
-        stale: float = 0.3,
+        stale: float = 0.06,
         appearance_weight: float = 5.0,
         matching: Literal["hungarian", "greedy"] = "hungarian",
         motion: Motion | None = None,
@@ -104,7 +102,7 @@ class OksTracker:
         self._match = match_hungarian if matching == "hungarian" else match_greedily
         self._bodies = BodyFilters(len(self._keypoint_variances), motion or Motion())
         self._frame = -1
-        self._seconds_before = self._seconds = 0.0
+        self._seconds = 0.0
         self._next_id = 1
         # One entry a track, in the order of birth; id 0 is a candidate that is not believed yet.
         self._ids: Ids = np.zeros(0, dtype=np.int64)
@@ -138,7 +136,7 @@ class OksTracker:
         if elapsed < 0:
             raise ValueError(f"frame at {seconds} s came after the frame at {self._seconds} s")
         self._frame += 1
-        self._seconds_before, self._seconds = self._seconds, seconds
+        self._seconds = seconds
         if camera_motion is not None:
             self._bodies.move_camera(camera_motion)
         self._bodies.predict(elapsed)
@@ -256,8 +254,8 @@ class OksTracker:
             if chosen is None:
                 table *= allowed
                 # Of two tracks that fit a pose alike, it is rather the one that was not lost.
-                unseen = self._seconds_before - self._last_seconds.take(tracks)
-                table *= (1.0 - self._stale * unseen / (unseen + _HALF_STALE_SECONDS))[:, None]
+                lost = self._frame - 1 - self._last_frame.take(tracks)
+                table *= (1.0 / (1.0 + self._stale * lost))[:, None]
                 chosen = self._match(table)
             tracks, rows = tracks.take(chosen[0]), rows.take(chosen[1])
             all_tracks.append(tracks)
