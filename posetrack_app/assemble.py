@@ -136,10 +136,19 @@ def cost_of(network: str, outputs: int, crop: tuple[int, int] | None) -> Cost:
     return detector_cost(lambda: detector(size))
 
 
-def load_detector(name: str, path: Path, **changes: Any) -> FasterRCNN:
+def load_detector(name: str, path: Path, short_side: int = 0, **changes: Any) -> FasterRCNN:
     """The detector of that name with the weights of `path`; `changes` are to its `DetectorSize`."""
     network, size = DETECTORS[name]
-    return _load(network(replace(size, **changes)), path)
+    return _load(network(replace(at_short_side(size, short_side), **changes)), path)
+
+
+def at_short_side(size: DetectorSize, short_side: int) -> DetectorSize:
+    """For pictures brought to this short side, the longest long side in proportion; 0 changes nothing."""
+    if not short_side:
+        return size
+    return replace(
+        size, short_side=short_side, long_side=round(size.long_side * short_side / size.short_side)
+    )
 
 
 def load_pose_network(name: str, outputs: int, path: Path) -> nn.Module:
@@ -159,7 +168,7 @@ def _build_detector(config: Config, device: str, precision: str) -> tuple[Detect
     settings = config.detector
     name, path, _ = _find_weights(settings, "detector", DETECTORS)
     # Nothing below min_score is wanted, so nothing below it need pass the suppression.
-    network = load_detector(name, path, score_threshold=settings.min_score)
+    network = load_detector(name, path, settings.short_side, score_threshold=settings.min_score)
     return PersonDetector(network, device, precision), _facts(name, settings.weights, path)
 
 

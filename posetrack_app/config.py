@@ -27,10 +27,12 @@ class DetectorConfig:
     """"embedded", a name of `posetrack weights list`, or a file."""
     network: str = ""
     """For a weight file: its network, such as "faster-rcnn-w40"; "" takes what the name of the weights says."""
-    min_score: float = 0.39
+    min_score: float = 0.48
     """Detections below are dropped before the pose network."""
     max_people: int = 100
     """Most people a frame keeps, best scores first."""
+    short_side: int = 0
+    """Pixels that a frame's shorter side is brought to, the longer one in proportion; 0: what suits the weights."""
     batch: int = 1
     """Frames a step of the network."""
 
@@ -87,8 +89,8 @@ class TrackerConfig:
 
     method: str = "kalman"
     """"kalman", or "flow": the published recipe, which reads confident, min_similarity and patience_frames."""
-    confident: float = 0.66
-    weak: float = 0.39
+    confident: float = 0.67
+    weak: float = 0.48
     min_similarity: float = 0.25
     min_weak_similarity: float = 0.4
     box_weight: float = 3.0
@@ -215,6 +217,8 @@ def _checked(name: str, value: Any, now: Any, where: str) -> Any:
         raise InputError(f"{where}: '{name}' must be from 0 to 1, got {value:g}")
     if name in AT_LEAST_ONE and value < 1:
         raise InputError(f"{where}: '{name}' must be 1 or more, got {value}")
+    if name == "short_side" and value and not 32 <= value <= 4096:
+        raise InputError(f"{where}: '{name}' must be from 32 to 4096, or 0, got {value}")
     if name in ("input_width", "input_height") and (value < 0 or value % 32):
         raise InputError(f"{where}: '{name}' must be a multiple of 32, got {value}")
     if isinstance(value, (int, float)) and value < 0:

@@ -13,7 +13,7 @@ from posetrack_detectors.person_detector import PersonDetector
 from posetrack_detectors.pose_estimator import PoseEstimator
 from posetrack_detectors.training.pictures import Pictures
 
-from posetrack_app.assemble import build_pose_estimator, choose_precision
+from posetrack_app.assemble import at_short_side, build_pose_estimator, choose_precision
 from posetrack_app.config import PoseConfig
 from posetrack_app.training.data import read_training_data
 from posetrack_app.training.train import LONGEST
@@ -61,9 +61,10 @@ def pose_estimator(
     return estimator
 
 
-def person_detector(options: argparse.Namespace) -> PersonDetector:
-    """The compact detector, with every box of its own lowest score."""
-    network = FasterRCNN(faster_rcnn.COMPACT)
+def person_detector(options: argparse.Namespace, short_side: int = 0) -> PersonDetector:
+    """The compact detector as a run builds it, with every box of its own lowest score."""
+    size = at_short_side(faster_rcnn.COMPACT, short_side)
+    network = FasterRCNN(size)
     load_weights(network, options.weights or EMBEDDED / "detector.safetensors")
     return PersonDetector(network, options.device, _precision(options))
 

@@ -1,6 +1,6 @@
 """The embedded detector on the dev pictures: the table of the model card.
 
-python scripts/measure_detector.py --data ../shared/data/train [--weights FILE.safetensors]
+python scripts/measure_detector.py --data ../shared/data/train [--weights FILE.safetensors] [--short-side 384]
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ SOURCES = {"lspet": "LSPET", "inria_person": "INRIA", "pennfudan": "Penn-Fudan",
 
 
 def main() -> None:
-    options = parser(__doc__).parse_args()
+    made = parser(__doc__)
+    made.add_argument("--short-side", type=int, default=0, help="as [detector] short_side of a run")
+    options = made.parse_args()
     pictures = dev_pictures(options, "detector")
-    judged = detect(person_detector(options), pictures, range(len(pictures)))
+    judged = detect(person_detector(options, options.short_side), pictures, range(len(pictures)))
     scores = {"min_score": Config().detector.min_score, "confident": Config().tracker.confident}
     scores = {"every box that the network keeps": faster_rcnn.COMPACT.score_threshold} | scores
     low = detector_quality(judged, min(scores.values()))

@@ -7,17 +7,23 @@ cd "$(dirname "$0")/.."
 data=$1
 cache=${CACHE:-runs/cache} # decoded pictures, 3.1 GB
 embedded=posetrack_app/embedded
+train() { python -m posetrack_app train "$@" --data "$data" --cache "$cache"; }
 if [ "${2:-}" != measure ]; then
-    # One thread each on two shared cores: a machine of its own sees more in the same minutes. The first weights were made
-    # in 29 and 26 minutes (`--minutes 29 --small-first 0.5`, `--minutes 26 --side 256`); these go on from there.
-    # 128x96 first, as an hour on a core buys four times the crops; 160x128 last, the size of a run.
-    python -m posetrack_app train pose --data "$data" --out runs/pose-small --cache "$cache" \
-        --init "$embedded/pose.safetensors" --size 128x96 --batch 64 --minutes 75 --rate 1.5e-3
-    python -m posetrack_app train pose --data "$data" --out runs/pose --cache "$cache" \
-        --init runs/pose-small/pose.safetensors --size 160x128 --batch 48 --minutes 44 --rate 9e-4
-    python -m posetrack_app train detector --data "$data" --out runs/detector --cache "$cache" \
-        --init "$embedded/detector.safetensors" --minutes 63 --side 256 --batch 16 --rate 8e-4
-    cp runs/pose/pose.safetensors runs/detector/detector.safetensors "$embedded/"
+    # One thread each on two shared cores: a machine of its own sees more in the same minutes. Small crops first, as an
+    # hour on a core buys four times as many of 128x96 as of 256x192.
+    train pose --out runs/pose-1 --size 256x192 --small-first 0.5 --minutes 29
+    train pose --out runs/pose-2 --init runs/pose-1/pose.safetensors \
+        --size 128x96 --batch 64 --minutes 75 --rate 1.5e-3
+    train pose --out runs/pose-3 --init runs/pose-2/pose.safetensors \
+        --size 160x128 --batch 48 --minutes 44 --rate 9e-4
+    train pose --out runs/pose-4 --init runs/pose-3/pose.safetensors \
+        --size 160x128 --batch 48 --minutes 105 --rate 1.3e-3
+    train detector --out runs/detector-1 --init runs/pose-1/pose.safetensors --side 256 --minutes 26
+    train detector --out runs/detector-2 --init runs/detector-1/detector.safetensors \
+        --side 256 --minutes 63 --rate 8e-4
+    train detector --out runs/detector-3 --init runs/detector-2/detector.safetensors \
+        --side 256 --minutes 105 --rate 1e-3
+    cp runs/pose-4/pose.safetensors runs/detector-3/detector.safetensors "$embedded/"
 fi
 python scripts/calibrate_pose.py --data "$data" --cache "$cache" --svg docs/calibration.svg
 python scripts/choose_thresholds.py --data "$data" --cache "$cache" --write

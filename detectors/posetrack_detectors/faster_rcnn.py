@@ -64,9 +64,9 @@ COMPACT = DetectorSize(
     anchor_scale=5.0,
     anchor_ratios=(0.7, 1.4, 2.8),
     candidates=300,
-    proposals=100,
-    short_side=384,
-    long_side=640,
+    proposals=300,
+    short_side=320,
+    long_side=576,
 )
 
 

@@ -63,6 +63,13 @@ def test_a_file_is_used_like_the_published_one_it_was_trained_like(tmp_path: Pat
         _build_estimator(PoseConfig(weights=str(own), network="hrnet-w48"), "cpu", "float32")
 
 
+def test_frames_are_brought_to_the_side_that_is_asked_for() -> None:
+    for side, wanted in ((0, (320, 576)), (160, (160, 288))):
+        built, _ = _build_detector(Config(detector=DetectorConfig(short_side=side)), "cpu", "float32")
+        detector: Any = built
+        assert (detector.size.short_side, detector.size.long_side) == wanted
+
+
 @pytest.mark.usefixtures("no_files")
 def test_the_authors_files_are_known_by_name(tmp_path: Path) -> None:
     brought = tmp_path / "pose_resnet_50_256x192.pth"

@@ -50,6 +50,7 @@ def test_a_file_changes_only_what_it_names(tmp_path: Path) -> None:
         ("[detector]\nmin_score = 3", "'min_score' must be from 0 to 1, got 3"),
         ("[detector]\nbatch = 0", "'batch' must be 1 or more"),
         ("[detector]\nbatch = true", "'batch' must be a whole number"),
+        ("[detector]\nshort_side = 8", "'short_side' must be from 32 to 4096, or 0, got 8"),
         ("[pose]\ninput_width = 100", "'input_width' must be a multiple of 32"),
         ("[tracker]\nmatching = 'best'", "must be one of hungarian, greedy"),
         ("[tracker]\npatience_seconds = -1", "must be 0 or more"),

@@ -52,7 +52,7 @@ class DetectionCrops:
         """A random square of the picture, or of it and three others."""
         side = self.side
         if rng.random() >= MOSAIC:
-            # Long tail towards small: the short side becomes 110 to 540 pixels where 384 is usual.
+            # Long tail towards small: the short side becomes 110 to 540 pixels where 320 is usual.
             zoom = math.exp(rng.uniform(math.log(110), math.log(540))) / min(self.pictures.shapes[index])
             tile, people, ignore = self._cut(index, whole((side, side)), zoom, rng)
             return CropPlan((side, side), (tile,)), people, ignore
