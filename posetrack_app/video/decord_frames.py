@@ -37,6 +37,8 @@ class DecordPictures:
 
         decord.logging.set_level(decord.logging.QUIET)
         self._decord = decord
+        # The second one, of duplicated frames, is no kind of the first.
+        self._failures = (decord.DECORDError, decord.DECORDLimitReachedError, RuntimeError)
         self._video = video
         self._wanted = wanted
         self._size = size
@@ -62,7 +64,7 @@ class DecordPictures:
     def _open(self, piece: bytes) -> Any:
         # fault_tol: a frame that decord would fill in with a copy of its neighbour ends the reading instead.
         settings: dict[str, Any] = {"num_threads": 0, "fault_tol": 1e-9}
-        failures = (self._decord.DECORDError, RuntimeError, AssertionError)
+        failures = (*self._failures, AssertionError)
         if self._gpu:
             try:
                 return self._decord.VideoReader(io.BytesIO(piece), ctx=self._decord.gpu(0), **settings)
@@ -79,7 +81,7 @@ class DecordPictures:
     def _next(self, reader: Any, index: int | None, done: range) -> Any:
         try:
             return reader.next()
-        except (self._decord.DECORDError, RuntimeError, StopIteration) as error:
+        except (*self._failures, StopIteration) as error:
             words = _last_words(error)
             raise DecoderFailedError(
                 f"decord stopped at frame {done.stop if index is None else index} ({words})",

@@ -195,6 +195,28 @@ def test_damage_in_the_middle_is_a_gap_not_a_shift(tmp_path: Path) -> None:
     assert all(index == number for index, number in sound)
 
 
+def test_pyav_goes_on_where_decord_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever decord raises, and its error of doubled frames is no kind of its other one."""
+    import decord
+
+    clips.write_clip(tmp_path / "clip.mp4", times=20)
+    for error in (decord.DECORDError, decord.DECORDLimitReachedError):
+        grab = decord.VideoReader.next
+        grabbed = iter(range(20))
+
+        def give_up(reader: Any, grab: Any = grab, grabbed: Any = grabbed, error: Any = error) -> Any:
+            if next(grabbed) == 7:
+                raise error("gives up")
+            return grab(reader)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(decord.VideoReader, "next", give_up)
+            info, frames, losses = read(tmp_path / "clip.mp4")
+        assert [(index, number) for index, _, number in frames] == [(k, k) for k in range(20)]
+        assert "PyAV" in info.decoder
+        assert not losses
+
+
 def test_a_damaged_picture_that_ffmpeg_completes_is_said(tmp_path: Path) -> None:
     """Bytes inside one packet: every frame comes, and some show what never was."""
     import av
