@@ -124,9 +124,11 @@ def link(
 
     if not force:
         refuse_to_replace(Path(out))
-    tracker, smoother = build_tracker(_settings(preset, config))
+    settings = _settings(preset, config)
+    tracker, smoother = build_tracker(settings)
     second = SecondPass(smoothing=smooth) if offline else None
-    return relink_file(Path(poses), Path(out), tracker, smoother, second)
+    patience = settings.tracker.patience_seconds
+    return relink_file(Path(poses), Path(out), tracker, smoother, second, patience_seconds=patience)
 
 
 def convert(

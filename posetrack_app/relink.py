@@ -24,17 +24,26 @@ _NO_PICTURE = np.zeros((0, 0, 3), dtype=np.uint8)
 
 
 def relink_file(
-    source: Path, out: Path, tracker: Tracker, smoother: Smoother | None, offline: SecondPass | None = None
+    source: Path,
+    out: Path,
+    tracker: Tracker,
+    smoother: Smoother | None,
+    offline: SecondPass | None = None,
+    *,
+    patience_seconds: float = 3.0,
 ) -> tuple[int, int]:
     """Write the poses of `source` to `out` with ids of `tracker`; the numbers of frames and of people.
 
-    The ids in `source`, if any, play no part. With `offline`, the second pass follows. `info.suspicions` lists what a
-    person should look at. InputError for what cannot be read or written.
+    The ids in `source`, if any, play no part; nobody keeps his over missing frames of more than
+    `patience_seconds`. With `offline`, the second pass follows. `info.suspicions` lists what a person should look
+    at. InputError for what cannot be read or written.
     """
     stored = read_poses(source)
     info = {key: value for key, value in stored.info.items() if key not in _OF_THE_RUN}
     info["linked_from"] = source.name
-    linked: Iterable[tuple[Frame, TrackedPoses]] = link_poses(_stream(stored), tracker, smoother)
+    linked: Iterable[tuple[Frame, TrackedPoses]] = link_poses(
+        _stream(stored), tracker, smoother, patience_seconds=patience_seconds
+    )
     if offline is not None:
         linked = _after_second_pass(list(linked), stored, offline)
     people: set[int] = set()

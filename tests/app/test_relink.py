@@ -58,6 +58,23 @@ def test_settings_count(tmp_path: Path) -> None:
     assert "0 people in 30 frames" in result.output
 
 
+@pytest.mark.parametrize(("patience", "ids"), [(3.0, {1}), (1.0, {1, 2})])
+def test_nobody_keeps_an_id_over_missing_frames_for_longer_than_the_patience(
+    tmp_path: Path, patience: float, ids: set[int]
+) -> None:
+    keypoints = np.random.default_rng(0).uniform(0, 1, (1, 17, 2)) * [50, 150]
+    with TracksWriter(tmp_path / "in.json", skeleton=POSETRACK, info={"frame_rate": 25}) as writer:
+        for index in [*range(20), *range(70, 90)]:  # two seconds are missing
+            box, score, sure = np.array([[0.0, 0, 50, 150]]), np.full(1, 0.9), np.full((1, 17), 0.8)
+            writer.write(
+                index, index / 25, TrackedPoses(box, score, keypoints, sure, np.array([5]), keypoints)
+            )
+    (tmp_path / "mine.toml").write_text(f"[tracker]\npatience_seconds = {patience}\n")
+    arguments = [str(tmp_path / "in.json"), "--out", str(tmp_path / "out.json")]
+    CliRunner().invoke(link, [*arguments, "--config", str(tmp_path / "mine.toml")], catch_exceptions=False)
+    assert set(read_tracks(tmp_path / "out.json").ids) == ids
+
+
 def test_offline_fills_and_says_so(tmp_path: Path) -> None:
     _write(tmp_path / "in.json")
     content = json.loads((tmp_path / "in.json").read_text())
