@@ -14,7 +14,7 @@ from posetrack_app.config import Config, load_config
 from posetrack_app.errors import InputError
 from posetrack_app.formats import Tracks
 from posetrack_app.formats.convert import WRITERS, read_any, with_smoothed_keypoints
-from posetrack_app.formats.whole import refuse_to_replace
+from posetrack_app.formats.whole import check_folder_of, refuse_to_replace
 
 if TYPE_CHECKING:
     from posetrack_app.evaluation.evaluation import Evaluation
@@ -45,10 +45,9 @@ def track_video(
     `video` is a file, a folder of pictures, or text that names a stream ("webcam:0", "rtsp://..."). `config` is a
     `Config`, or a TOML file whose settings go on top of the `preset`. `overlay` gets the video with the people
     drawn on it. Frames with `start` <= seconds < `stop`, or `duration` seconds of them, are taken, every
-    `stride`-th. `resume` goes on with a stopped run of the same `out`; `force` writes over existing
-    files. `progress` is called after each frame with
-    frames done, frames expected (or None) and people so far. The report says how many frames and people there
-    were and where the time went.
+    `stride`-th. `resume` goes on with a stopped run of the same `out`; `force` writes over existing files.
+    `progress` is called after each frame with frames done, frames expected (or None) and people so far. The report
+    says how many frames and people there were and where the time went.
     """
     from posetrack_app import run
 
@@ -151,8 +150,7 @@ def convert(
     if smoothed:
         content = with_smoothed_keypoints(content)
     target = Path(out)
-    if not target.parent.is_dir():
-        raise InputError(f"{target}: the folder {target.parent} does not exist; create it first")
+    check_folder_of(target)
     WRITERS[to](content, target)
     return content
 

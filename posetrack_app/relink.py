@@ -30,7 +30,7 @@ def relink_file(
     smoother: Smoother | None,
     offline: SecondPass | None = None,
     *,
-    patience_seconds: float = 3.0,
+    patience_seconds: float,
 ) -> tuple[int, int]:
     """Write the poses of `source` to `out` with ids of `tracker`; the numbers of frames and of people.
 

@@ -20,12 +20,12 @@ from posetrack_app.config import Config
 from posetrack_app.errors import InputError
 from posetrack_app.formats import TracksWriter
 from posetrack_app.formats.tracks import partial_file
-from posetrack_app.formats.whole import remove_leftovers
+from posetrack_app.formats.whole import check_place, remove_leftovers
 from posetrack_app.journal import Journal, journal_file, recorded_detector, recorded_estimator
 from posetrack_app.manifest import manifest_file, versions, write_manifest
 from posetrack_app.overlay import OverlayWriter
 from posetrack_app.pipeline import StageClock
-from posetrack_app.sources import check_folders, check_targets
+from posetrack_app.sources import check_targets
 from posetrack_app.suspicions import SuspicionWatch
 from posetrack_app.video import Video, is_stream, open_video, plain_name
 
@@ -83,8 +83,8 @@ def track_video(
     `force` existing files are written over. `parts` are networks loaded already, for many videos in a row.
     InputError for what cannot be read or written; frames done by then are kept beside `out`.
     """
-    targets = [out, overlay] if overlay else [out]
-    check_folders(targets)
+    for target in [out, overlay] if overlay else [out]:
+        check_place(target)
     check_targets([video], [out], overlay, resume=resume, force=force)
     config = config or Config()
     span = {"start": start, "stop": stop, "stride": stride, "duration": duration}

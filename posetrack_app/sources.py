@@ -117,15 +117,6 @@ def check_targets(
         raise InputError(f"{there[0]}{more}: exists already; choose another name or add --force{hint}")
 
 
-def check_folders(targets: Sequence[Path]) -> None:
-    """InputError where a file of that name cannot come to be."""
-    for target in targets:
-        if target.is_dir():
-            raise InputError(f"{target}: is a folder; give the name of the file to write")
-        if not target.parent.is_dir():
-            raise InputError(f"{target}: the folder {target.parent} does not exist; create it first")
-
-
 def _refuse_own_input(source: Path | str, targets: Sequence[Path]) -> None:
     if is_stream(source) or not os.path.exists(source):
         return

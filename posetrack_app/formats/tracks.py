@@ -15,7 +15,7 @@ import numpy as np
 
 from posetrack_app import __version__
 from posetrack_app.errors import InputError
-from posetrack_app.formats.whole import whole_file
+from posetrack_app.formats.whole import check_place, whole_file
 from posetrack_app.records import ORIGINS, TrackedPoses
 from posetrack_app.skeleton import Skeleton
 
@@ -42,10 +42,7 @@ class TracksWriter:
         self._info = dict(info)
         self._file_name = file_name
         self._open: list[IO[str]] = []
-        if path.is_dir():
-            raise InputError(f"{path}: is a folder; give the name of the file to write")
-        if not path.parent.is_dir():
-            raise InputError(f"{path}: the folder {path.parent} does not exist; create it first")
+        check_place(path)
         try:
             # Without names: nothing of them is left behind, however the process ends.
             for _ in ("images", "annotations"):

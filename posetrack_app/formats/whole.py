@@ -18,6 +18,19 @@ def write_whole(path: Path, content: str | bytes) -> None:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def check_place(path: Path) -> None:
+    """InputError where no file of that name can come to be."""
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give the name of the file to write")
+    check_folder_of(path)
+
+
+def check_folder_of(path: Path) -> None:
+    """InputError where the folder that `path` is to be in does not exist."""
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: the folder {path.parent} does not exist; create it first")
+
+
 def refuse_to_replace(*targets: Path | None) -> None:
     """InputError where one of these files is there already."""
     for target in targets:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from posetrack_app.errors import InputError
 
+_NOTES = 20
+"""Lines of one kind about a video."""
+
 
 @dataclass(frozen=True)
 class VideoInfo:
@@ -59,7 +62,7 @@ def wanted_frames(
     return range(first, last, stride)
 
 
-def stretches(indices: Sequence[int], step: int = 1) -> list[tuple[int, int]]:
+def _stretches(indices: Sequence[int], step: int = 1) -> list[tuple[int, int]]:
     """First and last of each run of rising `indices` that are `step` apart."""
     found: list[tuple[int, int]] = []
     for index in indices:
@@ -75,10 +78,18 @@ def describe_gap(first: int, last: int) -> str:
     return f"{_frames(first, last)} could not be decoded"
 
 
-def describe_damage(first: int, last: int) -> str:
-    """One line for the frames `first` to `last` that FFmpeg completed."""
-    damaged = f"{_frames(first, last)} {'is' if first == last else 'are'} damaged"
-    return f"{damaged}: FFmpeg made up parts, which may show up to the next key frame"
+def describe_damages(indices: Sequence[int], step: int = 1) -> list[str]:
+    """Lines for the frames `indices`, taken every `step`, that FFmpeg completed."""
+    lines = []
+    for first, last in _stretches(indices, step):
+        damaged = f"{_frames(first, last)} {'is' if first == last else 'are'} damaged"
+        lines.append(f"{damaged}: FFmpeg made up parts, which may show up to the next key frame")
+    return not_too_many(lines, "damaged stretches")
+
+
+def not_too_many(lines: list[str], what: str) -> list[str]:
+    """The lines, but those after the first 20 become one that counts them."""
+    return lines if len(lines) <= _NOTES else [*lines[:_NOTES], f"and {len(lines) - _NOTES} more {what}"]
 
 
 def _frames(first: int, last: int) -> str:

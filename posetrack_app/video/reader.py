@@ -16,16 +16,14 @@ from posetrack_app.video.deinterlace import INTERLACED
 from posetrack_app.video.info import (
     DecoderFailedError,
     VideoInfo,
-    describe_damage,
+    describe_damages,
     describe_gap,
-    stretches,
+    not_too_many,
     wanted_frames,
 )
 from posetrack_app.video.nvdec_frames import NvdecPictures
 from posetrack_app.video.probe import Probe
 from posetrack_app.video.pyav_frames import Picture, first_picture, is_interlaced, pyav_pictures
-
-_NOTES = 20
 
 
 class FileReader:
@@ -49,9 +47,8 @@ class FileReader:
     @property
     def losses(self) -> list[str]:
         """What could not be read, a line each; complete after the last frame."""
-        gaps = _at_most(_NOTES, [describe_gap(*gap) for gap in self._gaps], "gaps")
-        made_up = [describe_damage(*span) for span in stretches(self._damaged, self._wanted.step)]
-        return self._notes + gaps + _at_most(_NOTES, made_up, "damaged stretches")
+        gaps = not_too_many([describe_gap(*gap) for gap in self._gaps], "gaps")
+        return self._notes + gaps + describe_damages(self._damaged, self._wanted.step)
 
     @property
     def missing(self) -> list[tuple[int, int]]:
@@ -139,10 +136,6 @@ def _fast_decoders(device: str) -> Iterator[Callable[[Probe, range, tuple[int, i
     if device.startswith("cuda"):
         yield NvdecPictures
     yield lambda video, wanted, size, _: DecordPictures(video, wanted, size, device)
-
-
-def _at_most(count: int, lines: list[str], what: str) -> list[str]:
-    return lines if len(lines) <= count else [*lines[:count], f"and {len(lines) - count} more {what}"]
 
 
 def _pyav() -> str:

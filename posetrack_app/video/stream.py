@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from posetrack_app.errors import InputError
 from posetrack_app.records import Frame
 from posetrack_app.video.deinterlace import INTERLACED, deinterlaced
-from posetrack_app.video.info import VideoInfo, describe_damage, stretches
+from posetrack_app.video.info import VideoInfo, describe_damages
 from posetrack_app.video.pyav_frames import Picture, as_displayed, clockwise_turn, display_matrix
 
 _ADDRESSES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt", "tcp", "http", "https")
@@ -31,7 +31,6 @@ _PATIENT = ("http", "https", "tcp")
 _TIMEOUT_SECONDS = 10.0
 _GIVE_UP_SECONDS = 60.0
 """A broken stream is called again for this long."""
-_NOTES = 20
 _OPTIONS = {"rtsp_transport": "tcp", "reconnect": "1", "reconnect_delay_max": "4"}
 """FFmpeg's; a file over HTTP that breaks off is asked for again from the byte where it broke (Range)."""
 
@@ -111,10 +110,7 @@ class StreamReader:
                 yield Frame(index, seconds, image)
         if self._latest is not None and self._latest.passed:
             self.losses.append(f"{self._latest.passed} frames passed by while earlier ones were worked on")
-        made_up = stretches(self._damaged)
-        self.losses += [describe_damage(*span) for span in made_up[:_NOTES]]
-        if len(made_up) > _NOTES:
-            self.losses.append(f"and {len(made_up) - _NOTES} more damaged stretches")
+        self.losses += describe_damages(self._damaged)
 
     def _webcam(self) -> Generator[Picture, None, None]:
         number = self._source.partition(":")[2]

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrack_app.errors import InputError
+from posetrack_app.formats.whole import check_folder_of
 from posetrack_app.video.info import VideoInfo
 
 _CLOCK = 90_000
@@ -60,8 +61,7 @@ class VideoWriter:
         self._encoding: Future[None] | None = None
         if path.suffix.lower() != ".mp4":
             raise InputError(f"{path}: overlays are MP4 files; give a name that ends in .mp4")
-        if not path.parent.is_dir():
-            raise InputError(f"{path}: the folder {path.parent} does not exist; create it first")
+        check_folder_of(path)
         if "libx264" not in av.codecs_available:
             raise InputError("this PyAV has no H.264 encoder (libx264); reinstall it: pip install --force av")
         self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp.mp4")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_tracks import some_people
 
 from posetrack_app.errors import InputError
 from posetrack_app.formats import Tracks, TracksWriter, read_tracks
@@ -16,31 +17,11 @@ from posetrack_app.formats.validate import find_faults
 from posetrack_app.records import TrackedPoses
 from posetrack_app.skeleton import COCO, POSETRACK, Skeleton
 
-
-def some_people(ids: list[int], seed: int) -> TrackedPoses:
-    """People with these ids at random places, on the grid of what the file keeps (2 and 4 decimals)."""
-    random = np.random.default_rng(seed)
-    count = len(ids)
-    corner = random.uniform(-20, 900, (count, 2)).round(2)
-    size = random.uniform(1, 300, (count, 2)).round(2)
-    keypoints = random.uniform(-50, 2000, (count, 17, 2)).round(2)
-    return TrackedPoses(
-        boxes=np.concatenate([corner, corner + size], axis=1),
-        scores=random.uniform(0, 1, count).round(4),
-        keypoints=keypoints,
-        keypoint_scores=random.uniform(0, 1, (count, 17)).round(4),
-        ids=np.array(ids, np.int64),
-        smoothed_keypoints=(keypoints + random.normal(0, 3, keypoints.shape)).round(2),
-        origins=np.arange(count) % 3,
-        keypoint_origins=(np.arange(count)[:, None] + (np.arange(17) == 4)) % 3,
-    )
-
-
 FRAMES = [(4, 0.16, [1, 2]), (5, 0.207, []), (7, 0.28, [2, 3, 900_000])]
 
 
 def write(path: Path, skeleton: Skeleton = POSETRACK) -> list[TrackedPoses]:
-    people = [some_people(ids, seed) for seed, (_, _, ids) in enumerate(FRAMES)]
+    people = [some_people(ids, seed, lowest=-50) for seed, (_, _, ids) in enumerate(FRAMES)]
     with TracksWriter(path, skeleton=skeleton, info={"decoder": "none", "frame_rate": 25.0}) as writer:
         for (index, seconds, _), poses in zip(FRAMES, people, strict=True):
             writer.write(index, seconds, poses)
@@ -89,7 +70,7 @@ def test_the_file_is_posetrack18(tmp_path: Path) -> None:
 
 
 def test_coordinates_have_two_decimals_and_scores_four(tmp_path: Path) -> None:
-    poses = some_people([1], 0)
+    poses = some_people([1], 0, lowest=-50)
     fine = TrackedPoses(
         boxes=poses.boxes + 1 / 3,
         scores=poses.scores / 3,
@@ -120,7 +101,7 @@ def write_until_interrupted(target: Path, poses: TrackedPoses) -> None:
 def test_an_exception_keeps_what_is_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "tracks.json"
     target.write_text("the file of an earlier run")
-    first = some_people([1, 2], 0)
+    first = some_people([1, 2], 0, lowest=-50)
     with pytest.raises(KeyboardInterrupt):
         write_until_interrupted(target, first)
     assert target.read_text() == "the file of an earlier run"
@@ -138,7 +119,7 @@ def test_an_exception_before_the_first_frame_leaves_nothing(tmp_path: Path) -> N
 
 
 def test_not_a_number_is_refused_and_the_frames_before_are_kept(tmp_path: Path) -> None:
-    good, bad = some_people([1], 0), some_people([1, 2], 1)
+    good, bad = some_people([1], 0, lowest=-50), some_people([1, 2], 1, lowest=-50)
     bad.keypoints[1, 3, 0] = np.nan
     writer = TracksWriter(tmp_path / "t.json", skeleton=POSETRACK, info={})
     writer.write(0, 0.0, good)
