@@ -118,7 +118,7 @@ class Config:
     """All settings; `configs/default.toml` explains each."""
 
     precision: str = "auto"
-    """"float32", "bfloat16", or "auto": bfloat16 where the processor computes it natively."""
+    """"float32", "bfloat16", or "auto": bfloat16 where the processor computes it faster."""
     camera_motion: bool = True
     """Follow the camera, so that its motion is not taken for people's, and end all tracks where the film is cut."""
     detector: DetectorConfig = field(default_factory=DetectorConfig)

@@ -8,7 +8,7 @@ recorded ones.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, cast
 
@@ -51,6 +51,7 @@ W18_SMALL_V1 = TrunkSize(16, modules=(1, 1, 1), blocks=2, stem_planes=32, stem_b
 W18_SMALL_V2 = TrunkSize(18, modules=(1, 3, 2), blocks=2, stem_blocks=2)
 # The embedded default: wide and shallow, because on a CPU the number of layers costs more than their width.
 COMPACT = TrunkSize(32, modules=(1, 1, 1), blocks=1, stem_channels=32, stem_planes=32, stem_blocks=1)
+COMPACT_DEEP = replace(COMPACT, blocks=2)
 
 
 def _conv3x3(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:

@@ -12,6 +12,7 @@ from posetrack_detectors.pose_resnet import PoseResNet
 
 POSE_NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "hrnet-compact": lambda outputs: PoseHRNet(hrnet.COMPACT, outputs),
+    "hrnet-compact-deep": lambda outputs: PoseHRNet(hrnet.COMPACT_DEEP, outputs),
     "hrnet-w32": lambda outputs: PoseHRNet(hrnet.W32, outputs),
     "hrnet-w48": lambda outputs: PoseHRNet(hrnet.W48, outputs),
     "resnet-50": lambda outputs: PoseResNet(50, outputs),

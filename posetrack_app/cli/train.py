@@ -70,7 +70,7 @@ def _common(command: Command) -> Command:
 @_common
 @click.option(
     "--network",
-    type=click.Choice(["hrnet-compact", "hrnet-w32", "hrnet-w48"]),
+    type=click.Choice(["hrnet-compact", "hrnet-compact-deep", "hrnet-w32", "hrnet-w48"]),
     default="hrnet-compact",
     show_default=True,
     help="What to train.",
@@ -83,7 +83,7 @@ def _common(command: Command) -> Command:
 @click.option("--teacher", type=_PATH, help="Weights of a larger net of ours, to learn its heatmaps too.")
 @click.option(
     "--teacher-network",
-    type=click.Choice(["hrnet-compact", "hrnet-w32", "hrnet-w48"]),
+    type=click.Choice(["hrnet-compact", "hrnet-compact-deep", "hrnet-w32", "hrnet-w48"]),
     default="hrnet-w48",
     show_default=True,
     help="The network of --teacher.",

@@ -101,3 +101,26 @@ def test_a_detector_that_is_not_built_is_not_downloaded(monkeypatch: pytest.Monk
     monkeypatch.setattr(assemble, "fetch", lambda entry: pytest.fail("downloads"))
     with pytest.raises(InputError, match="posetrack does not build htc-w18"):
         _build_detector(Config(detector=DetectorConfig(weights="htc-w18-20e")), "cpu", "float32")
+
+
+@pytest.mark.parametrize(
+    ("processor", "precision"),
+    [
+        ({"cpu_name": "Intel Xeon", "amx_bf16": True, "avx512_bf16": True}, "bfloat16"),
+        ({"cpu_name": "Intel Xeon", "amx_bf16": False, "avx512_bf16": True}, "float32"),  # half as fast there
+        ({"cpu_name": "AMD EPYC", "amx_bf16": False, "avx512_bf16": True}, "bfloat16"),
+        ({"cpu_name": "AMD EPYC", "amx_bf16": False, "avx512_bf16": False}, "float32"),
+        ({"architecture": "arm64"}, "float32"),
+    ],
+)
+def test_precision_by_itself_is_the_faster_one(
+    monkeypatch: pytest.MonkeyPatch, processor: dict[str, Any], precision: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: processor)
+    assert assemble.choose_precision("auto", "cpu") == precision
+    assert assemble.choose_precision("float32", "cpu") == "float32"
+
+
+def test_precision_where_pytorch_does_not_know_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert assemble.choose_precision("auto", "cpu") == "float32"
