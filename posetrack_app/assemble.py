@@ -125,7 +125,8 @@ def choose_precision(wanted: str, device: str) -> str:
     if device == "cuda":
         return "bfloat16" if torch.cuda.get_device_capability() >= (8, 0) else "float32"
     if device == "cpu":
-        able: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in the oldest PyTorch that we take
+        # PyTorch before 2.11 does not tell.
+        able: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
         intel = "Intel" in str(able.get("cpu_name"))
         fast = able.get("amx_bf16") or (able.get("avx512_bf16") and not intel)
         return "bfloat16" if fast else "float32"

@@ -13,6 +13,7 @@ from typing import Any
 import av
 
 from posetrack_app.errors import InputError
+from posetrack_app.video.ffmpeg_log import listening_to_ffmpeg, silence_ffmpeg
 
 _COMPLAINTS = 3
 """Different lines of FFmpeg's that are passed on."""
@@ -67,6 +68,7 @@ def open_stream(path: Path) -> Iterator[tuple[Any, Any]]:
     """PyAV's container and its video stream; InputError, one line, where `path` is not a video."""
     if path.stat().st_size == 0:
         raise InputError(f"{path}: this file is empty (0 bytes)")
+    silence_ffmpeg()
     try:
         container = av.open(str(path))
     except PermissionError as error:
@@ -92,7 +94,7 @@ def open_stream(path: Path) -> Iterator[tuple[Any, Any]]:
 
 def probe(path: Path) -> Probe:
     """Read every packet of the video stream (none is decoded) and say what is in it."""
-    with open_stream(path) as (container, stream), _listening() as heard:
+    with open_stream(path) as (container, stream), listening_to_ffmpeg() as heard:
         times: list[int] = []  # of shown packets
         ends: list[int] = []  # first and last time of any packet, shown or not
         packets = untimed = damaged = last_duration = 0
@@ -146,18 +148,6 @@ def probe(path: Path) -> Probe:
             odd=_why_not_decord(bool(pts), damaged, first_is_key),
             losses=tuple(losses),
         )
-
-
-@contextmanager
-def _listening() -> Iterator[Any]:
-    """What FFmpeg prints while the block runs: a growing list of (level, part, text)."""
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.ERROR)
-    try:
-        with av.logging.Capture() as heard:
-            yield heard
-    finally:
-        av.logging.set_level(level)
 
 
 def _declared_seconds(stream: Any) -> float:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from posetrack_app.errors import InputError
 from posetrack_app.records import Frame
 from posetrack_app.video.deinterlace import INTERLACED, deinterlaced
+from posetrack_app.video.ffmpeg_log import silence_ffmpeg
 from posetrack_app.video.info import VideoInfo, describe_damages
 from posetrack_app.video.pyav_frames import Picture, as_displayed, clockwise_turn, display_matrix
 
@@ -180,6 +181,7 @@ class StreamReader:
     def _connection(self, shown: _Shown) -> Iterator[Picture]:
         """The pictures of one connection that come after those in `shown`, which is kept up to date."""
         is_input, scheme = self._source == "-", self._source.partition("://")[0]
+        silence_ffmpeg()
         container: Any = av.open(
             sys.stdin.buffer if is_input else self._source,
             options={} if is_input else _OPTIONS,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from posetrack_app.errors import InputError
 from posetrack_app.formats.whole import check_folder_of
+from posetrack_app.video.ffmpeg_log import silence_ffmpeg
 from posetrack_app.video.info import VideoInfo
 
 _CLOCK = 90_000
@@ -65,6 +66,7 @@ class VideoWriter:
         if "libx264" not in av.codecs_available:
             raise InputError("this PyAV has no H.264 encoder (libx264); reinstall it: pip install --force av")
         self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp.mp4")
+        silence_ffmpeg()
         try:
             self._container: Any = av.open(str(self._temporary), "w", options={"movflags": "faststart"})
         except OSError as error:

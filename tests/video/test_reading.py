@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import av
 import clips
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 from posetrack_app.errors import InputError
 from posetrack_app.video import VideoInfo, decord_frames, open_video, pyav_frames
 from posetrack_app.video.probe import open_stream
+from posetrack_app.video.writer import VideoWriter
 
 UNEVEN = [86, 153, 209, 243, 300, 301, 450, 470, 480, 1100, 1133, 1166, 1200, 1290, 1300]
 """Milliseconds; a phone's frame times, with a late start and a freeze."""
@@ -233,6 +235,21 @@ def test_a_damaged_picture_that_ffmpeg_completes_is_said(tmp_path: Path) -> None
     assert [index for index, _, _ in frames] == list(range(40))
     assert all(index == number for index, _, number in frames if not 20 <= index < 30)
     assert losses == ["frame 20 is damaged: FFmpeg made up parts, which may show up to the next key frame"]
+
+
+def test_messages_that_somebody_turned_on_are_off_while_threads_decode(tmp_path: Path) -> None:
+    """torchvision up to 0.25 does; PyAV's decoder threads then wait for the interpreter, now and then for ever."""
+    path = tmp_path / "clip.mp4"
+    clips.write_clip(path, times=3)
+    for setting in (av.logging.ERROR, None):
+        av.logging.set_level(setting)
+        with open_video(path):
+            assert av.logging.get_level() is None
+    info = read(path)[0]
+    av.logging.set_level(av.logging.ERROR)
+    with VideoWriter(tmp_path / "out.mp4", info) as overlay:
+        assert av.logging.get_level() is None
+        overlay.write(0.0, clips.numbered_image(1))
 
 
 def test_a_file_that_allows_no_seeking_is_read_from_its_start(
