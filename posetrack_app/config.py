@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import difflib
 import math
-import sys
+import tomllib
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from posetrack_app.errors import InputError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 _Settings = TypeVar("_Settings")
 

@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ def write_manifest(out: Path, device: str, facts: Mapping[str, Any]) -> None:
     """Write the manifest of the tracks file `out`: `facts`, then the machine and the versions."""
     content = {
         "file": out.name,
-        "ended": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
         **facts,
         "machine": _machine(device),
         "versions": {"posetrack": __version__, "python": platform.python_version(), **versions(_PACKAGES)},

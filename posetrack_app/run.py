@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,7 @@ def _track(
     progress: Progress | None,
 ) -> Report:
     """Run the chain over an opened video; the journal beside `out` holds all that is needed to resume."""
-    began, started = time.perf_counter(), datetime.now(timezone.utc).isoformat(timespec="seconds")
+    began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     clock = StageClock()
     ids: Counter[int] = Counter()
     watch = SuspicionWatch()
