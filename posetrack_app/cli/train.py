@@ -71,7 +71,7 @@ def _common(command: Command) -> Command:
 @click.option(
     "--network",
     type=click.Choice(["hrnet-compact", "hrnet-compact-deep", "hrnet-w32", "hrnet-w48"]),
-    default="hrnet-compact",
+    default="hrnet-compact-deep",
     show_default=True,
     help="What to train.",
 )

@@ -15,11 +15,11 @@ from click.testing import CliRunner
 from posetrack_detectors import faster_rcnn
 from posetrack_detectors.calibration import read_calibration, read_metadata
 from posetrack_detectors.faster_rcnn import FasterRCNN
-from posetrack_detectors.hrnet import COMPACT
+from posetrack_detectors.hrnet import COMPACT, COMPACT_DEEP, initialise
 from posetrack_detectors.pose_hrnet import PoseHRNet
 from posetrack_detectors.training.loop import Draws, _Run
 from posetrack_detectors.training.pose_task import PoseLearner, draw_targets
-from posetrack_detectors.training.weight_files import start_from
+from posetrack_detectors.training.weight_files import start_from, write_weights
 from safetensors.torch import load_file
 from small_sets import write_coco_set
 
@@ -116,7 +116,7 @@ def test_a_pose_net_learns_and_its_weights_run(labels: Path, tmp_path: Path) -> 
     config.write_text(f'[pose]\nweights = "{weights}"\n')
     parts = build_parts(load_config("default", config), "cpu")
     facts = parts.weights["pose"]
-    assert (facts["network"], facts["input"], facts["decoding"]) == ("hrnet-compact", [64, 64], "dark")
+    assert (facts["network"], facts["input"], facts["decoding"]) == ("hrnet-compact-deep", [64, 64], "dark")
     keypoints, scores = parts.estimator([np.zeros((90, 90, 3), np.uint8)], [np.array([10.0, 10, 60, 80])])
     assert keypoints.shape == (1, 17, 2)
     assert ((scores >= 0) & (scores <= 1)).all()
@@ -184,12 +184,30 @@ def test_a_teacher_says_where_an_unlabelled_keypoint_is() -> None:
     ],
 )
 def test_networks_start_from_each_others_trunk(network: str, file: str, whole: bool) -> None:
-    started = FasterRCNN(faster_rcnn.COMPACT) if network == "detector" else PoseHRNet(COMPACT, 19)
+    started = FasterRCNN(faster_rcnn.COMPACT) if network == "detector" else PoseHRNet(COMPACT_DEEP, 19)
     taken, total = start_from(started, EMBEDDED / f"{file}.safetensors")
     assert taken == total if whole else 150 < taken < total
     key, given = "stage2.0.branches.0.0.conv1.weight", load_file(EMBEDDED / f"{file}.safetensors")
     prefixes = {"pose": "", "detector": "backbone."}
     assert torch.equal(started.state_dict()[prefixes[network] + key], given[prefixes[file] + key].float())
+
+
+def test_a_deeper_net_starts_as_the_shallower_one_that_it_is_started_from(tmp_path: Path) -> None:
+    """The blocks that it has more begin as nothing: their last norm's weights are 0."""
+    shallow, deep = PoseHRNet(COMPACT, 19), PoseHRNet(COMPACT_DEEP, 19)
+    for network in (shallow, deep):
+        initialise(network)
+    for norm in (module for module in shallow.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+        torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
+    write_weights(shallow, tmp_path / "pose.safetensors", {})
+    for network in (shallow, deep):
+        taken, total = start_from(network, tmp_path / "pose.safetensors")
+        assert (taken < total) == (network is deep)
+    crops = torch.rand(2, 3, 64, 64)
+    with torch.inference_mode():
+        before, after = shallow.eval()(crops), deep.eval()(crops)
+    assert before.abs().max() > 0
+    assert torch.equal(before, after)
 
 
 @pytest.mark.parametrize(
