@@ -15,7 +15,7 @@ from posetrack_app.config import Config, DuplicatesConfig, PoseConfig, Propagati
 from posetrack_app.records import DETECTED, PROPAGATED, FloatArray, TrackedPoses
 from posetrack_app.skeleton import POSETRACK
 
-PERSON = np.array([[10.0, 5, 30, 40]]), np.array([0.9])
+PERSON = np.array([[10.0, 5, 30, 40]]), np.array([0.95])
 NOBODY = np.zeros((0, 4)), np.zeros(0)
 
 
