@@ -12,6 +12,7 @@ import click
 from posetrack_app.errors import InputError
 
 _PATH = click.Path(path_type=Path)
+_POSE_NETWORKS = click.Choice(["hrnet-compact", "hrnet-compact-deep", "hrnet-w32", "hrnet-w48"])
 Command = Callable[..., Any]
 
 
@@ -70,7 +71,7 @@ def _common(command: Command) -> Command:
 @_common
 @click.option(
     "--network",
-    type=click.Choice(["hrnet-compact", "hrnet-compact-deep", "hrnet-w32", "hrnet-w48"]),
+    type=_POSE_NETWORKS,
     default="hrnet-compact-deep",
     show_default=True,
     help="What to train.",
@@ -83,7 +84,7 @@ def _common(command: Command) -> Command:
 @click.option("--teacher", type=_PATH, help="Weights of a larger net of ours, to learn its heatmaps too.")
 @click.option(
     "--teacher-network",
-    type=click.Choice(["hrnet-compact", "hrnet-compact-deep", "hrnet-w32", "hrnet-w48"]),
+    type=_POSE_NETWORKS,
     default="hrnet-w48",
     show_default=True,
     help="The network of --teacher.",
