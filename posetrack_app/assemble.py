@@ -40,6 +40,7 @@ _Network = TypeVar("_Network", bound=nn.Module)
 
 DETECTORS: dict[str, tuple[type[FasterRCNN], DetectorSize]] = {
     "faster-rcnn-compact": (FasterRCNN, faster_rcnn.COMPACT),
+    "faster-rcnn-compact-deep": (FasterRCNN, faster_rcnn.COMPACT_DEEP),
     "faster-rcnn-w18": (FasterRCNN, faster_rcnn.W18),
     "faster-rcnn-w32": (FasterRCNN, faster_rcnn.W32),
     "faster-rcnn-w40": (FasterRCNN, faster_rcnn.W40),
@@ -72,7 +73,7 @@ def build_parts(config: Config, device: str = "auto") -> Parts:
     """
     device = choose_device(device)
     precision = choose_precision(config.precision, device)
-    detector, detector_facts = _build_detector(config, device, precision)
+    detector, detector_facts = build_person_detector(config.detector, device, precision)
     estimator, pose_facts = _build_estimator(
         config.pose, device, precision, appearance=config.tracker.appearance_weight > 0
     )
@@ -170,8 +171,10 @@ def _load(network: _Network, path: Path) -> _Network:
     return network
 
 
-def _build_detector(config: Config, device: str, precision: str) -> tuple[Detector, dict[str, Any]]:
-    settings = config.detector
+def build_person_detector(
+    settings: DetectorConfig, device: str, precision: str
+) -> tuple[PersonDetector, dict[str, Any]]:
+    """The detector of boxes from `settings.min_score` on, and its facts."""
     name, path, _ = _find_weights(settings, "detector", DETECTORS)
     # Nothing below min_score is wanted, so nothing below it need pass the suppression.
     network = load_detector(name, path, settings.short_side, score_threshold=settings.min_score)

@@ -6,18 +6,18 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from posetrack_detectors import faster_rcnn
-from posetrack_detectors.checkpoints import load_weights
-from posetrack_detectors.faster_rcnn import FasterRCNN
 from posetrack_detectors.person_detector import PersonDetector
 from posetrack_detectors.pose_estimator import PoseEstimator
 from posetrack_detectors.training.pictures import Pictures
 
-from posetrack_app.assemble import at_short_side, build_pose_estimator, choose_precision
-from posetrack_app.config import PoseConfig
+from posetrack_app.assemble import build_person_detector, build_pose_estimator, choose_precision
+from posetrack_app.config import DetectorConfig, PoseConfig
 from posetrack_app.training.data import read_training_data
 from posetrack_app.training.train import LONGEST
 from posetrack_app.weights import EMBEDDED
+
+LEAST_SCORE = 0.05
+"""Of the boxes that the detector is measured by, as in training."""
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -62,11 +62,12 @@ def pose_estimator(
 
 
 def person_detector(options: argparse.Namespace, short_side: int = 0) -> PersonDetector:
-    """The compact detector as a run builds it, with every box of its own lowest score."""
-    size = at_short_side(faster_rcnn.COMPACT, short_side)
-    network = FasterRCNN(size)
-    load_weights(network, options.weights or EMBEDDED / "detector.safetensors")
-    return PersonDetector(network, options.device, _precision(options))
+    """The detector as a run builds it, with every box from `LEAST_SCORE` on."""
+    settings = DetectorConfig(min_score=LEAST_SCORE, short_side=short_side)
+    if options.weights:
+        settings = replace(settings, weights=str(options.weights))
+    detector, _ = build_person_detector(settings, options.device, _precision(options))
+    return detector
 
 
 def _precision(options: argparse.Namespace) -> str:

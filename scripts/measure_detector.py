@@ -5,8 +5,7 @@ python scripts/measure_detector.py --data ../shared/data/train [--weights FILE.s
 
 from __future__ import annotations
 
-from dev_pictures import dev_pictures, parser, person_detector
-from posetrack_detectors import faster_rcnn
+from dev_pictures import LEAST_SCORE, dev_pictures, parser, person_detector
 from posetrack_detectors.training.detector_quality import detect, detector_quality
 
 from posetrack_app.config import Config
@@ -23,7 +22,7 @@ def main() -> None:
     pictures = dev_pictures(options, "detector")
     judged = detect(person_detector(options, options.short_side), pictures, range(len(pictures)))
     scores = {"min_score": Config().detector.min_score, "confident": Config().tracker.confident}
-    scores = {"every box that the network keeps": faster_rcnn.COMPACT.score_threshold} | scores
+    scores = {"every box that the network keeps": LEAST_SCORE} | scores
     low = detector_quality(judged, min(scores.values()))
     print(f"| net | measure on {low['pictures']} dev pictures | ours | teachers |\n|---|---|---|---|")
     print(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
 
 import torch
@@ -68,6 +68,7 @@ COMPACT = DetectorSize(
     short_side=320,
     long_side=576,
 )
+COMPACT_DEEP = replace(COMPACT, trunk=hrnet.COMPACT_DEEP)
 
 
 class Found(NamedTuple):

@@ -49,8 +49,8 @@ class TrunkSize:
 W18, W30, W32, W40, W44, W48, W64 = (TrunkSize(width) for width in (18, 30, 32, 40, 44, 48, 64))
 W18_SMALL_V1 = TrunkSize(16, modules=(1, 1, 1), blocks=2, stem_planes=32, stem_blocks=1)
 W18_SMALL_V2 = TrunkSize(18, modules=(1, 3, 2), blocks=2, stem_blocks=2)
-# The embedded detector's and, with a second block a branch, the embedded pose net's: wide and shallow, because on a CPU
-# the number of layers costs more than their width.
+# Wide and shallow, because on a CPU the number of layers costs more than their width. Both embedded nets were trained
+# with one block a branch first, then with two.
 COMPACT = TrunkSize(32, modules=(1, 1, 1), blocks=1, stem_channels=32, stem_planes=32, stem_blocks=1)
 COMPACT_DEEP = replace(COMPACT, blocks=2)
 

@@ -53,7 +53,14 @@ def _common(command: Command) -> Command:
             click.option(
                 "--save-minutes", type=float, default=10.0, show_default=True, help="Between checkpoints."
             ),
-            click.option("--seed", type=int, default=1, show_default=True, help="Of everything random."),
+            click.option(
+                "--seed",
+                type=int,
+                default=1,
+                show_default=True,
+                help="Of everything random; give the run after --init another than the one before had, or it sees "
+                "the same crops again.",
+            ),
             click.option(
                 "--device",
                 type=click.Choice(["auto", "cpu", "cuda"]),
@@ -102,8 +109,10 @@ def pose(size: str, **options: Any) -> None:
 @_common
 @click.option(
     "--network",
-    type=click.Choice(["faster-rcnn-compact", "faster-rcnn-w18", "faster-rcnn-w32"]),
-    default="faster-rcnn-compact",
+    type=click.Choice(
+        ["faster-rcnn-compact", "faster-rcnn-compact-deep", "faster-rcnn-w18", "faster-rcnn-w32"]
+    ),
+    default="faster-rcnn-compact-deep",
     show_default=True,
     help="What to train.",
 )

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from posetrack_app import assemble
-from posetrack_app.assemble import _build_detector, _build_estimator
-from posetrack_app.config import Config, DetectorConfig, PoseConfig
+from posetrack_app.assemble import _build_estimator, build_person_detector
+from posetrack_app.config import DetectorConfig, PoseConfig
 from posetrack_app.errors import InputError
 from posetrack_app.weights import Published, published
 
@@ -65,7 +65,7 @@ def test_a_file_is_used_like_the_published_one_it_was_trained_like(tmp_path: Pat
 
 def test_frames_are_brought_to_the_side_that_is_asked_for() -> None:
     for side, wanted in ((0, (320, 576)), (160, (160, 288))):
-        built, _ = _build_detector(Config(detector=DetectorConfig(short_side=side)), "cpu", "float32")
+        built, _ = build_person_detector(DetectorConfig(short_side=side), "cpu", "float32")
         detector: Any = built
         assert (detector.size.short_side, detector.size.long_side) == wanted
 
@@ -100,7 +100,7 @@ def test_wrong_names(settings: PoseConfig, message: str) -> None:
 def test_a_detector_that_is_not_built_is_not_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(assemble, "fetch", lambda entry: pytest.fail("downloads"))
     with pytest.raises(InputError, match="posetrack does not build htc-w18"):
-        _build_detector(Config(detector=DetectorConfig(weights="htc-w18-20e")), "cpu", "float32")
+        build_person_detector(DetectorConfig(weights="htc-w18-20e"), "cpu", "float32")
 
 
 @pytest.mark.parametrize(

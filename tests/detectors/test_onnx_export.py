@@ -81,9 +81,9 @@ def test_the_embedded_detector_sees_the_same_people_in_photographs(tmp_path: Pat
     import onnxruntime
 
     from posetrack_app.assemble import load_detector
-    from posetrack_app.weights import EMBEDDED
+    from posetrack_app.weights import EMBEDDED, embedded
 
-    detector = load_detector("faster-rcnn-compact", EMBEDDED / "detector.safetensors")
+    detector = load_detector(embedded()["embedded-detector"].network, EMBEDDED / "detector.safetensors")
     export_detector(detector, (640, 384), tmp_path / "net.onnx")
     session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"])
     width, height = detector_input(detector, (640, 384))

@@ -1,4 +1,4 @@
-"""The training loop that both networks share: AdamW, warm-up and cosine, averaged weights, checkpoints, processes.
+"""The training loop that both networks share: Muon and AdamW, warm-up and cosine, averaged weights, checkpoints, processes.
 
 Everything random follows from the seed and the number of the draw or step, and the schedule from the number of
 samples seen. So a run that was stopped and resumed takes the same steps as one that was not.
@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from posetrack_detectors.hrnet import MEAN, STD
+from posetrack_detectors.training.muon import Muon
 
 Record = dict[str, Any]
 WARM_UP = 0.03
@@ -32,6 +33,7 @@ LEAST_RATE = 0.01
 AVERAGE = 0.999
 """Decay a step of the moving average of the weights, less in the first steps."""
 WEIGHT_DECAY, MOST_GRADIENT = 0.01, 10.0
+OUTPUT_LAYERS = frozenset({"final_layer", "fc_cls", "fc_reg", "rpn_cls", "rpn_reg"})
 LOG_STEPS = 50
 _BLOCK = 1 << 14
 
@@ -142,12 +144,7 @@ class _Run:
         task.learner.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network: nn.Module = task.learner.network  # type: ignore[assignment]
         self.average = copy.deepcopy(self.network).eval()
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=schedule.rate,
-            weight_decay=WEIGHT_DECAY,
-            fused=device.type == "cuda",
-        )
+        self.optimizers = build_optimizers(self.network, schedule.rate)
         self.seen = self.step = 0
         self.elapsed = 0.0
         self.sums: dict[str, Tensor] = {}
@@ -211,18 +208,20 @@ class _Run:
 
     def _learn(self, batch: Any) -> None:
         progress = self._progress()
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.schedule.rate, progress)
+        rate = learning_rate(self.schedule.rate, progress)
+        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
+            group["lr"] = rate
         # Whatever a step draws (the detector samples boxes) depends on its number, not on the steps before.
         torch.manual_seed((self.schedule.seed * 1_000_003 + self.step) * 4096 + self.rank)
         self.learner.train()
         inputs = self.task.inputs(batch, self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.schedule.bfloat16):
             losses: dict[str, Tensor] = self.learner(*inputs, progress)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), MOST_GRADIENT)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         self.step += 1
         update_average(self.average, self.network, min(AVERAGE, (1 + self.step) / (10 + self.step)))
         self.sums = {name: value.detach() + self.sums.get(name, 0.0) for name, value in losses.items()}
@@ -244,14 +243,14 @@ class _Run:
         minutes = round(self.elapsed / 60, 2)
         return {"seen": self.seen, "minutes": minutes, "progress": round(min(1.0, self._progress()), 5)}
 
+    def _parts(self) -> dict[str, Any]:
+        """What a checkpoint holds the state of."""
+        muon, adamw = self.optimizers
+        return {"network": self.network, "average": self.average, "muon": muon, "adamw": adamw}
+
     def _save(self) -> Record:
         content = io.BytesIO()
-        parts: dict[str, Any] = {
-            "network": self.network,
-            "average": self.average,
-            "optimizer": self.optimizer,
-        }
-        states = {name: part.state_dict() for name, part in parts.items()}
+        states = {name: part.state_dict() for name, part in self._parts().items()}
         counts = {"seen": self.seen, "step": self.step, "elapsed": self.elapsed, "sums": self.sums}
         torch.save({**states, **counts}, content)
         target = self.folder / "checkpoint.pt"
@@ -266,13 +265,26 @@ class _Run:
             raise TrainingError(f"{path} is not there: nothing to resume")
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
-            for name in ("network", "average", "optimizer"):
-                getattr(self, name).load_state_dict(state[name])
+            for name, part in self._parts().items():
+                part.load_state_dict(state[name])
         except (RuntimeError, KeyError, ValueError, EOFError, OSError) as error:
             reason = str(error).strip().split("\n")[0][:160]
             raise TrainingError(f"{path} is not a checkpoint of this training: {reason}") from error
         self.seen, self.step, self.elapsed = state["seen"], state["step"], state["elapsed"]
         self.sums = state["sums"]
+
+
+def build_optimizers(network: nn.Module, rate: float) -> tuple[Muon, torch.optim.AdamW]:
+    """Muon for the weights of hidden layers, AdamW for output layers, norms and biases."""
+    named = list(network.named_parameters())
+    hidden = [w for name, w in named if w.ndim > 1 and not OUTPUT_LAYERS.intersection(name.split("."))]
+    chosen = {id(weight) for weight in hidden}
+    others = [weight for _, weight in named if id(weight) not in chosen]
+    fused = others[0].is_cuda
+    return (
+        Muon(hidden, rate, WEIGHT_DECAY),
+        torch.optim.AdamW(others, rate, weight_decay=WEIGHT_DECAY, fused=fused),
+    )
 
 
 def learning_rate(peak: float, progress: float) -> float:
