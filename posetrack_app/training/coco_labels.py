@@ -23,8 +23,12 @@ MARGIN = 0.15
 """Room around the keypoints of a person without a box, as a share of their extent."""
 
 
-def read_coco(path: Path, images: Path | None = None, source: str = "pictures") -> list[LabelledPicture]:
+def read_coco(
+    path: Path, images: Path | None = None, source: str = "pictures", *, elsewhere: Path | None = None
+) -> list[LabelledPicture]:
     """Every picture of the file; `images` is the folder of the pictures, found beside the file if None.
+
+    Where they are not beside it they are sought in the folder `elsewhere`.
 
     Keypoints are known by the names in `categories` (COCO's, PoseTrack's or our 19). InputError for what cannot be
     read, with the place in the file.
@@ -42,7 +46,7 @@ def read_coco(path: Path, images: Path | None = None, source: str = "pictures") 
                 people[annotation["image_id"]].append(labelled_person(annotation, columns))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: annotations[{k}] cannot be used: {_reason(error)}") from None
-    folder = images or _images_folder(path, content["images"])
+    folder = images or _images_folder(path, content["images"], elsewhere)
     pictures = []
     for k, image in enumerate(content["images"]):
         try:
@@ -50,7 +54,8 @@ def read_coco(path: Path, images: Path | None = None, source: str = "pictures") 
             labels = tuple(people.get(image["id"], ()))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: images[{k}] cannot be used: {_reason(error)}") from None
-        pictures.append(LabelledPicture(name, size, labels, partial(read_picture, folder / name), source))
+        file = folder / name
+        pictures.append(LabelledPicture(name, size, labels, file, partial(read_picture, file), source))
     return pictures
 
 
@@ -119,12 +124,12 @@ def _person_category(path: Path, categories: Any) -> tuple[Any, dict[int, int]]:
     raise InputError(f"{path}: has no category 'person'")
 
 
-def _images_folder(path: Path, images: list[Any]) -> Path:
-    """Where the first picture lies: beside the file, in images/, or in COCO's train2017/ and the like."""
+def _images_folder(path: Path, images: list[Any], elsewhere: Path | None) -> Path:
+    """Where the first picture lies: beside the file, in images/, in COCO's train2017/ and the like, or elsewhere."""
     split = path.stem.rpartition("_")[2]
     above = path.parent.parent
     candidates = [path.parent, path.parent / "images", above, above / split, above / "images"]
-    candidates.append(above / "images" / split)
+    candidates += [above / "images" / split, *([elsewhere] if elsewhere else [])]
     first = next((image.get("file_name") for image in images if isinstance(image, dict)), None)
     for folder in candidates:
         if first is not None and (folder / str(first)).is_file():

@@ -34,11 +34,12 @@ def read_training_data(
     """The pictures for `task` "pose" or "detector".
 
     `dev` is a COCO file to measure on; without it the set's own dev or val pictures are, or one picture in twenty,
-    chosen by its name. InputError where there is nothing to learn from.
+    chosen by its name. `images` is the folder of a COCO file's pictures; those to measure on are sought there where
+    they are not beside their own file. InputError where there is nothing to learn from.
     """
     train, held_out = _read(data, task, images)
     if dev is not None:
-        held_out = read_coco(dev, images, source="dev")
+        held_out = read_coco(dev, source="dev", elsewhere=images)
     elif held_out is None:
         order = sorted(train, key=lambda picture: hashlib.sha256(picture.name.encode()).digest())
         count = math.ceil(len(order) / HELD_OUT)
@@ -66,7 +67,8 @@ def _read(
         files = sorted((data / "annotations").glob(f"{kind}_train*.json"))
         if files:
             others = sorted((data / "annotations").glob(f"{kind}_val*.json"))
-            return read_coco(files[0], images), read_coco(others[0], images) if others else None
+            held_out = read_coco(others[0], elsewhere=images) if others else None
+            return read_coco(files[0], images), held_out
     if _is_posetrack(data, "train"):
         return read_posetrack(data, "train"), read_posetrack(data, "val") if _is_posetrack(
             data, "val"

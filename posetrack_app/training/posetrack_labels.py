@@ -48,10 +48,12 @@ def _read_sequence(root: Path, file: Path) -> list[LabelledPicture]:
                 frame["file_name"],
                 size,
                 (*people[frame["id"]], *_ignored(frame)),
-                partial(read_picture, picture_file(root, frame["file_name"])),
+                path,
+                partial(read_picture, path),
                 "posetrack",
             )
             for frame in frames
+            for path in [picture_file(root, frame["file_name"])]
         ]
     except (KeyError, TypeError, ValueError, IndexError) as error:
         if isinstance(error, InputError):

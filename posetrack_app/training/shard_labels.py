@@ -58,11 +58,12 @@ def read_shards(root: Path, split: str, task: str) -> list[LabelledPicture]:
         name, shard = picture["file_name"], picture["shard"]
         if name not in places[shard]:
             raise InputError(f"{root}/shard-{shard}.tar: has no picture {name}; it is not whole")
-        read = partial(_read_member, root / f"shard-{shard}.tar", *places[shard][name])
+        path = root / f"shard-{shard}.tar"
+        read = partial(_read_member, path, *places[shard][name])
         share = SHARES[task].get(picture["source"], 1.0)
         size = picture["height"], picture["width"]
         labelled = tuple(people[picture["id"]])
-        pictures.append(LabelledPicture(name, size, labelled, read, picture["source"], share))
+        pictures.append(LabelledPicture(name, size, labelled, path, read, picture["source"], share))
     return pictures
 
 

@@ -82,9 +82,23 @@ def train_network(options: TrainOptions, say: Callable[[str], None]) -> Path:
     device = (
         torch.device(name, int(os.environ.get("LOCAL_RANK", 0))) if name == "cuda" else torch.device(name)
     )
-    say = say if first else _silent
     if first:
         _prepare_folder(options)
+    try:
+        _train(options, device, world, first, say if first else _silent)
+    except BaseException:
+        if (
+            first and not (options.out / "checkpoint.pt").exists()
+        ):  # nothing to resume: the folder is free again
+            for file in ("settings.json", "log.jsonl"):
+                (options.out / file).unlink(missing_ok=True)
+        raise
+    return options.out / f"{options.task}.safetensors"
+
+
+def _train(
+    options: TrainOptions, device: torch.device, world: int, first: bool, say: Callable[[str], None]
+) -> None:
     data = read_training_data(options.data, options.task, options.images, options.dev)
     cache = options.cache or options.out / "cache"
     pictures, dev = (Pictures(part, cache, LONGEST) for part in (data.train, data.dev))
@@ -99,12 +113,11 @@ def train_network(options: TrainOptions, say: Callable[[str], None]) -> Path:
             rate=options.rate,
             minutes=options.minutes,
             save_minutes=options.save_minutes,
-            workers=min(8, (os.cpu_count() or 1) // world) if name == "cuda" else 1,
+            workers=min(8, (os.cpu_count() or 1) // world) if device.type == "cuda" else 1,
             seed=options.seed,
-            bfloat16=choose_precision("auto", name) == "bfloat16",
+            bfloat16=choose_precision("auto", device.type) == "bfloat16",
         )
         _learn(task, schedule, options, device, say)
-    return options.out / f"{options.task}.safetensors"
 
 
 def _learn(
@@ -128,13 +141,21 @@ def _learn(
 def _prepare_folder(options: TrainOptions) -> None:
     """The folder for a new training, or that of one to go on with; InputError where it is not what is wanted."""
     file = options.out / "settings.json"
+    if file.exists() and not (options.out / "checkpoint.pt").exists():
+        raise InputError(
+            f"{options.out}: holds a training without a checkpoint; if it runs no more, delete the folder and start again "
+            "without --resume"
+        )
     if not options.resume:
         if file.exists():
             raise InputError(
                 f"{options.out}: holds a training already; add --resume, or choose another folder"
             )
-        options.out.mkdir(parents=True, exist_ok=True)
-        write_json(file, options.settings())
+        try:
+            options.out.mkdir(parents=True, exist_ok=True)
+            write_json(file, options.settings())
+        except OSError as error:
+            raise InputError(f"--out {options.out}: cannot be written into ({error.strerror})") from error
         return
     if not file.is_file():
         raise InputError(f"{options.out}: holds no training to resume; leave out --resume")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from posetrack_detectors.training.labels import KEYPOINTS, MIRRORED, SIGMAS
@@ -168,6 +170,56 @@ def test_pictures_are_shrunk_with_their_labels_and_decoded_once(tmp_path: Path) 
     full = Pictures(labels, tmp_path / "cache", longest=512)
     full.decode()
     np.testing.assert_array_equal(full.image(1), labels[1].read())
+    assert {file.suffix for file in (tmp_path / "cache").iterdir()} == {".rgb"}
+
+
+def test_pictures_of_the_same_names_do_not_share_decoded_pixels(tmp_path: Path) -> None:
+    one, other = (
+        read_coco(write_coco_set(tmp_path / name, pictures)) for name, pictures in (("a", 2), ("b", 2))
+    )
+    Pictures(one, tmp_path / "cache", longest=80).decode()
+    assert not Pictures(other, tmp_path / "cache", longest=80).decoded
+    file = one[0].file
+    cv2.imwrite(str(file), np.full((HEIGHT, WIDTH, 3), 7, np.uint8))
+    corrected = Pictures(one, tmp_path / "cache", longest=80)
+    assert not corrected.decoded
+    corrected.decode()
+    assert (corrected.image(0) == 7).all()
+
+
+def test_a_cache_that_two_trainings_fill_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = read_coco(write_coco_set(tmp_path, 2))
+    other = Pictures(labels, tmp_path / "cache", longest=80)
+
+    def read_while_the_other_decodes() -> np.ndarray:
+        with monkeypatch.context() as patched:
+            patched.setattr("os.getpid", lambda: -1)
+            other.decode()
+        return labels[1].read()
+
+    pictures = Pictures(
+        [labels[0], replace(labels[1], read=read_while_the_other_decodes)], tmp_path / "cache", longest=80
+    )
+    pictures.decode()
+    for index in (0, 1):
+        assert pictures.image(index).any()
+        np.testing.assert_array_equal(pictures.image(index), other.image(index))
+
+
+def test_dev_pictures_lie_beside_their_file_or_in_images(tmp_path: Path) -> None:
+    train_file, dev_file = write_coco_set(tmp_path / "train", 3), write_coco_set(tmp_path / "dev", 2)
+    pictures = (tmp_path / "train/images").rename(tmp_path / "pictures")
+    data = read_training_data(train_file, "pose", pictures, dev_file)
+    assert {picture.file.parent for picture in data.train} == {pictures}
+    assert {picture.file.parent for picture in data.dev} == {tmp_path / "dev/images"}
+    for picture in data.dev:
+        picture.file.rename(pictures / f"dev-{picture.name}")
+    content = json.loads(dev_file.read_text())
+    for image in content["images"]:
+        image["file_name"] = f"dev-{image['file_name']}"
+    dev_file.write_text(json.dumps(content))
+    data = read_training_data(train_file, "pose", pictures, dev_file)
+    assert {picture.file.parent for picture in data.dev} == {pictures}
 
 
 @pytest.mark.data

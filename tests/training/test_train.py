@@ -219,6 +219,7 @@ def test_a_deeper_net_starts_as_the_shallower_one_that_it_is_started_from(tmp_pa
         (("--data", "nowhere.json"), "no such file"),
         (("--init", "nothing.safetensors"), "is not there"),
         (("--resume",), "no training to resume"),
+        (("--out", __file__), "cannot be written into"),
     ],
 )
 def test_wrong_options_say_what_to_do(
@@ -238,3 +239,40 @@ def test_a_training_is_not_written_over_and_not_resumed_as_another(labels: Path,
     (tmp_path / "out/checkpoint.pt").write_bytes(b"half")
     with pytest.raises(InputError, match="is not a checkpoint"):
         train(*options, "--resume")
+    (tmp_path / "out/checkpoint.pt").unlink()
+    with pytest.raises(InputError, match="without a checkpoint; if it runs no more, delete the folder"):
+        train(*options, "--resume")
+
+
+def test_a_training_that_came_to_nothing_leaves_the_folder_free(
+    labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = (*POSE, "--out", tmp_path / "out", "--epochs", 0.5)
+    with pytest.raises(InputError, match="no such file"):
+        train(*options, "--data", tmp_path / "typo.json")
+
+    def stop(run: Any, batch: Any) -> None:
+        raise PowerFailureError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_Run, "_learn", stop)
+        with pytest.raises(PowerFailureError):
+            train(*options, "--data", labels)
+    train(*options, "--data", labels)
+    assert (tmp_path / "out/pose.safetensors").is_file()
+
+
+def test_weights_that_are_no_numbers_are_not_saved(
+    labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def learn(run: Any, batch: Any) -> None:
+        take_step(run, batch)
+        with torch.no_grad():
+            next(run.network.parameters()).fill_(torch.nan)
+
+    take_step = _Run._learn
+    monkeypatch.setattr(_Run, "_learn", learn)
+    with pytest.raises(InputError, match="start again in another folder with a lower --rate"):
+        train(*POSE, "--data", labels, "--out", tmp_path / "out", "--epochs", 0.5)
+    assert not (tmp_path / "out/checkpoint.pt").exists()
+    assert not (tmp_path / "out/pose.safetensors").exists()

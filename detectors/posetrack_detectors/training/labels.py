@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,8 @@ class LabelledPicture:
     size: tuple[int, int]
     """(height, width) in which the people are labelled."""
     people: tuple[LabelledPerson, ...]
+    file: Path
+    """Where it lies, alone or with others; a changed file is decoded again."""
     read: Callable[[], NDArray[np.uint8]]
     source: str = "pictures"
     """The part of the data it is of, for shares of the draw and for figures apart."""

@@ -232,12 +232,15 @@ class _Run:
         self.sums = {}
         loss = sum(means.values())
         if not math.isfinite(loss):
-            raise TrainingError(
-                f"the loss is no number after {self.seen} samples; resume with a lower learning rate"
-            )
+            raise self._diverged()
         parts = {f"loss_{name}": round(value, 6) for name, value in means.items()} if len(means) > 1 else {}
         rate = learning_rate(self.schedule.rate, self._progress())
         return {**self._stamp(), "loss": round(loss, 6), **parts, "rate": round(rate, 8)}
+
+    def _diverged(self) -> TrainingError:
+        return TrainingError(
+            f"the loss is no number any more after {self.seen} samples; start again in another folder with a lower --rate"
+        )
 
     def _stamp(self) -> Record:
         minutes = round(self.elapsed / 60, 2)
@@ -249,6 +252,8 @@ class _Run:
         return {"network": self.network, "average": self.average, "muon": muon, "adamw": adamw}
 
     def _save(self) -> Record:
+        if not all(bool(weight.isfinite().all()) for weight in self.network.parameters()):
+            raise self._diverged()
         content = io.BytesIO()
         states = {name: part.state_dict() for name, part in self._parts().items()}
         counts = {"seen": self.seen, "step": self.step, "elapsed": self.elapsed, "sums": self.sums}

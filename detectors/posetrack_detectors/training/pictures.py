@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +20,8 @@ from posetrack_detectors.training.labels import Array, LabelledPerson, LabelledP
 class Pictures:
     """Labelled pictures with their pixels; none is larger than `longest` pixels a side.
 
-    `cache` is a folder for the decoded pixels; a file there with the same pictures is used as it is. Larger
-    pictures are shrunk, their labels with them.
+    `cache` is a folder for the decoded pixels; a file there of the same pictures, from the same unchanged files, is
+    used as it is. Larger pictures are shrunk, their labels with them.
     """
 
     def __init__(self, pictures: Sequence[LabelledPicture], cache: Path, longest: int) -> None:
@@ -28,7 +29,8 @@ class Pictures:
         shapes = np.array([picture.size for picture in self.labels], dtype=np.int64).reshape(-1, 2)
         ends = (shapes.prod(axis=1) * 3).cumsum()
         self.shapes, self.starts = shapes, ends - shapes.prod(axis=1) * 3
-        names = "\n".join(f"{p.name} {p.size}" for p in self.labels)
+        versions = {file: _version(file) for file in {picture.file for picture in self.labels}}
+        names = "\n".join(f"{p.name} {p.size} {versions[p.file]}" for p in self.labels)
         self._file = cache / f"pictures-{hashlib.sha256(names.encode()).hexdigest()[:12]}.rgb"
         self._total = int(ends[-1]) if len(ends) else 0
 
@@ -48,15 +50,20 @@ class Pictures:
     def decode(self) -> None:
         """Fill the cache."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        beside = self._file.with_suffix(".tmp")
-        pixels = np.memmap(beside, np.uint8, "w+", shape=(max(1, self._total),))
-        for picture, start in zip(self.labels, self.starts, strict=True):
-            image = picture.read()
-            if image.shape[:2] != picture.size:
-                image = cv2.resize(image, picture.size[::-1], interpolation=cv2.INTER_AREA).astype(np.uint8)
-            pixels[start : start + image.size] = image.ravel()
-        pixels.flush()
-        beside.replace(self._file)
+        # Several trainings may fill the same cache at once: each its own file, and the last one stays.
+        beside = self._file.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            pixels = np.memmap(beside, np.uint8, "w+", shape=(max(1, self._total),))
+            for picture, start in zip(self.labels, self.starts, strict=True):
+                image = picture.read()
+                if image.shape[:2] != picture.size:
+                    small = cv2.resize(image, picture.size[::-1], interpolation=cv2.INTER_AREA)
+                    image = small.astype(np.uint8)
+                pixels[start : start + image.size] = image.ravel()
+            pixels.flush()
+            beside.replace(self._file)
+        finally:
+            beside.unlink(missing_ok=True)
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """(H, W, 3) RGB, read-only; after `decode`."""
@@ -87,6 +94,15 @@ class Pictures:
 
     def __getstate__(self) -> dict[str, object]:
         return {name: value for name, value in self.__dict__.items() if name != "_mapped"}
+
+
+def _version(file: Path) -> str:
+    """Another one when the file is; of a missing file, which decoding will name, none."""
+    try:
+        state = file.stat()
+    except OSError:
+        return ""
+    return f"{file.resolve()} {state.st_size} {state.st_mtime_ns}"
 
 
 def _shrunk(picture: LabelledPicture, longest: int) -> LabelledPicture:
