@@ -105,7 +105,8 @@ def predict_sequence(
     confirmations = max(1, min(config.tracker.confirmations, truth.frame_count))
     config = replace(config, tracker=replace(config.tracker, confirmations=confirmations))
     if boxes is not None:
-        parts = replace(parts, detector=_GivenBoxes(boxes))
+        # No frame is left out here, so the detector is asked for the frames 0, n, 2n, ...
+        parts = replace(parts, detector=_GivenBoxes(boxes[:: config.propagation.detect_every]))
     tracked = {frame.index: found for frame, found in track_people(_pictures(root, truth), parts, config)}
     return official_predictions(truth, tracked, made_with)
 
@@ -124,7 +125,7 @@ def _pictures(root: Path, truth: PoseSequence) -> Iterator[Frame]:
 
 
 class _GivenBoxes:
-    """A detector that knows the answers: boxes and scores of the frames in order."""
+    """A detector that knows the answers: boxes and scores of the frames that it is asked for, in order."""
 
     def __init__(self, boxes: Sequence[Boxes]) -> None:
         self._next = iter(boxes)

@@ -74,9 +74,12 @@ class Journal:
     def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> None:
         with suppress(OSError):  # a full disk, once more: what was flushed before is there
             self._file.close()
-        if kind is not None and self.taken + self._added:
+        if kind is None:
+            return
+        # While it is still answering, what an earlier run stored is there, taken or not.
+        if self.taken + self._added or self._is_answering:
             print(f"posetrack: --resume goes on from there ({self.path})", file=sys.stderr)
-        elif kind is not None:
+        else:
             self.path.unlink(missing_ok=True)
 
     def answer(self, question: int, compute: Callable[[], Sequence[NDArray[Any]]]) -> Sequence[NDArray[Any]]:

@@ -35,10 +35,11 @@ def relink_file(
     """Write the poses of `source` to `out` with ids of `tracker`; the numbers of frames and of people.
 
     The ids in `source`, if any, play no part; nobody keeps his over missing frames of more than
-    `patience_seconds`. With `offline`, the second pass follows. `info.suspicions` lists what a person should look
-    at. InputError for what cannot be read or written.
+    `patience_seconds`. With `offline`, the second pass follows, which needs a time of its own for every frame.
+    `info.suspicions` lists what a person should look at. InputError for what cannot be read or written.
     """
     stored = read_poses(source)
+    _check_times(stored, distinct=offline is not None)
     info = {key: value for key, value in stored.info.items() if key not in _OF_THE_RUN}
     info["linked_from"] = source.name
     linked: Iterable[tuple[Frame, TrackedPoses]] = link_poses(
@@ -67,14 +68,23 @@ def _after_second_pass(
     return list(zip(frames, poses, strict=True))
 
 
-def _stream(stored: Tracks) -> Iterator[tuple[Frame, Poses]]:
-    """The stored frames without their pictures, and the poses without their ids."""
+def _check_times(stored: Tracks, *, distinct: bool) -> None:
+    """InputError where a frame is shown before the one before it, or, with `distinct`, at the same time."""
     for before, after in pairwise(stored.frames):
         if after.seconds < before.seconds:
             raise InputError(
                 f"{stored.path}: frame {after.index} is shown at {after.seconds} s, before frame "
                 f"{before.index} at {before.seconds} s; correct their 'seconds'"
             )
+        if distinct and after.seconds == before.seconds:
+            raise InputError(
+                f"{stored.path}: frames {before.index} and {after.index} are both shown at {after.seconds} s; "
+                "correct their 'seconds', or link without --offline"
+            )
+
+
+def _stream(stored: Tracks) -> Iterator[tuple[Frame, Poses]]:
+    """The stored frames without their pictures, and the poses without their ids."""
     for frame in stored.frames:
         poses = frame.tracked
         yield (

@@ -11,6 +11,7 @@ from posetrack_app.errors import InputError
 from posetrack_app.formats.tracks import partial_file
 from posetrack_app.journal import journal_file
 from posetrack_app.manifest import manifest_file
+from posetrack_app.video.folder import is_image
 from posetrack_app.video.stream import is_stream, plain_name
 
 
@@ -100,7 +101,7 @@ def check_targets(
         targets = [out, *files_beside(out), *([overlay] if overlay else [])]
         if overlay in targets[:-1]:
             raise InputError(f"{overlay}: is another file of this run; choose another name for the overlay")
-        _refuse_own_input(source, targets)
+        refuse_own_input(source, targets)
         if resume and is_stream(source):
             raise InputError(f"{plain_name(source)}: a stream cannot be resumed; leave out --resume")
         if force or (resume and (out.exists() or journal_file(out).exists())):
@@ -117,12 +118,17 @@ def check_targets(
         raise InputError(f"{there[0]}{more}: exists already; choose another name or add --force{hint}")
 
 
-def _refuse_own_input(source: Path | str, targets: Sequence[Path]) -> None:
+def refuse_own_input(source: Path | str, targets: Sequence[Path], name: str = "the video itself") -> None:
+    """InputError where one of `targets` is the file `source`, by whatever path, or a picture in that folder."""
     if is_stream(source) or not os.path.exists(source):
         return
     for target in targets:
-        if target.exists() and target.samefile(source):
-            raise InputError(f"{target}: is the video itself; choose another name for what is written")
+        if not target.exists():
+            continue
+        if target.samefile(source):
+            raise InputError(f"{target}: is {name}; choose another name for what is written")
+        if is_image(target) and target.parent.samefile(source):
+            raise InputError(f"{target}: is a picture of the video; choose another name for what is written")
 
 
 def _file_name(source: str) -> Path:

@@ -49,9 +49,13 @@ def render(
     from posetrack_app.formats import read_tracks
     from posetrack_app.formats.whole import refuse_to_replace
     from posetrack_app.overlay import render_video
+    from posetrack_app.sources import refuse_own_input
 
+    targets = [target for target in (out, contact_sheet) if target is not None]
+    refuse_own_input(video, targets)
+    refuse_own_input(tracks, targets, "the tracks file itself")
     if not force:
-        refuse_to_replace(out, contact_sheet)
+        refuse_to_replace(*targets)
     style = Style(trails, ids, blur_faces, _parse_names(names), side_by_side)
     content = read_tracks(tracks)
     if out is not None:

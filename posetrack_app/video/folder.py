@@ -60,7 +60,7 @@ class FolderReader:
         for index in self._wanted:
             image = _read_rgb(self._files[index])
             if image is None:
-                self.losses.append(f"frame {index} ({self._files[index].name}) could not be decoded")
+                self.losses.append(f"frame {index} ({self._files[index].name}) could not be read")
             elif image.shape[:2] != size:
                 self.losses.append(
                     f"frame {index} ({self._files[index].name}) left out: "
@@ -74,8 +74,12 @@ class FolderReader:
 
 def list_images(folder: Path) -> list[Path]:
     """The image files in `folder`, in natural order of their names."""
-    files = [file for file in folder.iterdir() if file.suffix.lower() in _ENDINGS and file.is_file()]
-    return sorted(files, key=lambda file: _natural(file.name))
+    return sorted(filter(is_image, folder.iterdir()), key=lambda file: _natural(file.name))
+
+
+def is_image(file: Path) -> bool:
+    """Whether there is such a file, with the ending of a picture."""
+    return file.suffix.lower() in _ENDINGS and file.is_file()
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
@@ -84,6 +88,11 @@ def _natural(name: str) -> list[tuple[int, int, str]]:
 
 
 def _read_rgb(file: Path) -> NDArray[np.uint8] | None:
+    """The picture; None where the file is gone, may not be read or is broken."""
+    try:
+        content = np.fromfile(file, dtype=np.uint8)
+    except OSError:
+        return None
     # imdecode, not imread: names that are not ASCII work everywhere, and a broken file prints nothing.
-    image = cv2.imdecode(np.fromfile(file, dtype=np.uint8), cv2.IMREAD_COLOR) if file.stat().st_size else None
+    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
     return None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import clips
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from posetrack_app import api
 from posetrack_app.cli import posetrack
 from posetrack_app.errors import InputError
-from posetrack_app.formats import TracksWriter
+from posetrack_app.formats import TracksWriter, read_tracks
 from posetrack_app.records import TrackedPoses
 from posetrack_app.skeleton import POSETRACK
 
@@ -47,6 +49,42 @@ def test_an_existing_file_is_kept_unless_force_is_given(
     )
     assert forced.exit_code == 0
     assert out.read_bytes() != before
+
+
+OWN_INPUTS = {
+    "clip.mp4": ("clip.mp4", "the video itself"),
+    "link.mp4": ("clip.mp4", "the video itself"),
+    "link.png": ("clip.mp4", "the video itself"),
+    "tracks.json": ("clip.mp4", "the tracks file itself"),
+    "pictures/1.png": ("pictures", "a picture of the video"),
+}
+
+
+@pytest.mark.parametrize("force", [True, False])
+@pytest.mark.parametrize("target", OWN_INPUTS)
+def test_render_never_writes_over_what_it_draws(
+    target: str, force: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    clips.write_clip(Path("clip.mp4"), times=3)
+    write_somebody(Path("tracks.json"))
+    Path("pictures").mkdir()
+    for number in range(3):
+        cv2.imwrite(f"pictures/{number}.png", clips.numbered_image(number))
+    Path("link.mp4").symlink_to("clip.mp4")
+    Path("link.png").symlink_to("clip.mp4")
+    before = Path(target).read_bytes()
+    video, what = OWN_INPUTS[target]
+    option = "--contact-sheet" if target.endswith(".png") else "--out"
+    command = ["render", video, "tracks.json", option, target, *(["--force"] if force else [])]
+    with pytest.raises(InputError, match=rf"^{target}: is {what}"):
+        CliRunner().invoke(posetrack, command, catch_exceptions=False, standalone_mode=False)
+    outs = {option.removeprefix("--").replace("-", "_"): tmp_path / target}
+    for tracks in ("tracks.json", read_tracks(Path("tracks.json"))):
+        with pytest.raises(InputError, match=rf"{target}: is {what}"):
+            api.render(video, tracks, force=force, **outs)
+    assert Path(target).read_bytes() == before
+    assert Path(target).is_symlink() == target.startswith("link")
 
 
 def write_somebody(path: Path) -> None:

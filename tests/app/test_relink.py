@@ -100,6 +100,20 @@ def test_frames_out_of_time_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out.json").exists()
 
 
+def test_two_frames_at_the_same_time_are_for_linking_alone(tmp_path: Path) -> None:
+    """The second pass interpolates in time."""
+    _write(tmp_path / "in.json")
+    content = json.loads((tmp_path / "in.json").read_text())
+    content["images"][3]["seconds"] = content["images"][2]["seconds"]
+    content["annotations"] = [a for a in content["annotations"] if a["image_id"] != 4]
+    (tmp_path / "in.json").write_text(json.dumps(content))
+    arguments = [str(tmp_path / "in.json"), "--out", str(tmp_path / "out.json")]
+    with pytest.raises(InputError, match=r"in\.json: frames 2 and 3 are both shown at 0\.08 s"):
+        CliRunner().invoke(link, [*arguments, "--offline"], catch_exceptions=False)
+    assert not (tmp_path / "out.json").exists()
+    assert "2 people in 30 frames" in CliRunner().invoke(link, arguments).output
+
+
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nothing\.json"):
         CliRunner().invoke(link, [str(tmp_path / "nothing.json"), "--out", "x.json"], catch_exceptions=False)

@@ -152,6 +152,29 @@ def test_what_was_computed_is_not_computed_again(
     assert seen == []
 
 
+def test_stopped_before_the_first_answer(
+    video: Path, whole: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an earlier run left stays, byte by byte; a first run leaves nothing to resume."""
+
+    def stop(*_: object) -> None:
+        raise Stopped
+
+    out = tmp_path / "tracks.json"
+    stop_after(40, video, out)
+    journal = journal_file(out).read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "track_people", stop)
+        with pytest.raises(Stopped):
+            killed_run.run_fake(video, out, True)
+        with pytest.raises(Stopped):
+            killed_run.run_fake(video, tmp_path / "first.json", True)
+    assert journal_file(out).read_bytes() == journal
+    assert not journal_file(tmp_path / "first.json").exists()
+    killed_run.run_fake(video, out, True)
+    assert out.read_bytes() == whole
+
+
 def test_the_overlay_is_whole_too(video: Path, tmp_path: Path) -> None:
     out, overlay = tmp_path / "tracks.json", tmp_path / "overlay.mp4"
     stop_after(30, video, out, overlay=overlay)

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from posetrack_app import assemble, benchmark
 from posetrack_app.cli import posetrack
-from posetrack_app.config import Config
+from posetrack_app.config import Config, PropagationConfig
 from posetrack_app.errors import InputError
 from posetrack_app.evaluation.evaluation import Evaluation
 from posetrack_app.records import FloatArray
@@ -99,6 +99,20 @@ def test_detections_replace_the_detector(tree: Path) -> None:
     file.write_text(json.dumps([{"image_id": 1000}]))
     with pytest.raises(InputError, match="entry 0 needs 'image_id', 'bbox'"):
         _run(tree, detections=file)
+
+
+def test_where_the_detector_rests_so_do_the_given_boxes(tree: Path) -> None:
+    config = replace(Config(), propagation=PropagationConfig(detect_every=2))
+    written = _run(tree, gt_boxes=True, config=config)[2]
+    truth = json.loads((tree / "annotations" / "val" / f"{NAME}.json").read_text())
+    for image_id in (1000, 1002, 1004):  # those between are carried on by the flow
+        found, true = (
+            sorted(
+                person["keypoints"][:2] for person in content["annotations"] if person["image_id"] == image_id
+            )
+            for content in (written, truth)
+        )
+        np.testing.assert_allclose(found, true, atol=0.01)
 
 
 def test_resume_keeps_only_what_was_made_the_same_way(tree: Path) -> None:

@@ -380,6 +380,18 @@ def test_a_bad_image_is_a_gap(tmp_path: Path) -> None:
     assert "64x96" in losses[1]
 
 
+def test_an_image_that_cannot_be_opened_is_a_gap(tmp_path: Path) -> None:
+    for number in range(5):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), clips.numbered_image(number)[..., ::-1])
+    with open_video(tmp_path) as video:
+        for name in ("1.png", "3.png"):
+            (tmp_path / name).unlink()
+        (tmp_path / "3.png").mkdir()  # refused to everybody; root may read any file
+        assert [frame.index for frame in video] == [0, 2, 4]
+    assert video.losses == [f"frame {index} ({index}.png) could not be read" for index in (1, 3)]
+    assert video.missing == [(1, 1), (3, 3)]
+
+
 def test_a_folder_without_images(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no images"):
         open_video(tmp_path)
