@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrack_app.errors import InputError
+from posetrack_app.formats.absent import is_absent
 from posetrack_app.records import FloatArray, TrackedPoses
 from posetrack_app.skeleton import POSETRACK, Skeleton
 
@@ -222,16 +223,20 @@ _HEAD = ("nose", "head_bottom", "head_top", "left_eye", "right_eye", "left_ear",
 def _blur_head(canvas: Image, tracked: TrackedPoses, row: int, skeleton: Skeleton) -> None:
     """Blur a disc around the head's keypoints, sure or not: a face shown is worse than a wall blurred.
 
-    Where none of them is likely, the head may be elsewhere: then the middle of the box's top is blurred too.
+    Where none of them is likely, or all are absent, the head may be elsewhere: then the middle of the box's top is
+    blurred too.
     """
-    head = [i for i, name in enumerate(skeleton.keypoints) if name in _HEAD]
+    names = [i for i, name in enumerate(skeleton.keypoints) if name in _HEAD]
+    absent = is_absent(tracked.keypoints[row, names], tracked.keypoint_scores[row, names])
+    head = np.array(names)[~absent]
     points = np.concatenate([tracked.keypoints[row, head], tracked.smoothed_keypoints[row, head]])
     box = tracked.boxes[row]
-    centre = points.mean(axis=0)
-    reach = float(np.linalg.norm(points - centre, axis=1).max())
     tall = float(box[3] - box[1])
-    _blur_disc(canvas, centre, max(reach * 1.25, tall * 0.07, 4.0))
-    if tracked.keypoint_scores[row, head].max() < _SURE:
+    if len(points):
+        centre = points.mean(axis=0)
+        reach = float(np.linalg.norm(points - centre, axis=1).max())
+        _blur_disc(canvas, centre, max(reach * 1.25, tall * 0.07, 4.0))
+    if tracked.keypoint_scores[row, head].max(initial=0.0) < _SURE:
         _blur_disc(canvas, np.array([(box[0] + box[2]) / 2, box[1] + tall * 0.09]), max(tall * 0.13, 4.0))
 
 

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from posetrack_app.formats.absent import is_absent
 from posetrack_app.formats.coco import write_coco
 from posetrack_app.formats.mot import write_mot
 from posetrack_app.formats.openpose import write_openpose
@@ -16,6 +19,7 @@ from posetrack_app.formats.table import read_csv, read_parquet, write_csv, write
 from posetrack_app.formats.tracks import TracksWriter
 from posetrack_app.formats.tracks_reader import Tracks, read_tracks
 from posetrack_app.formats.trc import write_trc, write_trc_c3d
+from posetrack_app.records import TrackedPoses
 
 
 def write_tracks(tracks: Tracks, path: Path) -> None:
@@ -50,9 +54,11 @@ def read_any(path: Path) -> Tracks:
 
 
 def with_smoothed_keypoints(tracks: Tracks) -> Tracks:
-    """The same tracks, with the smoothed keypoints in place of the raw ones."""
-    frames = [
-        replace(frame, tracked=replace(frame.tracked, keypoints=frame.tracked.smoothed_keypoints))
-        for frame in tracks.frames
-    ]
+    """The same tracks, with the smoothed keypoints in place of the raw ones; absent ones stay absent."""
+    frames = [replace(frame, tracked=_smoothed(frame.tracked)) for frame in tracks.frames]
     return replace(tracks, frames=frames)
+
+
+def _smoothed(tracked: TrackedPoses) -> TrackedPoses:
+    absent = is_absent(tracked.keypoints, tracked.keypoint_scores)[..., None]
+    return replace(tracked, keypoints=np.where(absent, tracked.keypoints, tracked.smoothed_keypoints))

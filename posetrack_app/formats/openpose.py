@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from posetrack_app.errors import InputError
+from posetrack_app.formats.absent import is_absent
 from posetrack_app.formats.tracks_reader import Tracks
 from posetrack_app.formats.whole import whole_folder
 from posetrack_app.records import FloatArray, TrackedPoses
@@ -33,7 +34,7 @@ _NO_PARTS: dict[str, list[float]] = {
 def write_openpose(tracks: Tracks, path: Path) -> None:
     """Make the folder `path` with `<name>_<index, 12 digits>_keypoints.json` for each frame.
 
-    Keypoints that we do not have (eyes, feet) are 0 0 0, as OpenPose writes what it does not see.
+    Keypoints that we do not have (eyes, feet) or that are absent are 0 0 0, as OpenPose writes what it does not see.
     """
     if path.suffix:
         raise InputError(f"{path}: OpenPose's format is a folder; give a name without an ending")
@@ -49,8 +50,9 @@ def write_openpose(tracks: Tracks, path: Path) -> None:
 
 
 def _body_25(tracked: TrackedPoses, skeleton: Skeleton) -> FloatArray:
-    """(N, 25, 3) x y score."""
+    """(N, 25, 3) x y score; 0 0 0 where what a keypoint comes from is absent."""
     triples = np.zeros((len(tracked), len(BODY_25), 3))
+    absent = is_absent(tracked.keypoints, tracked.keypoint_scores)
     for number, name in enumerate(BODY_25):
         sources = _BETWEEN.get(name, (name,))
         if not set(sources) <= set(skeleton.keypoints):
@@ -58,4 +60,5 @@ def _body_25(tracked: TrackedPoses, skeleton: Skeleton) -> FloatArray:
         columns = [skeleton.keypoints.index(source) for source in sources]
         triples[:, number, :2] = tracked.keypoints[:, columns].mean(axis=1).round(3)
         triples[:, number, 2] = tracked.keypoint_scores[:, columns].min(axis=1).round(4)
+        triples[absent[:, columns].any(axis=1), number] = 0.0
     return triples

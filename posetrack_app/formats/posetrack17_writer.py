@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from posetrack_app.errors import InputError
+from posetrack_app.formats.absent import is_absent
 from posetrack_app.formats.pose_sequence import SCORED_KEYPOINTS
 from posetrack_app.formats.tracks_reader import Tracks
 from posetrack_app.formats.whole import write_whole
@@ -15,7 +16,7 @@ from posetrack_app.records import TrackedPoses
 
 
 def write_posetrack17(tracks: Tracks, path: Path) -> None:
-    """Write raw keypoints, their scores, box scores and ids; the boxes and the ears have no place there."""
+    """Write raw keypoints but absent ones, their scores, box scores and ids; boxes and ears have no place there."""
     names = tracks.skeleton.keypoints
     missing = [name for name in SCORED_KEYPOINTS if name not in names]
     if missing:
@@ -36,8 +37,9 @@ def write_posetrack17(tracks: Tracks, path: Path) -> None:
 
 
 def _people(tracked: TrackedPoses, columns: list[int]) -> list[dict[str, object]]:
-    points = np.asarray(tracked.keypoints, np.float64)[:, columns].round(2).tolist()
-    scores = np.asarray(tracked.keypoint_scores, np.float64)[:, columns].round(4).tolist()
+    points = np.asarray(tracked.keypoints, np.float64)[:, columns].round(2)
+    scores = np.asarray(tracked.keypoint_scores, np.float64)[:, columns].round(4)
+    present = [np.flatnonzero(person).tolist() for person in ~is_absent(points, scores)]
     return [
         {
             "track_id": [track_id],
@@ -45,8 +47,13 @@ def _people(tracked: TrackedPoses, columns: list[int]) -> list[dict[str, object]
             "annopoints": [
                 {
                     "point": [
-                        {"id": [number], "x": [x], "y": [y], "score": [score]}
-                        for number, ((x, y), score) in enumerate(zip(points[row], scores[row], strict=True))
+                        {
+                            "id": [number],
+                            "x": [float(points[row, number, 0])],
+                            "y": [float(points[row, number, 1])],
+                            "score": [float(scores[row, number])],
+                        }
+                        for number in present[row]
                     ]
                 }
             ],

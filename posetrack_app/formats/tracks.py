@@ -15,8 +15,10 @@ import numpy as np
 
 from posetrack_app import __version__
 from posetrack_app.errors import InputError
+from posetrack_app.formats.absent import is_absent
+from posetrack_app.formats.pose_sequence import BoolArray
 from posetrack_app.formats.whole import check_place, whole_file
-from posetrack_app.records import ORIGINS, TrackedPoses
+from posetrack_app.records import ORIGINS, FloatArray, TrackedPoses
 from posetrack_app.skeleton import Skeleton
 
 SCHEMA_VERSION = 1
@@ -94,10 +96,14 @@ class TracksWriter:
     def _people(self, frame_index: int, tracked: TrackedPoses) -> list[dict[str, Any]]:
         boxes = np.asarray(tracked.boxes, np.float64)
         xywh = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).round(2).tolist()
-        raw = _flat_keypoints(tracked.keypoints)
-        smoothed = _flat_keypoints(tracked.smoothed_keypoints)
+        keypoints = np.asarray(tracked.keypoints, np.float64).round(2)
+        keypoint_scores = np.asarray(tracked.keypoint_scores, np.float64).round(4)
+        # By what the file will say, so that it is the same when it is read and written again.
+        absent = is_absent(keypoints, keypoint_scores)
+        raw = _flat_keypoints(keypoints, absent)
+        smoothed = _flat_keypoints(np.asarray(tracked.smoothed_keypoints, np.float64).round(2), absent)
         box_scores = np.asarray(tracked.scores, np.float64).round(4).tolist()
-        scores = np.asarray(tracked.keypoint_scores, np.float64).round(4).tolist()
+        scores = keypoint_scores.tolist()
         differs = (tracked.keypoint_origins != tracked.origins[:, None]).any(axis=1).tolist()
         return [
             {
@@ -165,13 +171,11 @@ def _dumps(value: Mapping[str, Any]) -> str:
     return json.dumps(value, allow_nan=False, ensure_ascii=False)
 
 
-def _flat_keypoints(keypoints: Any) -> list[list[float]]:
-    """(N, K, 2) to N flat lists x y v; v = 1: every keypoint has a place, its confidence is in `scores`."""
-    points = np.asarray(keypoints, np.float64).round(2)
-    flat = np.concatenate([points, np.ones((*points.shape[:2], 1))], axis=2).reshape(
-        len(points), 3 * points.shape[1]
-    )
-    return [list(row) for row in flat.tolist()]
+def _flat_keypoints(points: FloatArray, absent: BoolArray) -> list[list[float]]:
+    """(N, K, 2) to N flat lists x y v: v = 1 for a keypoint with a place, however sure; 0 0 0 for an absent one."""
+    triples = np.concatenate([points, np.ones((*points.shape[:2], 1))], axis=2)
+    triples[absent] = 0.0
+    return [list(row) for row in triples.reshape(len(points), 3 * points.shape[1]).tolist()]
 
 
 def _category(skeleton: Skeleton) -> dict[str, Any]:

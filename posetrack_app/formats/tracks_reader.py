@@ -157,12 +157,14 @@ def _tracked(
     given = column(
         lambda person: _numbers(person, "scores", count) if person.get("scores") else [np.nan] * count, count
     )
+    scores = np.where(np.isnan(given), (triples[..., 2] > 0).astype(np.float64), given)
+    scores[(triples == 0).all(axis=2)] = 0.0  # absent, whatever score a file gives it
     boxes = column(lambda person: _xyxy(person, count), 4)
     return TrackedPoses(
         boxes=boxes,
         scores=column(lambda person: [_number(person, "score", 1.0)], 1)[:, 0],
         keypoints=triples[..., :2],
-        keypoint_scores=np.where(np.isnan(given), (triples[..., 2] > 0).astype(np.float64), given),
+        keypoint_scores=scores,
         ids=ids,
         smoothed_keypoints=smoothed[..., :2],
         origins=column(lambda person: [_origin(person)], 1)[:, 0].astype(np.int8),

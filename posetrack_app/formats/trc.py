@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from posetrack_app.errors import InputError
+from posetrack_app.formats.absent import is_absent
+from posetrack_app.formats.pose_sequence import BoolArray
 from posetrack_app.formats.tracks_reader import Tracks, frame_rate_of
 from posetrack_app.formats.whole import whole_folder
 from posetrack_app.records import FloatArray, IntArray
@@ -26,18 +28,21 @@ _SPARSEST = 100
 def write_trc(tracks: Tracks, path: Path) -> None:
     """Make the folder `path` with `id_<track id>.trc` for each identity, from its first frame to its last.
 
-    Units are pixels with y upwards (minus the image's y) and z = 0, as OpenSim has y upwards; frames where the
-    person is not seen have empty cells. Frames are numbered from 1 at their true times.
+    Units are pixels with y upwards (minus the image's y) and z = 0, as OpenSim has y upwards; absent keypoints, and
+    all in frames where the person is not seen, have empty cells. Frames are numbered from 1 at their true times.
     """
     _check_folder(path)
     numbers = np.array([frame.index + 1 for frame in tracks.frames])
     times = np.array([frame.seconds for frame in tracks.frames])
+    rate = _rate(tracks, times)
     with whole_folder(path) as folder:
-        for track_id, points in _paths(tracks).items():
-            seen = np.flatnonzero(~np.isnan(points[:, 0, 0]))
-            span = slice(seen[0], seen[-1] + 1)
+        for track_id, rows in _rows(tracks).items():
+            places = np.array(list(rows))
+            span = slice(places[0], places[-1] + 1)
+            points = np.full((span.stop - span.start, len(tracks.skeleton.keypoints), 2), np.nan)
+            points[places - span.start] = _points(tracks, rows)
             name = f"id_{track_id}.trc"
-            text = _file(tracks.skeleton, name, _rate(tracks), "px", numbers[span], times[span], points[span])
+            text = _file(tracks.skeleton, name, rate, "px", numbers[span], times[span], points)
             (folder / name).write_text(text)
 
 
@@ -50,15 +55,15 @@ def write_trc_c3d(tracks: Tracks, path: Path) -> None:
     _check_folder(path)
     times = np.array([frame.seconds for frame in tracks.frames])
     times -= times[:1]
-    rate = _even_rate(tracks, times)
+    rate = _rate(tracks, times)
     count = round(float(times.max(initial=0.0)) * rate) + 1
     if count > _SPARSEST * len(times) + 1:
         raise InputError(f"{tracks.path}: its frames are too far apart in time for frames of a constant rate")
     even = np.arange(count) / rate
     with whole_folder(path) as folder:
-        for track_id, points in _paths(tracks).items():
+        for track_id, rows in _rows(tracks).items():
             name = f"id_{track_id}.trc"
-            onto = _interpolated(times, points, even, _LONGEST_STEP / rate)
+            onto = _interpolated(times[list(rows)], _points(tracks, rows), even, 1 / rate)
             text = _file(tracks.skeleton, name, rate, "mm", np.arange(1, count + 1), even, onto)
             (folder / name).write_text(text)
 
@@ -70,32 +75,40 @@ def _check_folder(path: Path) -> None:
         )
 
 
-def _paths(tracks: Tracks) -> dict[int, FloatArray]:
-    """Identity -> (F, K, 2) x and y (upwards), NaN in the frames where the person is not seen."""
-    paths: dict[int, FloatArray] = {}
-    shape = (len(tracks.frames), len(tracks.skeleton.keypoints), 2)
+def _rows(tracks: Tracks) -> dict[int, dict[int, int]]:
+    """Identity -> its row in each frame where it is seen, by the frame's place in the file, rising."""
+    rows: dict[int, dict[int, int]] = {}
     for place, frame in enumerate(tracks.frames):
         for row, track_id in enumerate(frame.tracked.ids.tolist()):
-            path = paths.setdefault(track_id, np.full(shape, np.nan))
-            path[place] = frame.tracked.keypoints[row] * (1, -1)
-    return paths
+            rows.setdefault(track_id, {})[place] = row
+    return rows
 
 
-def _interpolated(times: FloatArray, points: FloatArray, at: FloatArray, longest: float) -> FloatArray:
-    """`points` (F, K, 2), known at `times`, at the times `at`: linear between sightings `longest` s apart at most."""
-    seen = np.flatnonzero(~np.isnan(points[:, 0, 0]))
-    known, places = times[seen], points[seen]
-    right = np.searchsorted(known, at - 1e-9).clip(0, len(seen) - 1)
+def _points(tracks: Tracks, rows: dict[int, int]) -> FloatArray:
+    """(sightings, K, 2) x and y (upwards) of one identity, NaN where a keypoint is absent."""
+    people = [(tracks.frames[place].tracked, row) for place, row in rows.items()]
+    points = np.array([poses.keypoints[row] for poses, row in people], np.float64)
+    absent = is_absent(points, np.array([poses.keypoint_scores[row] for poses, row in people]))
+    points[..., 1] *= -1
+    points[absent] = np.nan
+    return points
+
+
+def _interpolated(known: FloatArray, places: FloatArray, at: FloatArray, step: float) -> FloatArray:
+    """`places` (n, K, 2) of the sightings at the times `known`, at the times `at`, `step` s apart.
+
+    Linear between sightings that are not too far apart; where a keypoint is known on one side only, half a step
+    from there is still its frame.
+    """
+    right = np.searchsorted(known, at - 1e-9).clip(0, len(known) - 1)
     left = np.where(np.abs(known[right] - at) < 1e-9, right, (right - 1).clip(0))
     gap = known[right] - known[left]
     share = np.divide(at - known[left], gap, out=np.zeros_like(at), where=gap > 0)[:, None, None]
     onto: FloatArray = places[left] * (1 - share) + places[right] * share
-    # Half a frame before the first sighting and after the last is still its frame.
-    half = longest / _LONGEST_STEP / 2
-    off = (gap > longest) | (at < known[0] - half) | (at > known[-1] + half)
-    onto = np.where((at < known[0])[:, None, None], places[0], onto)
-    onto = np.where((at > known[-1])[:, None, None], places[-1], onto)
-    onto[off] = np.nan
+    onto[(gap > _LONGEST_STEP * step) | (at < known[0]) | (at > known[-1])] = np.nan
+    for end in (right, left):
+        is_close = (np.abs(at - known[end]) < step / 2 + 1e-9)[:, None, None]
+        onto = np.where(np.isnan(onto) & is_close, places[end], onto)
     return onto
 
 
@@ -109,12 +122,20 @@ def _file(
     points: FloatArray,
 ) -> str:
     lines = _head(skeleton, name, len(numbers), rate, unit)
-    for number, time, person in zip(numbers.tolist(), times.tolist(), points.tolist(), strict=True):
-        cells = [str(number), f"{time:.6f}"]
-        for x, y in person:
-            cells += ["", "", ""] if np.isnan(x) else [f"{x:.2f}", f"{y:.2f}", "0.00"]
-        lines.append("\t".join(cells))
+    nobody = [""] * (3 * points.shape[1])  # most rows of somebody who passes through a long video
+    is_seen: BoolArray = np.any(~np.isnan(points[..., 0]), axis=1)
+    for number, time, person, seen in zip(numbers.tolist(), times.tolist(), points, is_seen, strict=True):
+        cells = _cells(person) if seen else nobody
+        lines.append("\t".join([str(number), f"{time:.6f}", *cells]))
     return "\n".join(lines) + "\n"
+
+
+def _cells(person: FloatArray) -> list[str]:
+    """X, Y and Z of every keypoint, empty for absent ones."""
+    cells = []
+    for x, y in person.tolist():
+        cells += ["", "", ""] if np.isnan(x) else [f"{x:.2f}", f"{y:.2f}", "0.00"]
+    return cells
 
 
 def _head(skeleton: Skeleton, name: str, frames: int, rate: float, unit: str) -> list[str]:
@@ -131,16 +152,7 @@ def _head(skeleton: Skeleton, name: str, frames: int, rate: float, unit: str) ->
     ]
 
 
-def _rate(tracks: Tracks) -> float:
-    """Frames a second: as the file says, else from the frames' times."""
-    told = frame_rate_of(tracks.info)
-    if told is not None:
-        return told
-    length = tracks.frames[-1].seconds - tracks.frames[0].seconds
-    return (len(tracks.frames) - 1) / length if length > 0 else 25.0
-
-
-def _even_rate(tracks: Tracks, times: FloatArray) -> float:
+def _rate(tracks: Tracks, times: FloatArray) -> float:
     """The video's rate, or that of the frames in the file where it holds only some of them."""
     told = frame_rate_of(tracks.info)
     steps = np.diff(times)

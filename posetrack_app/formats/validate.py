@@ -28,15 +28,16 @@ def schema() -> dict[str, Any]:
 
 def find_faults(content: Any) -> list[str]:
     """Faults of a parsed tracks file, a line each, "annotations[3] (frame 5, person 2): ..."; [] if it is valid."""
-    faults = [f"{_where(content, path)}{fault}" for path, fault in _check(content, schema(), ())]
+    frames = _frame_indices(content)
+    faults = [f"{_where(content, frames, path)}{fault}" for path, fault in _check(content, schema(), ())]
     # What points at what can only be followed in a file of the right shape.
-    return faults or [f"{_where(content, path)}{fault}" for path, fault in _check_references(content)]
+    return faults or [f"{_where(content, frames, path)}{fault}" for path, fault in _check_references(content)]
 
 
 def find_info_faults(info: dict[str, Any]) -> list[str]:
     """Faults of `info` alone, for files of other programs too: what it lacks is none."""
     faults = _check(info, schema()["properties"]["info"], ("info",))
-    return [f"{_where(None, path)}{fault}" for path, fault in faults if not fault.startswith("lacks")]
+    return [f"{_where(None, {}, path)}{fault}" for path, fault in faults if not fault.startswith("lacks")]
 
 
 _Fault = tuple[tuple[str | int, ...], str]
@@ -108,7 +109,17 @@ def _check_references(content: dict[str, Any]) -> Iterator[_Fault]:
             yield path, "its 'bbox' (x y width height) has a negative size"
 
 
-def _where(content: Any, path: tuple[str | int, ...]) -> str:
+def _frame_indices(content: Any) -> dict[Any, Any]:
+    """Image id -> frame_index, of whatever `content` is; the first where an id occurs twice."""
+    images = content.get("images") if isinstance(content, dict) else None
+    frames: dict[Any, Any] = {}
+    for image in images if isinstance(images, list) else ():
+        if isinstance(image, dict) and isinstance(image.get("id"), (int, float, str)):
+            frames.setdefault(image["id"], image.get("frame_index"))
+    return frames
+
+
+def _where(content: Any, frames: dict[Any, Any], path: tuple[str | int, ...]) -> str:
     """ "annotations[3].keypoints[7] (frame 5, person 2): " """
     if not path:
         return ""
@@ -121,14 +132,9 @@ def _where(content: Any, path: tuple[str | int, ...]) -> str:
         return f"{text}: "
     if path[0] == "images":
         return f"{text} (frame {_show(person.get('frame_index'))}): "
-    frame = next(
-        (
-            image.get("frame_index")
-            for image in content.get("images", [])
-            if isinstance(image, dict) and image.get("id") == person.get("image_id")
-        ),
-        "unknown",
-    )
+    image_id = person.get("image_id")
+    known = isinstance(image_id, (int, float, str)) and image_id in frames
+    frame = _show(frames[image_id]) if known else "unknown"
     return f"{text} (frame {frame}, person {_show(person.get('track_id'))}): "
 
 

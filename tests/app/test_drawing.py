@@ -86,6 +86,23 @@ def test_faces_are_unrecognisable_even_of_people_not_drawn() -> None:
     assert np.array_equal(blurred[140:], pattern[140:])
 
 
+@pytest.mark.parametrize("absent", [("left_ear", "right_ear"), POSETRACK.keypoints])
+def test_absent_keypoints_are_no_part_of_the_head(absent: tuple[str, ...]) -> None:
+    """PoseTrack18's 0 0 0 for the ears: the face is blurred, all that lies between it and the corner is not."""
+    pattern = np.random.default_rng(0).integers(0, 256, GREY.shape, np.uint8)
+    poses = people({1: (100, 80)}, size=100)
+    head = [POSETRACK.keypoints.index(name) for name in ("nose", "head_top", "head_bottom")]
+    gone = [POSETRACK.keypoints.index(name) for name in absent]
+    for points in (poses.keypoints, poses.smoothed_keypoints):
+        points[0, head] = np.array([(125, 90), (125, 80), (125, 102)])
+        points[0, gone] = 0
+    poses.keypoint_scores[0, gone] = 0
+    blurred = draw_poses(pattern, poses, style=Style(blur_faces=True, only_ids=frozenset()))
+    assert blurred[84:98, 118:132].std() < 40
+    assert np.array_equal(blurred[:70], pattern[:70])
+    assert np.array_equal(blurred[:, :100], pattern[:, :100])
+
+
 def test_an_unsure_head_is_blurred_where_heads_are(tmp_path: Path) -> None:
     """Keypoints far off, as a weak network gives them: the top of the box is unrecognisable all the same."""
     pattern = np.random.default_rng(0).integers(0, 256, GREY.shape, np.uint8)

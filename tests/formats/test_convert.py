@@ -83,6 +83,49 @@ def test_posetrack17_is_read_by_the_evaluation(tmp_path: Path, tracks: Tracks) -
     assert np.allclose(sequence.scores, scores)
 
 
+@pytest.fixture
+def truth(tmp_path: Path) -> Path:
+    """A PoseTrack18 file without scores where the first ankle, a shoulder and both ears are not labelled."""
+    content = json.loads(make_tracks(tmp_path / "truth.json").path.read_text())
+    for person in content["annotations"]:
+        for key in ("scores", "keypoints_smoothed"):
+            del person[key]
+        for name in ("right_ankle", "left_shoulder", "left_ear", "right_ear"):
+            at = 3 * POSETRACK.keypoints.index(name)
+            person["keypoints"][at : at + 3] = [0, 0, 0]
+    (tmp_path / "truth.json").write_text(json.dumps(content))
+    return tmp_path / "truth.json"
+
+
+@pytest.mark.parametrize("name", ["tracks", "posetrack17", "posetrack21"])
+def test_absent_keypoints_are_absent_to_the_evaluation(tmp_path: Path, truth: Path, name: str) -> None:
+    WRITERS[name](read_any(truth), tmp_path / "out.json")
+    before, after = read_posetrack(truth), read_posetrack(tmp_path / "out.json")
+    assert not before.present.all()
+    assert np.array_equal(after.present, before.present)
+    assert np.allclose(after.keypoints, before.keypoints)
+
+
+@pytest.mark.parametrize(("name", "ending"), [("tracks", "json"), ("csv", "csv"), ("parquet", "parquet")])
+def test_absent_keypoints_come_back_absent(tmp_path: Path, truth: Path, name: str, ending: str) -> None:
+    if name == "parquet":
+        pytest.importorskip("pyarrow")
+    WRITERS[name](read_any(truth), tmp_path / f"one.{ending}")
+    WRITERS["tracks"](read_any(tmp_path / f"one.{ending}"), tmp_path / "again.json")
+    for file in (truth, tmp_path / "again.json"):
+        triples = np.array([p["keypoints"] for p in json.loads(file.read_text())["annotations"]])
+        assert (triples.reshape(-1, 17, 3)[..., 2] == 0).sum(axis=1).tolist() == [4] * 5
+
+
+def test_what_comes_from_an_absent_keypoint_is_absent_in_openpose(tmp_path: Path, truth: Path) -> None:
+    WRITERS["openpose"](read_any(truth), tmp_path / "poses")
+    first = sorted((tmp_path / "poses").iterdir())[0]
+    triples = np.array(json.loads(first.read_text())["people"][0]["pose_keypoints_2d"]).reshape(25, 3)
+    for name in ("neck", "left_shoulder", "right_ankle"):
+        assert triples[BODY_25.index(name)].tolist() == [0, 0, 0]
+    assert triples[BODY_25.index("middle_hip")].all()
+
+
 def test_coco_results(tmp_path: Path, tracks: Tracks) -> None:
     WRITERS["coco"](tracks, tmp_path / "out.json")
     people = json.loads((tmp_path / "out.json").read_text())
@@ -188,6 +231,9 @@ def test_a_folder_without_tracks(tmp_path: Path) -> None:
 def test_smoothed(tmp_path: Path, tracks: Tracks) -> None:
     smoothed = with_smoothed_keypoints(tracks)
     assert np.array_equal(smoothed.frames[0].tracked.keypoints, tracks.frames[0].tracked.smoothed_keypoints)
+    people = tracks.frames[0].tracked
+    people.keypoints[0, 3] = people.keypoint_scores[0, 3] = 0
+    assert with_smoothed_keypoints(tracks).frames[0].tracked.keypoints[0, 3].tolist() == [0, 0], "absent"
 
 
 def command(*arguments: object) -> Result:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from posetrack_app.formats import TrackedFrame, Tracks
+from posetrack_app.formats.absent import is_absent
 from posetrack_app.formats.convert import WRITERS, read_any
 from posetrack_app.formats.json_file import load_json
 from posetrack_app.formats.posetrack import read_posetrack
@@ -38,13 +39,16 @@ def people(draw: st.DrawFn) -> TrackedPoses:
     count = len(ids)
     corners = draw(column(PLACES, count, 2))
     sizes = draw(column(st.floats(0, 5000).map(lambda value: round(value, 2)), count, 2))
+    keypoints, scores = draw(column(PLACES, count, 17, 2)), draw(column(SCORES, count, 17))
+    # A keypoint that is absent has no smoothed place either.
+    smoothed = np.where(is_absent(keypoints, scores)[..., None], 0.0, draw(column(PLACES, count, 17, 2)))
     return TrackedPoses(
         boxes=np.concatenate([corners, corners + sizes], axis=1),
         scores=draw(column(SCORES, count)),
-        keypoints=draw(column(PLACES, count, 17, 2)),
-        keypoint_scores=draw(column(SCORES, count, 17)),
+        keypoints=keypoints,
+        keypoint_scores=scores,
         ids=np.array(ids, np.int64),
-        smoothed_keypoints=draw(column(PLACES, count, 17, 2)),
+        smoothed_keypoints=smoothed,
         origins=draw(arrays.arrays(np.int8, (count,), elements=ORIGIN)),
         keypoint_origins=draw(st.none() | arrays.arrays(np.int8, (count, 17), elements=ORIGIN)),
     )

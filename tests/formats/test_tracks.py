@@ -86,6 +86,25 @@ def test_coordinates_have_two_decimals_and_scores_four(tmp_path: Path) -> None:
         assert all(len(str(value).partition(".")[2]) <= decimals for value in person[key]), key
 
 
+def test_an_absent_keypoint_stays_absent(tmp_path: Path) -> None:
+    """0 0 0 of PoseTrack18 is no keypoint at (0, 0); one at (0, 0) that has a score is."""
+    write(tmp_path / "t.json")
+    content = json.loads((tmp_path / "t.json").read_text())
+    person = content["annotations"][0]
+    person["keypoints"][:9] = [0, 0, 0, 0, 0, 1, 7, 8, 1]
+    person["scores"][:3] = [0.9, 0.5, 0]
+    person["keypoints_smoothed"][:3] = [3, 4, 1]
+    (tmp_path / "t.json").write_text(json.dumps(content))
+    frame = read_tracks(tmp_path / "t.json").frames[0]
+    assert frame.tracked.keypoint_scores[0, :3].tolist() == [0, 0.5, 0]
+    with TracksWriter(tmp_path / "again.json", skeleton=POSETRACK, info={}) as writer:
+        writer.write(0, 0.0, frame.tracked)
+    again = json.loads((tmp_path / "again.json").read_text())["annotations"][0]
+    assert again["keypoints"][:9] == [0, 0, 0, 0, 0, 1, 7, 8, 1]
+    assert again["scores"][:3] == [0, 0.5, 0]
+    assert again["keypoints_smoothed"][:3] == [0, 0, 0]
+
+
 def test_no_frames_is_a_readable_file(tmp_path: Path) -> None:
     with TracksWriter(tmp_path / "t.json", skeleton=POSETRACK, info={}):
         pass

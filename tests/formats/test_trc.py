@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from small_tracks import some_people
 
 from posetrack_app.errors import InputError
-from posetrack_app.formats import Tracks, TracksWriter, read_tracks
+from posetrack_app.formats import TrackedFrame, Tracks, TracksWriter, read_tracks
 from posetrack_app.formats.convert import WRITERS
 from posetrack_app.skeleton import POSETRACK
 
@@ -73,6 +74,65 @@ def test_trc_for_c3d_of_every_tenth_frame(tmp_path: Path) -> None:
     lines = (tmp_path / "markers" / "id_1.trc").read_text().split("\n")
     assert lines[2].split("\t")[:3] == ["2.5", "2.5", "5"]
     assert all(line.split("\t")[2] for line in lines[6:11])
+
+
+@pytest.mark.parametrize("name", ["trc", "trc-c3d"])
+def test_absent_keypoints_are_empty_cells(tmp_path: Path, name: str) -> None:
+    """Keypoint 0 in frames 0 and 3, keypoint 1 in frame 2; a frame beside an absent one is not lost at 30 a second."""
+    with TracksWriter(tmp_path / "t.json", skeleton=POSETRACK, info={}) as writer:
+        for index in range(5):
+            people = some_people([1], index)
+            for keypoint, frames in ((0, (0, 3)), (1, (2,))):
+                if index in frames:
+                    people.keypoints[:, keypoint] = people.keypoint_scores[:, keypoint] = 0
+            writer.write(index, index / 30, people)
+    WRITERS[name](read_tracks(tmp_path / "t.json"), tmp_path / "markers")
+    lines = (tmp_path / "markers" / "id_1.trc").read_text().split("\n")
+    rows = [line.split("\t") for line in lines[6:11]]
+    assert [bool(row[2]) for row in rows] == [False, True, True, False, True]
+    assert [bool(row[5]) for row in rows] == [True, True, False, True, True]
+    assert all(all(row[8:]) for row in rows)
+    assert not any(cell in ("0.00", "-0.00") for row in rows for cell in row[2::3] + row[3::3])
+
+
+def test_for_c3d_a_frame_after_a_long_gap_is_not_lost(tmp_path: Path) -> None:
+    """At 30 a second the file's 6 decimals are never just the even times."""
+    with TracksWriter(
+        tmp_path / "t.json", skeleton=POSETRACK, info={"video": {"frame_rate": 30.0}}
+    ) as writer:
+        for index in range(40):
+            writer.write(index, index / 30, some_people([1] if index % 10 == 5 else [], index))
+    WRITERS["trc-c3d"](read_tracks(tmp_path / "t.json"), tmp_path / "markers")
+    lines = (tmp_path / "markers" / "id_1.trc").read_text().split("\n")
+    assert [row for row, line in enumerate(lines[6:46]) if line.split("\t")[2]] == [5, 15, 25, 35]
+
+
+def test_the_rate_is_that_of_the_rows(tmp_path: Path) -> None:
+    """Every third frame of a video of 30 a second: 10 rows a second."""
+    with TracksWriter(
+        tmp_path / "t.json", skeleton=POSETRACK, info={"video": {"frame_rate": 30.0}}
+    ) as writer:
+        for index in range(0, 15, 3):
+            writer.write(index, index / 30, some_people([1], index))
+    WRITERS["trc"](read_tracks(tmp_path / "t.json"), tmp_path / "markers")
+    lines = (tmp_path / "markers" / "id_1.trc").read_text().split("\n")
+    assert lines[2].split("\t") == ["10", "10", "5", "17", "px", "10", "1", "5"]
+    assert [line.split("\t")[1] for line in lines[6:8]] == ["0.000000", "0.100000"]
+
+
+@pytest.mark.parametrize("name", ["trc", "trc-c3d"])
+def test_memory_does_not_grow_with_people_times_frames(tmp_path: Path, name: str) -> None:
+    """40 people, each in one frame of 1000: dense arrays of all of them at once would be 11 MB."""
+    frames = [
+        TrackedFrame(k, k / 25, some_people([k // 25 + 1] if k % 25 == 0 else [], k), "") for k in range(1000)
+    ]
+    tracks = Tracks(tmp_path / "t.json", {}, POSETRACK, frames)
+    tracemalloc.start()
+    WRITERS[name](tracks, tmp_path / "markers")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(list((tmp_path / "markers").iterdir())) == 40
+    assert peak < 5e6
 
 
 def test_times_that_are_wrong_make_no_endless_trc(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,36 @@ def test_validate_names_every_fault(tmp_path: Path, tracks: Tracks) -> None:
     assert "images[0].file_name (frame 4): must be a string, is 7" in result.output
 
 
-@pytest.mark.parametrize("content", [None, [], 3, {}, {"images": 3}, {"images": [None], "annotations": {}}])
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        [],
+        3,
+        {},
+        {"images": 3},
+        {"images": [None], "annotations": {}},
+        {"images": 3, "annotations": [{}]},
+        {"images": [{"id": []}], "annotations": [{"image_id": []}]},
+    ],
+)
 def test_validate_takes_anything(content: Any) -> None:
     assert find_faults(content)
+
+
+def test_validate_reads_the_images_once_however_many_faults(tracks: Tracks) -> None:
+    class Counted(list[Any]):
+        readings = 0
+
+        def __iter__(self) -> Iterator[Any]:
+            self.readings += 1
+            return super().__iter__()
+
+    content = json.loads(tracks.path.read_text())
+    images = content["images"] = Counted(content["images"])
+    content["annotations"][0]["keypoints"] = [None] * 51
+    assert len(find_faults(content)) == 51
+    assert images.readings < 5
 
 
 def test_a_file_of_ours_is_valid(tracks: Tracks) -> None:
