@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import linear_sum_assignment
 
-from posetrack_app.offline_smoothing import Method, smooth_track
+from posetrack_app.formats.absent import is_absent
+from posetrack_app.offline_smoothing import Method, bridge_absent, smooth_track
 from posetrack_app.records import INTERPOLATED, FloatArray, IntArray, TrackedPoses
 from posetrack_app.skeleton import Skeleton
 
@@ -266,7 +267,7 @@ def fill_gaps(track: Track, seconds: FloatArray, longest: float) -> Track:
     """With the frames of gaps of up to `longest` seconds; longer gaps stay open.
 
     Places come from a cubic through the two frames on either side (monotone, so it cannot overshoot),
-    scores are half of the lesser side's.
+    scores are half of the lesser side's. A keypoint that is absent on one side is absent in the gap.
     """
     parts = [track]
     for before in np.nonzero(np.diff(track.frames) > 1)[0]:
@@ -277,6 +278,10 @@ def fill_gaps(track: Track, seconds: FloatArray, longest: float) -> Track:
         sides = track.rows(slice(before, before + 2))
         at = seconds[frames]
         count = len(frames)
+        absent = is_absent(knots.keypoints, knots.keypoint_scores)
+        known = bridge_absent(knots.seconds, knots.keypoints, absent)
+        keypoints = PchipInterpolator(knots.seconds, known)(at)
+        keypoints[:, is_absent(sides.keypoints, sides.keypoint_scores).any(axis=0)] = 0.0
         parts.append(
             Track(
                 track.id,
@@ -284,7 +289,7 @@ def fill_gaps(track: Track, seconds: FloatArray, longest: float) -> Track:
                 at,
                 PchipInterpolator(knots.seconds, knots.boxes)(at),
                 np.full(count, 0.5 * sides.scores.min()),
-                PchipInterpolator(knots.seconds, knots.keypoints)(at),
+                keypoints,
                 np.repeat(0.5 * sides.keypoint_scores.min(axis=0)[None], count, axis=0),
                 np.full(count, INTERPOLATED),
                 np.full((count, track.keypoints.shape[1]), INTERPOLATED),

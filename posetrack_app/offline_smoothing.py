@@ -10,6 +10,8 @@ from filterpy.common import Q_continuous_white_noise
 from filterpy.kalman import KalmanFilter
 from scipy.signal import butter, savgol_filter, sosfiltfilt
 
+from posetrack_app.formats.absent import is_absent
+from posetrack_app.formats.pose_sequence import BoolArray
 from posetrack_app.records import FloatArray
 
 Method = Literal["savgol", "kalman", "butterworth"]
@@ -29,19 +31,39 @@ def smooth_track(
 ) -> FloatArray:
     """One person's keypoints (F, K, 2), smoothed; `seconds` (F,) rise, `scores` (F, K).
 
-    What lies further apart than `gap_seconds` does not influence each other. A stretch too short for the
-    method stays as it is. Savitzky-Golay and Butterworth take the frames of a stretch as equally far apart;
-    the Kalman smoother (Rauch-Tung-Striebel) knows their times, and the scores.
+    What lies further apart than `gap_seconds` does not influence each other. A stretch too short for the method
+    stays as it is, and so does an absent keypoint (0, 0 with score 0), which nothing is drawn to. Savitzky-Golay
+    and Butterworth take the frames of a stretch as equally far apart; the Kalman smoother (Rauch-Tung-Striebel)
+    knows their times, and the scores.
     """
     smooth: Callable[[FloatArray, FloatArray, FloatArray], FloatArray] = {
         "savgol": _savgol, "kalman": _kalman, "butterworth": _butterworth
     }[method]  # fmt: skip
-    smoothed = np.array(keypoints, dtype=np.float64)
+    absent = is_absent(keypoints, scores)
+    smoothed = bridge_absent(seconds, keypoints, absent)
     ends = np.nonzero(np.diff(seconds) > gap_seconds)[0] + 1
     for stretch in np.split(np.arange(len(seconds)), ends):
         if len(stretch) >= 3:
             smoothed[stretch] = smooth(seconds[stretch], smoothed[stretch], scores[stretch])
+    smoothed[absent] = 0.0
     return smoothed
+
+
+def bridge_absent(seconds: FloatArray, keypoints: FloatArray, absent: BoolArray) -> FloatArray:
+    """Keypoints (F, K, 2) with places for the absent ones (F, K): between those before and after, or the nearest.
+
+    One that is absent throughout is put amidst the others.
+    """
+    bridged = np.array(keypoints, dtype=np.float64)
+    never = absent.all(axis=0)
+    for keypoint in np.flatnonzero(absent.any(axis=0) & ~never):
+        known = ~absent[:, keypoint]
+        for axis in (0, 1):
+            places = bridged[known, keypoint, axis]
+            bridged[:, keypoint, axis] = np.interp(seconds, seconds[known], places)
+    if not never.all():
+        bridged[:, never] = bridged[:, ~never].mean(axis=1, keepdims=True)
+    return bridged
 
 
 def _savgol(seconds: FloatArray, keypoints: FloatArray, scores: FloatArray) -> FloatArray:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from posetrack_app.offline import SecondPass, second_pass, tracks_of
+from posetrack_app.offline_smoothing import Method
 from posetrack_app.records import DETECTED, INTERPOLATED, TrackedPoses
 from posetrack_app.skeleton import POSETRACK
 
@@ -207,3 +209,35 @@ def test_nobody() -> None:
     frames = _frames([{}] * 3)
     assert tracks_of(_times(3), frames) == []
     assert [len(poses) for poses in _pass(frames)] == [0, 0, 0]
+
+
+def _without(frames: list[TrackedPoses], keypoint: int, absent: range) -> list[TrackedPoses]:
+    """The same, but one keypoint is absent for some frames: 0, 0 and score 0."""
+    for index in absent:
+        frames[index].keypoint_scores[:, keypoint] = 0.0
+        frames[index].keypoints[:, keypoint] = 0.0
+    return frames
+
+
+def test_what_is_absent_on_one_side_of_a_gap_is_absent_in_it() -> None:
+    people = [{} if 20 <= i < 26 else {1: (4.0 * i, 0.0)} for i in range(60)]
+    frames = _pass(_without(_frames(people), 9, range(26, 60)))
+    for i in range(20, 26):
+        present = np.arange(17) != 9
+        np.testing.assert_allclose(frames[i].keypoints[0, present], (SHAPE + [4.0 * i, 0])[present])
+        assert frames[i].keypoints[0, 9].tolist() == [0, 0]
+        assert frames[i].keypoint_scores[0, 9] == 0
+
+
+@pytest.mark.parametrize("method", ["savgol", "kalman", "butterworth"])
+def test_nothing_is_drawn_to_an_absent_keypoint(method: Method) -> None:
+    """One is absent always, one for longer than is filled; the others are as they are without them."""
+    frames = _frames([{1: (300 + 4.0 * i, 200.0)} for i in range(60)])
+    whole = [poses.smoothed_keypoints[0] for poses in _pass(frames, SecondPass(smoothing=method))]
+    frames = _frames([{1: (300 + 4.0 * i, 200.0)} for i in range(60)])
+    frames = _without(_without(frames, 3, range(60)), 9, range(20, 45))
+    for i, poses in enumerate(_pass(frames, SecondPass(smoothing=method))):
+        for keypoint in range(17):
+            absent = keypoint == 3 or (keypoint == 9 and 20 <= i < 45)
+            expected = np.zeros(2) if absent else whole[i][keypoint]
+            np.testing.assert_allclose(poses.smoothed_keypoints[0, keypoint], expected, atol=0.7)
