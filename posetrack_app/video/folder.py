@@ -73,8 +73,12 @@ class FolderReader:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The image files in `folder`, in natural order of their names."""
-    return sorted(filter(is_image, folder.iterdir()), key=lambda file: _natural(file.name))
+    """The image files in `folder`, in natural order of their names; hidden ones (macOS: `._1.jpg`) are none."""
+    try:
+        files = [file for file in folder.iterdir() if is_image(file) and not file.name.startswith(".")]
+    except PermissionError as error:
+        raise InputError(f"{folder}: no permission to read this folder") from error
+    return sorted(files, key=lambda file: _natural(file.name))
 
 
 def is_image(file: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from posetrack_app.errors import InputError
@@ -19,6 +20,7 @@ class VideoInfo:
 
     `frame_count` and `seconds` (length) are None where the file does not tell. `decoder` names what reads the
     pictures, and why where it is not the first choice. `start_seconds` is the container's time of frame 0.
+    `pixel_aspect` is the width by the height at which a pixel is to be shown: 1 but for anamorphic video.
     """
 
     path: Path
@@ -30,6 +32,14 @@ class VideoInfo:
     seconds: float | None
     decoder: str
     start_seconds: float = 0.0
+    pixel_aspect: Fraction = Fraction(1)
+
+
+def pixel_aspect(stored: Fraction | None, rotation: int) -> Fraction:
+    """Width by height of a pixel as displayed, after the turn; 1 where the file does not say."""
+    if not stored:
+        return Fraction(1)
+    return 1 / stored if rotation in (90, 270) else stored
 
 
 class DecoderFailedError(Exception):

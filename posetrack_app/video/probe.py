@@ -14,6 +14,7 @@ import av
 
 from posetrack_app.errors import InputError
 from posetrack_app.video.ffmpeg_log import listening_to_ffmpeg, silence_ffmpeg
+from posetrack_app.video.restarts import CLOCKED, Restart, find_restarts, moved_times
 
 _COMPLAINTS = 3
 """Different lines of FFmpeg's that are passed on."""
@@ -24,7 +25,8 @@ class Probe:
     """One video stream. `pts` are the rising, distinct times of its frames in units of `time_base`.
 
     `pts` is empty where the packets carry none (raw streams, some AVI): then frames count at `frame_rate`.
-    `odd` says in words why decord cannot be trusted with this file, "" where it can.
+    `odd` says in words why decord cannot be trusted with this file, "" where it can. Where `restarts` has some, the
+    file's own times start over, and `pts` are moved: such a file is read from its start.
     """
 
     path: Path
@@ -35,6 +37,9 @@ class Probe:
     last_duration: int
     odd: str
     losses: tuple[str, ...]
+    pixel_aspect: Fraction | None = None
+    """Width by height at which a stored pixel is to be shown, where the file says it."""
+    restarts: tuple[Restart, ...] = ()
 
     def index_of(self, pts: int | None) -> int | None:
         """The index of the frame with this presentation time, or None."""
@@ -63,6 +68,11 @@ class Probe:
         return float((self.pts[-1] - self.pts[0]) * self.time_base) + duration
 
 
+def ffmpeg_name(path: Path) -> str:
+    """The name of a file for FFmpeg, which takes what stands before a first colon ("12:30.mp4") for a protocol."""
+    return str(path.absolute())
+
+
 @contextmanager
 def open_stream(path: Path) -> Iterator[tuple[Any, Any]]:
     """PyAV's container and its video stream; InputError, one line, where `path` is not a video."""
@@ -70,7 +80,7 @@ def open_stream(path: Path) -> Iterator[tuple[Any, Any]]:
         raise InputError(f"{path}: this file is empty (0 bytes)")
     silence_ffmpeg()
     try:
-        container = av.open(str(path))
+        container = av.open(ffmpeg_name(path))
     except PermissionError as error:
         raise InputError(f"{path}: no permission to read this file") from error
     except (av.FFmpegError, UnicodeError) as error:
@@ -95,6 +105,7 @@ def open_stream(path: Path) -> Iterator[tuple[Any, Any]]:
 def probe(path: Path) -> Probe:
     """Read every packet of the video stream (none is decoded) and say what is in it."""
     with open_stream(path) as (container, stream), listening_to_ffmpeg() as heard:
+        stamps: list[tuple[int | None, int | None]] = []
         times: list[int] = []  # of shown packets
         ends: list[int] = []  # first and last time of any packet, shown or not
         packets = untimed = damaged = last_duration = 0
@@ -105,6 +116,7 @@ def probe(path: Path) -> Probe:
                 if not packet.size:
                     continue
                 damaged += packet.is_corrupt
+                stamps.append((packet.dts, packet.pts))
                 if packet.pts is None:
                     untimed += 1
                 else:
@@ -122,19 +134,29 @@ def probe(path: Path) -> Probe:
             losses.append(f"the file breaks off after {packets} frames ({error.strerror})")
         if not packets:
             raise InputError(f"{path}: the video stream holds no frames")
+        time_base = Fraction(stream.time_base)
+        rate = stream.average_rate or stream.guessed_rate
+        restarts: tuple[Restart, ...] = ()
+        if container.format.name in CLOCKED:
+            usual = stream.guessed_rate or rate or 25
+            restarts = find_restarts(stamps, last_duration or round(1 / (usual * time_base)))
+        if restarts:
+            times = moved_times(stamps, restarts)
+            losses.append(
+                f"the file holds {len(restarts) + 1} parts whose times start over (joined recordings?): "
+                "each follows the last at once"
+            )
         pts = sorted(set(times))
         if untimed or len(pts) < packets:
             pts = []
-        time_base = Fraction(stream.time_base)
         declared = _declared_seconds(stream)
         held = float((ends[1] - ends[0]) * time_base) if ends else declared
-        if declared > held + 0.5:
+        if declared > held + 0.5 and not restarts:
             losses.append(f"the header promises {declared:.1f} s, the file holds {held:.1f} s: it is cut off")
         if damaged:
             losses.append(f"damaged packets: {damaged}")
         said = dict.fromkeys(f"FFmpeg says of {part}: {text.strip()}" for _, part, text in heard)
         losses += list(said)[:_COMPLAINTS]
-        rate = stream.average_rate or stream.guessed_rate
         if len(pts) > 1:  # the header's rate may be a clock's (1000 a second), not the frames'
             measured = (len(pts) - 1) / ((pts[-1] - pts[0]) * time_base)
             rate = measured if not rate or not 0.5 < measured / rate < 2 else rate
@@ -145,8 +167,10 @@ def probe(path: Path) -> Probe:
             packet_count=packets,
             pts=pts,
             last_duration=last_duration,
-            odd=_why_not_decord(bool(pts), damaged, first_is_key),
+            odd=_why_not_decord(bool(pts), damaged, first_is_key, bool(restarts)),
             losses=tuple(losses),
+            pixel_aspect=stream.sample_aspect_ratio,
+            restarts=restarts,
         )
 
 
@@ -162,8 +186,10 @@ def _declared_seconds(stream: Any) -> float:
         return 0.0
 
 
-def _why_not_decord(timed: bool, damaged: int, first_is_key: bool) -> str:
+def _why_not_decord(timed: bool, damaged: int, first_is_key: bool, starts_over: bool) -> str:
     """What decord needs and this file lacks; "" where nothing is lacking."""
+    if starts_over:
+        return "decord needs times that never start over"
     if not timed:
         return "decord needs the time of every packet"
     if damaged:

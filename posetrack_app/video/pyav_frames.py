@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import av
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from posetrack_app.video.deinterlace import deinterlaced
 from posetrack_app.video.probe import Probe, open_stream
+from posetrack_app.video.restarts import Restart, moved
 
 _LEAST_STEP = 1e-3
 """Seconds between frames whose times in the file do not rise."""
@@ -69,9 +70,10 @@ def is_interlaced(video: Probe, wanted: range) -> bool:
         stream.thread_type = "SLICE"  # the others give their first frame late
         stream.codec_context.skip_frame = "NONKEY"
         for index in sorted({wanted[place * (len(wanted) - 1) // _PLACES] for place in range(_PLACES + 1)}):
-            if video.pts and not _seek(container, stream, video.pts[index]):
+            # Where times start over, these are the first key frames instead.
+            if video.pts and not video.restarts and not _seek(container, stream, video.pts[index]):
                 continue
-            frame = next(_decode(container, stream), None)
+            frame = next(decoded_frames(container, stream), None)
             if frame is None or frame.interlaced_frame:
                 return frame is not None
     return False
@@ -81,9 +83,10 @@ def _timed_frames(video: Probe, first: int) -> Iterator[tuple[int, float, Any]]:
     """(index, seconds, PyAV frame) of every frame from `first` on that can be decoded."""
     index = -1
     with open_stream(video.path) as (container, stream):
-        seek = first > 0 and len(video.pts) > 0 and _seek(container, stream, video.pts[first])
+        seekable = first > 0 and len(video.pts) > 0 and not video.restarts
+        seek = seekable and _seek(container, stream, video.pts[first])
         origin = video.pts[0] if video.pts else None
-        for frame in _decode(container, stream):
+        for frame in decoded_frames(container, stream, video.restarts):
             known = video.index_of(frame.pts)
             if video.pts and known is None:
                 continue  # a frame the container does not list: before an edit list's start
@@ -115,9 +118,10 @@ def _seek(container: Any, stream: Any, pts: int) -> bool:
     return True
 
 
-def _decode(container: Any, stream: Any) -> Iterator[Any]:
+def decoded_frames(container: Any, stream: Any, restarts: Sequence[Restart] = ()) -> Iterator[Any]:
     """Every frame that can be decoded; damaged packets give none."""
-    packets = container.demux(stream)
+    packets = moved(container.demux(stream), restarts)
+    packet: Any = None
     while True:
         try:
             packet = next(packets, None)

@@ -19,6 +19,7 @@ from posetrack_app.video.info import (
     describe_damages,
     describe_gap,
     not_too_many,
+    pixel_aspect,
     wanted_frames,
 )
 from posetrack_app.video.nvdec_frames import NvdecPictures
@@ -88,6 +89,7 @@ class FileReader:
             seconds=video.length,
             decoder="",
             start_seconds=float(video.pts[0] * video.time_base) if video.pts else 0.0,
+            pixel_aspect=pixel_aspect(video.pixel_aspect, rotation),
         )
         # decord leaves the lines of two moments in one picture.
         why_not = "; ".join(

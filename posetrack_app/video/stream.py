@@ -10,6 +10,7 @@ import time
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,7 +24,7 @@ from posetrack_app.errors import InputError
 from posetrack_app.records import Frame
 from posetrack_app.video.deinterlace import INTERLACED, deinterlaced
 from posetrack_app.video.ffmpeg_log import silence_ffmpeg
-from posetrack_app.video.info import VideoInfo, describe_damages
+from posetrack_app.video.info import VideoInfo, describe_damages, pixel_aspect
 from posetrack_app.video.pyav_frames import Picture, as_displayed, clockwise_turn, display_matrix
 
 _ADDRESSES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt", "tcp", "http", "https")
@@ -67,6 +68,7 @@ class StreamReader:
         self._rate = 25.0
         self._decoder = f"PyAV {av.__version__}"
         self._rotation = 0
+        self._pixel_aspect = Fraction(1)
         self._began = time.monotonic()
         self.losses: list[str] = []
         self.missing: list[tuple[int, int]] = []
@@ -92,6 +94,7 @@ class StreamReader:
             frame_count=None,
             seconds=None,
             decoder=self._decoder,
+            pixel_aspect=self._pixel_aspect,
         )
 
     def __enter__(self) -> StreamReader:
@@ -216,6 +219,7 @@ class StreamReader:
                 matrix = shown.matrix or display_matrix(frame)
                 if shown.matrix is None:
                     shown.matrix, self._rotation = matrix, clockwise_turn(matrix)
+                    self._pixel_aspect = pixel_aspect(stream.sample_aspect_ratio, self._rotation)
                     self._decoder += f" ({INTERLACED})" if is_interlaced else ""
                 image = as_displayed(frame, shown.size, matrix)
                 shown.size = shown.size or (image.shape[1], image.shape[0])

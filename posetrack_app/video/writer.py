@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -19,12 +22,20 @@ from posetrack_app.errors import InputError
 from posetrack_app.formats.whole import check_folder_of
 from posetrack_app.video.ffmpeg_log import silence_ffmpeg
 from posetrack_app.video.info import VideoInfo
+from posetrack_app.video.probe import ffmpeg_name
+from posetrack_app.video.pyav_frames import decoded_frames
 
 _CLOCK = 90_000
 """Ticks a second; whole for 24, 25, 30, 50 and 60 frames a second."""
 
 _PLAYED_SOUND = ("aac", "mp3", "mp3float", "opus", "libopus", "flac")
 """Codecs that browsers play from an MP4: copied as they are. Any other is turned into AAC."""
+
+_USUAL_RATE = 48_000
+"""Hz, of sound whose own rate AAC does not have."""
+
+_STEP_BACK_SECONDS = 0.5
+"""Sound that steps back further starts over."""
 
 _QUALITY = {"preset": "veryfast", "crf": "21"}
 _BT709, _LIMITED_RANGE = 1, 1
@@ -68,8 +79,10 @@ class VideoWriter:
         self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp.mp4")
         silence_ffmpeg()
         try:
-            self._container: Any = av.open(str(self._temporary), "w", options={"movflags": "faststart"})
-        except OSError as error:
+            self._container: Any = av.open(
+                ffmpeg_name(self._temporary), "w", options={"movflags": "faststart"}
+            )
+        except (OSError, av.FFmpegError) as error:
             raise InputError(f"{path}: cannot write here ({error.strerror})") from error
         self._video = self._add_video()
 
@@ -84,6 +97,8 @@ class VideoWriter:
         context = stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED_RANGE
+        if self._info.pixel_aspect != 1:
+            context.sample_aspect_ratio = self._info.pixel_aspect
         return stream
 
     def __enter__(self) -> VideoWriter:
@@ -106,7 +121,7 @@ class VideoWriter:
             return
         try:
             self._encoding.result()
-        except OSError as error:
+        except (OSError, av.FFmpegError) as error:
             raise InputError(f"{self.path}: cannot write on ({error.strerror})") from error
         finally:
             self._encoding = None
@@ -124,9 +139,14 @@ class VideoWriter:
             if self._sound is not None:
                 self._wait()
                 self._finish(self._sound, target)
+        except InputError:
+            if kind is None:
+                raise
+            return  # what ended the block says why
         finally:
             self._encoder.shutdown()
-            self._container.close()
+            with contextlib.suppress(OSError, av.FFmpegError):  # what a file that went wrong says once more
+                self._container.close()
             self._temporary.unlink(missing_ok=True)
         if kind is None and not self.frames:
             raise InputError(f"{self.path}: not written, as there is no frame to show")
@@ -140,7 +160,7 @@ class VideoWriter:
             sound.close()
             self._container.close()
             os.replace(self._temporary, target)
-        except OSError as error:
+        except (OSError, av.FFmpegError) as error:
             raise InputError(f"{target}: cannot be finished ({error.strerror})") from error
 
 
@@ -162,7 +182,10 @@ def _yuv420(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 class _Sound:
-    """The first sound stream of a video file, muxed into `container` piece by piece beside the pictures."""
+    """The first sound stream of a video file, muxed into `container` piece by piece beside the pictures.
+
+    What is damaged is left out, or the sound ends there; the pictures go on.
+    """
 
     def __init__(self, info: VideoInfo, container: Any, start: float) -> None:
         self._container = container
@@ -172,17 +195,22 @@ class _Sound:
         self._waiting: Any = None
         if not info.path.is_file():
             return
-        self._source = av.open(str(info.path))
+        try:
+            self._source = av.open(ffmpeg_name(info.path))
+        except (av.FFmpegError, UnicodeError):
+            return
         if not self._source.streams.audio:
             return
         stream = self._source.streams.audio[0]
         if stream.codec_context is None:
             return
-        if stream.codec_context.name in _PLAYED_SOUND:
-            self._packets = self._copied(stream, container.add_stream_from_template(stream))
+        if _can_be_copied(stream):
+            packets = self._copied(stream, container.add_stream_from_template(stream))
         else:
-            target = container.add_stream("aac", rate=stream.rate, layout="stereo")
-            self._packets = self._turned_into_aac(stream, target)
+            rate = stream.rate if stream.rate in (av.Codec("aac", "w").audio_rates or ()) else _USUAL_RATE
+            target = container.add_stream("aac", rate=rate, layout="stereo")
+            packets = self._turned_into_aac(stream, target, rate)
+        self._packets = _readable(packets)
 
     def mux_until(self, seconds: float) -> None:
         """Mux the packets that start at or before `seconds` after the first picture."""
@@ -191,8 +219,13 @@ class _Sound:
             self._waiting = packet
             if packet is None or packet.pts * packet.time_base > seconds:
                 return
-            self._container.mux(packet)
             self._waiting = None
+            try:
+                self._container.mux(packet)
+            except OSError:  # of the disk
+                raise
+            except av.FFmpegError:
+                continue  # damaged, or not later than the one before
 
     def close(self) -> None:
         if self._source is not None:
@@ -200,7 +233,7 @@ class _Sound:
 
     def _copied(self, source: Any, target: Any) -> Iterator[Any]:
         shift = round(self._zero / source.time_base)
-        for packet in _readable(self._source.demux(source)):
+        for packet in _of_one_clock(self._source.demux(source)):
             if packet.pts is None or packet.pts < shift:
                 continue
             packet.pts -= shift
@@ -208,16 +241,43 @@ class _Sound:
             packet.stream = target
             yield packet
 
-    def _turned_into_aac(self, source: Any, target: Any) -> Iterator[Any]:
-        resampler: Any = av.AudioResampler(format="fltp", layout="stereo", rate=source.rate)
-        for packet in _readable(self._source.demux(source)):
-            for frame in _readable(iter(packet.decode())):
-                if frame.pts is None or frame.pts * frame.time_base < self._zero:
-                    continue
-                frame.pts -= round(self._zero / frame.time_base)
-                for piece in resampler.resample(frame):
-                    yield from target.encode(piece)
+    def _turned_into_aac(self, source: Any, target: Any, rate: int) -> Iterator[Any]:
+        for piece in _readable(self._resampled(source, rate)):
+            yield from target.encode(piece)
         yield from target.encode(None)
+
+    def _resampled(self, source: Any, rate: int) -> Iterator[Any]:
+        resampler: Any = av.AudioResampler(format="fltp", layout="stereo", rate=rate)
+        for frame in _of_one_clock(decoded_frames(self._source, source)):
+            if frame.pts is None or frame.pts * frame.time_base < self._zero:
+                continue
+            frame.pts -= round(self._zero / frame.time_base)
+            yield from resampler.resample(frame)
+
+
+def _can_be_copied(stream: Any) -> bool:
+    """Whether browsers play this sound from an MP4, and one takes it: MP3 below 16 kHz, say, it does not."""
+    if stream.codec_context.name not in _PLAYED_SOUND:
+        return False
+    try:
+        with av.open(io.BytesIO(), "w", format="mp4") as trial:
+            trial.add_stream_from_template(stream)
+            trial.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def _of_one_clock(items: Iterator[Any]) -> Iterator[Any]:
+    """Packets or frames until their times step back: in joined recordings they are no longer the pictures' times."""
+    latest: Any = -math.inf
+    for item in items:
+        if item.pts is not None:
+            seconds = item.pts * item.time_base
+            if seconds < latest - _STEP_BACK_SECONDS:
+                return
+            latest = max(latest, seconds)
+        yield item
 
 
 def _readable(items: Iterator[Any]) -> Iterator[Any]:
@@ -225,7 +285,7 @@ def _readable(items: Iterator[Any]) -> Iterator[Any]:
     while True:
         try:
             item = next(items, None)
-        except av.FFmpegError:
+        except (av.FFmpegError, ValueError):  # ValueError: sound that changes its kind on the way
             return
         if item is None:
             return

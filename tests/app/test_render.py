@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from posetrack_app.overlay import OverlayWriter, render_video
 from posetrack_app.records import Frame
 from posetrack_app.skeleton import POSETRACK
 from posetrack_app.video import open_video
+from posetrack_app.video.writer import VideoWriter
 
 
 def packet_times(path: Path) -> list[float]:
@@ -53,21 +55,38 @@ def test_the_overlay_plays_in_browsers_at_the_true_times(tmp_path: Path) -> None
     assert sorted(file.name for file in tmp_path.iterdir()) == ["in.mp4", "o.mp4"]
 
 
-def test_sound_that_browsers_cannot_play_becomes_aac(tmp_path: Path) -> None:
-    container: Any = av.open(str(tmp_path / "in.mov"), "w")
+def write_sound(path: Path, codec: str, rate: int) -> None:
+    """25 numbered pictures, a second of them, and a tone of this kind."""
+    container: Any = av.open(str(path), "w")
     with container:
         video = container.add_stream("mpeg4", rate=25)
         video.width, video.height, video.pix_fmt = 160, 112, "yuv420p"
-        audio = container.add_stream("pcm_s16le", rate=22050, layout="mono")
+        audio = container.add_stream(codec, rate=rate, layout="mono")
         for number in range(25):
             frame = av.VideoFrame.from_ndarray(clips.numbered_image(number), "rgb24")
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
-        wave = (np.sin(np.arange(22050) / 10) * 9000).astype(np.int16)[None]
+        wave = (np.sin(np.arange(rate) * 2205 / rate) * 9000).astype(np.int16)[None]
         samples: Any = av.AudioFrame.from_ndarray(wave, "s16", "mono")
-        samples.sample_rate, samples.pts = 22050, 0
+        samples.sample_rate, samples.pts = rate, 0
         container.mux(audio.encode(samples))
         container.mux(audio.encode(None))
+
+
+def write_overlay(video: Path, out: Path, **span: Any) -> None:
+    with open_video(video, **span) as source, OverlayWriter(out, source.info) as overlay:
+        for frame in source:
+            overlay.write(frame, people({}))
+
+
+def sound_times(path: Path) -> list[float]:
+    with av.open(str(path)) as out:
+        packets = [packet for packet in out.demux(audio=0) if packet.pts is not None]
+        return [float(packet.pts * packet.time_base) for packet in packets]
+
+
+def test_sound_that_browsers_cannot_play_becomes_aac(tmp_path: Path) -> None:
+    write_sound(tmp_path / "in.mov", "pcm_s16le", 22050)
     with open_video(tmp_path / "in.mov") as source, OverlayWriter(tmp_path / "o.mp4", source.info) as overlay:
         for shown in source:
             overlay.write(shown, people({}))
@@ -77,6 +96,109 @@ def test_sound_that_browsers_cannot_play_becomes_aac(tmp_path: Path) -> None:
         decoded = np.concatenate([frame.to_ndarray() for frame in out.decode(sound)], axis=1)
     assert decoded.shape[1] / 22050 == pytest.approx(1.0, abs=0.15)
     assert decoded.std() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "rate"),
+    [
+        ("192.mkv", "pcm_s16le", 192_000),
+        ("6.mkv", "pcm_s16le", 6000),
+        ("11.avi", "libmp3lame", 11_025),
+        ("22.avi", "libmp3lame", 22_050),
+    ],
+)
+def test_sound_of_a_rate_that_its_codec_or_mp4_does_not_take(
+    tmp_path: Path, name: str, codec: str, rate: int
+) -> None:
+    if codec not in av.codecs_available:
+        pytest.skip(f"this PyAV cannot encode {codec}")
+    write_sound(tmp_path / name, codec, rate)
+    write_overlay(tmp_path / name, tmp_path / "o.mp4")
+    assert len(packet_times(tmp_path / "o.mp4")) == 25
+    times = sound_times(tmp_path / "o.mp4")
+    assert times[-1] - times[0] == pytest.approx(1.0, abs=0.25)
+
+
+def test_damaged_sound_is_left_out_and_the_rest_stays_in_its_place(tmp_path: Path) -> None:
+    write_sound(tmp_path / "in.mkv", "ac3", 48_000)
+    write_overlay(tmp_path / "in.mkv", tmp_path / "whole.mp4")
+    with av.open(str(tmp_path / "in.mkv")) as source:
+        places = [packet.pos for packet in source.demux(audio=0) if packet.size]
+    content = bytearray((tmp_path / "in.mkv").read_bytes())
+    for place in places[10:14]:
+        start = content.index(b"\x0b\x77", place)  # the sync word of AC-3
+        content[start : start + 6] = bytes(6)
+    (tmp_path / "in.mkv").write_bytes(content)
+    write_overlay(tmp_path / "in.mkv", tmp_path / "o.mp4")
+    assert len(packet_times(tmp_path / "o.mp4")) == 25
+    whole, times = sound_times(tmp_path / "whole.mp4"), sound_times(tmp_path / "o.mp4")
+    assert len(times) < len(whole)
+    assert times[-1] == pytest.approx(whole[-1], abs=0.03)
+
+
+def test_sound_whose_times_step_back(tmp_path: Path) -> None:
+    """Two recordings joined: the pictures of the second go on; its sound begins at 0 again and is left out."""
+    clips.write_clip(tmp_path / "1.ts", times=25, tone=True)
+    clips.write_clip(tmp_path / "2.ts", times=list(range(1000, 2000, 40)), tone=True)
+    (tmp_path / "in.ts").write_bytes((tmp_path / "1.ts").read_bytes() + (tmp_path / "2.ts").read_bytes())
+    write_overlay(tmp_path / "in.ts", tmp_path / "o.mp4")
+    assert len(packet_times(tmp_path / "o.mp4")) >= 49  # the seam may cost one
+    times = sound_times(tmp_path / "o.mp4")
+    assert times == sorted(set(times))
+    assert times[-1] == pytest.approx(0.98, abs=0.1)
+
+
+def test_the_overlay_of_joined_recordings_goes_on(tmp_path: Path) -> None:
+    """The times of the pictures start over; the sound of the second part is left out, not played too early."""
+    clips.write_clip(tmp_path / "1.ts", times=25, tone=True)
+    clips.write_clip(tmp_path / "2.ts", times=50, tone=True)
+    (tmp_path / "in.ts").write_bytes((tmp_path / "1.ts").read_bytes() + (tmp_path / "2.ts").read_bytes())
+    write_overlay(tmp_path / "in.ts", tmp_path / "o.mp4")
+    times = np.array(packet_times(tmp_path / "o.mp4"))
+    assert len(times) >= 74  # the seam may cost one
+    assert np.allclose(times, np.round(times * 25) / 25, atol=1e-3)
+    assert times[-1] == pytest.approx(74 / 25, abs=1e-3)
+    assert sound_times(tmp_path / "o.mp4")[-1] == pytest.approx(0.98, abs=0.1)
+
+
+def test_what_the_encoder_refuses_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clips.write_clip(tmp_path / "in.mp4", times=3)
+
+    def refuse(*_: Any) -> None:
+        raise av.ArgumentError(22, "Invalid argument")
+
+    monkeypatch.setattr(VideoWriter, "_encode", refuse)
+    with pytest.raises(InputError, match=r"o\.mp4: cannot write on \(Invalid argument\)"):
+        write_overlay(tmp_path / "in.mp4", tmp_path / "o.mp4")
+    assert [file.name for file in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_a_name_with_a_colon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FFmpeg takes what stands before a first colon for a protocol."""
+    monkeypatch.chdir(tmp_path)
+    clips.write_clip(tmp_path / "in.mp4", times=3, tone=True)
+    video, out = Path("2024-01-01T12:30:45.mp4"), Path("2024-01-01T12:30:45.o.mp4")
+    (tmp_path / "in.mp4").rename(video)
+    write_overlay(video, out)
+    assert len(packet_times(tmp_path / out)) == 3
+    assert sound_times(tmp_path / out)
+
+
+@pytest.mark.parametrize("rotation", [0, 90])
+@pytest.mark.parametrize("side_by_side", [False, True])
+def test_anamorphic_video_keeps_its_shape(tmp_path: Path, rotation: int, side_by_side: bool) -> None:
+    """Stored pixels wider than high, as in HDV; turned with the picture, they are higher than wide."""
+    clips.write_clip(tmp_path / "in.mp4", times=3, options={"x264-params": "sar=4/3"}, rotation=rotation)
+    shown = Fraction(3, 4) if rotation else Fraction(4, 3)
+    style = Style(side_by_side=side_by_side)
+    with open_video(tmp_path / "in.mp4") as video:
+        assert video.info.pixel_aspect == shown
+        assert (video.info.width, video.info.height) == ((112, 160) if rotation else (160, 112))
+        with OverlayWriter(tmp_path / "o.mp4", video.info, style=style) as overlay:
+            for frame in video:
+                overlay.write(frame, people({}))
+    with av.open(str(tmp_path / "o.mp4")) as out:
+        assert out.streams.video[0].sample_aspect_ratio == shown
 
 
 def test_odd_sizes_are_padded(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import pytest
 from posetrack_app.errors import InputError
 from posetrack_app.video import VideoInfo, decord_frames, open_video, pyav_frames
 from posetrack_app.video.probe import open_stream
+from posetrack_app.video.restarts import find_restarts
 from posetrack_app.video.writer import VideoWriter
 
 UNEVEN = [86, 153, 209, 243, 300, 301, 450, 470, 480, 1100, 1133, 1166, 1200, 1290, 1300]
@@ -303,6 +304,42 @@ def test_what_an_edit_list_hides_stays_hidden(tmp_path: Path) -> None:
     assert losses == []
 
 
+@pytest.mark.parametrize(
+    ("ending", "parts"),
+    [("ts", (0, 0)), ("ts", (500, 0)), ("ts", (500, 300, 0)), ("mpg", (0, 0, 0)), ("mpg", (500, 0))],
+    ids=["repeated", "FFmpeg sees the clock run over", "twice", "DVD", "DVD, clock run over"],
+)
+def test_times_that_start_over_go_on(tmp_path: Path, ending: str, parts: tuple[int, ...]) -> None:
+    """Recordings joined end to end: each part follows the last one, a frame after it, in every count of time."""
+    for begin in set(parts):
+        clips.write_clip(
+            tmp_path / f"{begin}.{ending}",
+            times=list(range(25 * begin, 25 * begin + 40)),
+            time_base=clips.Fraction(1, 25),
+            codec="libx264" if ending == "ts" else "mpeg2video",
+            options={"bf": "2", "g": "10"},
+        )
+    path = tmp_path / f"joined.{ending}"
+    path.write_bytes(b"".join((tmp_path / f"{begin}.{ending}").read_bytes() for begin in parts))
+    info, frames, losses = read(path)
+    count = 40 * len(parts)
+    assert [(index, number) for index, _, number in frames] == [(k, k % 40) for k in range(count)]
+    assert np.allclose([seconds for _, seconds, _ in frames], np.arange(count) / 25, atol=1e-3)
+    assert (info.frame_count, info.frame_rate) == (count, pytest.approx(25))
+    assert info.seconds == pytest.approx(count / 25, abs=0.05)
+    assert "times start over" in losses[0]
+    assert "cut off" not in " ".join(losses)
+    assert read(path, start=1.0, stop=2.0, stride=3)[1] == frames[25:50:3]
+
+
+def test_one_wrong_time_is_no_new_start() -> None:
+    stamps: list[tuple[int | None, int | None]] = [(3600 * k, 3600 * k + 7200) for k in range(100)]
+    stamps[60] = (5000, 5000)
+    assert find_restarts(stamps, 3600) == ()
+    stamps[60] = (None, None)
+    assert find_restarts(stamps, 3600) == ()
+
+
 BAD = {
     "text.mp4": (b"this is no video\n" * 100, "not a video"),
     "text.txt": (b"this is no video\n" * 100, "not a video"),
@@ -324,6 +361,15 @@ def test_what_is_no_video(tmp_path: Path, name: str) -> None:
 def test_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         open_video(tmp_path / "none.mp4")
+
+
+def test_a_name_with_a_colon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FFmpeg takes what stands before a first colon for a protocol."""
+    clips.write_clip(tmp_path / "clip.mp4", times=3)
+    (tmp_path / "clip.mp4").rename(tmp_path / "12:30:45.mp4")
+    monkeypatch.chdir(tmp_path)
+    _, frames, _ = read(Path("12:30:45.mp4"))
+    assert [number for *_, number in frames] == [0, 1, 2]
 
 
 def test_audio_only(tmp_path: Path) -> None:
@@ -367,6 +413,24 @@ def test_a_folder_of_images_in_natural_order(tmp_path: Path) -> None:
     assert frames == [(0, 0.0, 0), (1, 0.1, 1), (2, 0.2, 2), (3, 0.3, 10), (4, 0.4, 11)]
     assert info.frame_rate == 10
     assert losses == []
+
+
+def test_hidden_files_in_a_folder_of_images_are_none(tmp_path: Path) -> None:
+    """macOS writes a `._` file beside each picture on disks that are not its own."""
+    cv2.imwrite(str(tmp_path / "img0.png"), clips.numbered_image(0)[..., ::-1])
+    (tmp_path / "._img0.png").write_bytes(b"\0\5\26\7")
+    _, frames, losses = read(tmp_path)
+    assert [(index, number) for index, _, number in frames] == [(0, 0)]
+    assert losses == []
+
+
+def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(folder: Path) -> None:  # root may read any folder
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(InputError, match="no permission to read this folder"):
+        open_video(tmp_path)
 
 
 def test_a_bad_image_is_a_gap(tmp_path: Path) -> None:
