@@ -139,6 +139,7 @@ SHARES = (
 )  # fmt: skip
 MOST = 1e6
 """No setting means anything beyond; 1e308 would end as infinite keypoints."""
+_AT_MOST = f"{MOST:,.0f} at most"
 AT_LEAST_ONE = ("max_people", "batch", "confirmations", "detect_every")
 
 
@@ -167,12 +168,15 @@ def _preset_file(preset: str) -> Path:
 
 def _with_file(config: Config, file: Path) -> Config:
     try:
-        with file.open("rb") as stream:
-            table = tomllib.load(stream)
+        table = tomllib.loads(file.read_bytes().decode("utf-8-sig"))  # Windows editors put a mark first
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: is not TOML: {error}") from error
+    except ValueError as error:
+        raise InputError(f"{file}: is not a settings file (a number has thousands of digits)") from error
+    except RecursionError as error:
+        raise InputError(f"{file}: is not a settings file (nested too deeply)") from error
     return _merge(config, table, file, "")
 
 
@@ -197,6 +201,9 @@ def _merge(settings: _Settings, table: dict[str, Any], file: Path, section: str)
 
 def _checked(name: str, value: Any, now: Any, where: str) -> Any:
     """The value as the type the setting has, within its range."""
+    if type(now) in (int, float) and isinstance(value, int) and abs(value) > MOST:
+        # Before it becomes a float, which has no room for hundreds of digits.
+        raise InputError(f"{where}: '{name}' must be {'0 or more' if value < 0 else _AT_MOST}")
     if isinstance(now, float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if type(value) is not type(now):
@@ -205,7 +212,7 @@ def _checked(name: str, value: Any, now: Any, where: str) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{where}: '{name}' must be a number, got {value}")
     if isinstance(value, float) and value > MOST:
-        raise InputError(f"{where}: '{name}' must be {MOST:,.0f} at most, got {value:g}")
+        raise InputError(f"{where}: '{name}' must be {_AT_MOST}, got {value:g}")
     if name in CHOICES and value not in CHOICES[name]:
         raise InputError(f"{where}: '{name}' must be one of {', '.join(CHOICES[name])}, got '{value}'")
     if name in SHARES and not 0 <= value <= 1:

@@ -62,8 +62,14 @@ def _broken_packages() -> Iterator[Finding]:
             import_module(module)
         except ModuleNotFoundError:
             yield Finding(module, "broken", f"not installed: pip install {package}")
-        except (ImportError, OSError) as error:  # a shared library that is missing or of another system
-            yield Finding(module, "broken", f"cannot be imported: {error}")
+        except Exception as error:
+            # What a broken package raises as it is imported is its own affair: OSError for a shared library
+            # of another system, ValueError where it was built for another NumPy. All of it is to be named here.
+            yield Finding(module, "broken", _why(error))
+
+
+def _why(error: Exception) -> str:
+    return f"cannot be imported: {type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _version(package: str) -> str:
@@ -76,7 +82,9 @@ def _version(package: str) -> str:
 def _extras() -> Iterator[Finding]:
     for module, extra in _EXTRAS.items():
         try:
-            import_module(module)
-            yield Finding(module, "ok", version(module))
-        except ImportError:
+            # By the module: onnxruntime comes from packages of several names.
+            yield Finding(module, "ok", str(getattr(import_module(module), "__version__", "is here")))
+        except ModuleNotFoundError:
             yield Finding(module, "absent", f"pip install 'posetrack-app[{extra}]'")
+        except Exception as error:  # anything, as above; but it can be done without
+            yield Finding(module, "absent", _why(error))

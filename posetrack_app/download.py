@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import errno
 import http.client
+import os
 import re
+import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from posetrack_app.errors import InputError
+
+if sys.platform != "win32":
+    import fcntl
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are here and the bytes of the whole file, None if the server does not say."""
@@ -23,6 +29,31 @@ _CHUNK = 1 << 18
 
 def no_progress(_here: int, _whole: int | None) -> None:
     """Show nothing."""
+
+
+@contextmanager
+def alone(part: Path) -> Iterator[None]:
+    """Keep `part` for this process to the end of the block; InputError where another one is fetching it.
+
+    The system lets go of it when the process ends, however it does. On Windows nothing holds a second one up,
+    for a file that is held open cannot be renamed there.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        file = part.open("ab")
+    except OSError as error:
+        raise InputError(f"{part} cannot be written: {error.strerror}") from None
+    with file:
+        if not _lock(file, part):
+            raise InputError(f"{part}: another posetrack is fetching it; wait for that one, then try again")
+        try:
+            yield
+        finally:
+            if part.is_file() and not part.stat().st_size:
+                part.unlink()
 
 
 def download(url: str, part: Path, *, by_hand: str, progress: Progress = no_progress) -> None:
@@ -40,7 +71,7 @@ def download(url: str, part: Path, *, by_hand: str, progress: Progress = no_prog
         except urllib.error.HTTPError as error:
             error.close()
             if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:  # longer than the file: not of it
-                part.unlink()
+                part.write_bytes(b"")
                 trouble = "the server refused to resume"
                 continue
             raise InputError(f"{url} answers {error.code} {error.reason}; {by_hand}") from None
@@ -53,7 +84,8 @@ def download(url: str, part: Path, *, by_hand: str, progress: Progress = no_prog
                     f"no space left in {part.parent} for {part.stem}: free some and try again"
                 ) from None
             raise InputError(f"{part} cannot be written: {error.strerror}") from None
-    kept = f"; {part.stat().st_size} bytes are kept and the next try resumes" if part.is_file() else ""
+    have = part.stat().st_size if part.is_file() else 0
+    kept = f"; {have} bytes are kept and the next try resumes" if have else ""
     raise InputError(f"no connection to {url} ({trouble}){kept}; try again or {by_hand}")
 
 
@@ -74,6 +106,19 @@ def _fetch_rest(url: str, part: Path, progress: Progress) -> None:
                 progress(have, whole)
     if whole is not None and have < whole:
         raise ConnectionError(f"broke off at {have} of {whole} bytes")
+
+
+def _lock(file: IO[bytes], part: Path) -> bool:
+    """False where another process holds it, or has just finished and renamed it."""
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return os.path.samestat(os.fstat(file.fileno()), part.stat())
+        except (BlockingIOError, FileNotFoundError):
+            return False
+        except OSError:
+            pass  # a file system without locks: then the user must take care
+    return True
 
 
 def _starts_at(answer: Any) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from posetrack_app.errors import InputError
 from posetrack_app.formats.tracks import partial_file
@@ -49,20 +49,38 @@ def _lines(list_file: Path) -> list[str]:
 def output_files(sources: Sequence[str], folder: Path) -> list[Path]:
     """A tracks file in `folder` for each source, named after it, all different.
 
-    Videos of one name in different folders get the same folders below `folder`; where only the ending tells two
-    apart, it becomes part of the name. InputError where a source is named twice.
+    Videos of one name in different folders get the same folders below `folder`, on different drives with the
+    drive's letter first; where only the ending tells two apart, it becomes part of the name. InputError where a
+    source is named twice.
     """
     names = [_file_name(source) for source in sources]
     for place, name in enumerate(names):
         if name in names[:place]:
             raise InputError(f"{sources[place]}: is named twice; name every video once")
-    common = Path(os.path.commonpath([path.parent for path in names]))
-    below = [path.relative_to(common) for path in names]
-    for candidates in ([Path(path.stem) for path in below], [path.with_suffix("") for path in below], below):
+    below = below_common_folder(names)
+    for candidates in (
+        [PurePath(path.stem) for path in below],
+        [path.with_suffix("") for path in below],
+        below,
+    ):
         outs = [folder / f"{path}.json" for path in candidates]
         if (clash := _clash(outs)) is None:
             return outs
     raise InputError(f"two of the videos would both write {clash}; give them to runs of their own")
+
+
+def below_common_folder(files: Sequence[PurePath]) -> list[PurePath]:
+    """Absolute paths without the folders that all of them share; the drive is a folder where there are several."""
+    try:
+        common = os.path.commonpath([path.parent for path in files])
+    except ValueError:  # Windows: nothing is shared by C: and D:
+        return [PurePath(_plain(path.drive), path.relative_to(path.anchor)) for path in files]
+    return [path.relative_to(common) for path in files]
+
+
+def _plain(text: str) -> str:
+    """Without what a file name cannot hold."""
+    return "".join(letter if letter.isalnum() else "_" for letter in text).strip("_")
 
 
 def _clash(outs: Sequence[Path]) -> Path | None:
@@ -135,5 +153,4 @@ def _file_name(source: str) -> Path:
     """An absolute path that stands for the source; a stream's address without what a file name cannot hold."""
     if not is_stream(source):
         return Path(os.path.abspath(source))
-    plain = "".join(letter if letter.isalnum() else "_" for letter in source.partition("@")[2] or source)
-    return Path.cwd() / (plain.strip("_") or "stdin")
+    return Path.cwd() / (_plain(source.partition("@")[2] or source) or "stdin")

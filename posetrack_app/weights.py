@@ -22,7 +22,7 @@ from typing import IO, Any, Literal
 
 import platformdirs
 
-from posetrack_app.download import Progress, download, no_progress
+from posetrack_app.download import Progress, alone, download, no_progress
 from posetrack_app.errors import InputError
 
 FOLDER_VARIABLE = "POSETRACK_WEIGHTS"
@@ -137,13 +137,14 @@ def fetch(
     if offline if offline is not None else os.environ.get(OFFLINE_VARIABLE, "0") not in ("", "0"):
         raise InputError(f"{entry.name} is not here and offline mode is on: {by_hand}")
     part = target.with_name(target.name + ".part")
-    download(entry.url, part, by_hand=by_hand, progress=progress)
-    try:
-        check_file(part, entry)
-    except InputError as error:
-        part.unlink()
-        raise InputError(f"{error}; the download was deleted, try again or {by_hand}") from None
-    part.replace(target)
+    with alone(part):
+        download(entry.url, part, by_hand=by_hand, progress=progress)
+        try:
+            check_file(part, entry)
+        except InputError as error:
+            part.unlink()
+            raise InputError(f"{error}; the download was deleted, try again or {by_hand}") from None
+        part.replace(target)
     return target
 
 
@@ -170,6 +171,8 @@ def bundle(entries: Iterable[Published], target: Path, folder: Path | None = Non
     root = weights_folder(folder)
     chosen = list(entries)
     for entry in chosen:
+        if entry.source == "package":
+            raise InputError(f"{entry.name} ships with posetrack and needs no bundle; leave it out")
         if not (root / entry.file).is_file():
             raise InputError(f"{entry.name} is not here; run `posetrack weights pull {entry.name}` first")
         check_file(root / entry.file, entry)

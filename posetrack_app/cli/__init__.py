@@ -59,6 +59,12 @@ def main() -> None:
         # One line, whatever text of the user's file it quotes.
         click.echo(f"posetrack: {' '.join(str(error).splitlines())}", err=True)
         sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # A file or folder that the system refuses: no permission, too long a name, a drive that is gone.
+        click.echo(f"posetrack: {' '.join(f'{error.filename}: {error.strerror}'.splitlines())}", err=True)
+        sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
         click.echo("posetrack: stopped", err=True)
         sys.exit(130)

@@ -59,9 +59,10 @@ class _Image:
 
 
 def score_keypoints(
-    truth_path: Path, truth: Mapping[str, Any], results_path: Path, results: Sequence[Mapping[str, Any]]
+    truth_path: Path, truth: Any, results_path: Path, results: Sequence[Mapping[str, Any]]
 ) -> OksScores:
     """AP and AR of parsed COCO files; images with a `crowdIndex` are scored by CrowdPose's rules."""
+    _check_truth(truth_path, truth)
     crowdpose = any("crowdIndex" in image for image in truth["images"])
     sigmas = _sigmas(truth_path, truth)
     images = _images(truth_path, truth, results_path, results, sigmas, crowdpose)
@@ -108,6 +109,19 @@ def object_keypoint_similarity(
     return similarity
 
 
+def _check_truth(path: Path, truth: Any) -> None:
+    """InputError where these cannot be COCO annotations."""
+    lists = ("images", "annotations")
+    if not isinstance(truth, dict) or not all(isinstance(truth.get(name), list) for name in lists):
+        raise InputError(
+            f"{path}: is no COCO annotation file (with lists 'images' and 'annotations'); "
+            "a list of results is scored only against one"
+        )
+    for k, image in enumerate(truth["images"]):
+        if not isinstance(image, dict) or not isinstance(image.get("id"), (int, str)):
+            raise InputError(f"{path}: images[{k}] must be an object with an 'id'")
+
+
 def _sigmas(path: Path, truth: Mapping[str, Any]) -> FloatArray:
     categories = [c for c in truth.get("categories", ()) if "keypoints" in c]
     if len(categories) != 1:
@@ -137,6 +151,8 @@ def _images(
         (results_path, results, detected),
     ):
         for k, person in enumerate(people):
+            if not isinstance(person, dict):
+                raise InputError(f"{path}: person {k} must be an object with 'image_id' and 'keypoints'")
             if person.get("image_id") not in target:
                 raise InputError(
                     f"{path}: person {k} is in image {person.get('image_id')}, which {truth_path} lacks"

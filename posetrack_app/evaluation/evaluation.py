@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -41,7 +42,7 @@ class Evaluation:
     scores: dict[str, PoseTrackScores] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """Everything but the arrays."""
+        """Everything but the arrays; null where a figure is undefined."""
         return {
             "format": "posetrack-evaluation/1",
             "kind": self.kind,
@@ -50,11 +51,20 @@ class Evaluation:
             "keypoint_threshold": self.keypoint_threshold,
             "totals": self.totals,
             "protocols": self.protocols,
-            "details": self.details,
+            "details": _defined(self.details),
             "id_switches": [asdict(switch) for switch in self.id_switches],
-            "sweep": [asdict(point) for point in self.sweep],
+            "sweep": [_defined(asdict(point)) for point in self.sweep],
             "problems": self.problems,
         }
+
+
+def _defined(value: Any) -> Any:
+    """The same with None for every NaN and infinity, which JSON does not have."""
+    if isinstance(value, dict):
+        return {name: _defined(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_defined(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def kind_of(truth: Path, predicted: Path) -> tuple[str, Any, Any]:
@@ -90,7 +100,9 @@ def evaluate(
     if kind == "mot":
         boxes = score_boxes(read_mot_boxes(truth), read_mot_boxes(predicted))
         result.details.update(boxes)
-        result.totals.update({name: 100 * boxes["motmetrics"][name.lower()] for name in ("MOTA", "IDF1")})
+        result.totals.update(
+            {name: _defined(100 * boxes["motmetrics"][name.lower()]) for name in ("MOTA", "IDF1")}
+        )
         for name in ("HOTA", "DetA", "AssA", "LocA"):
             values = boxes["trackeval"][name]
             result.totals[name] = 100 * sum(values) / len(values)

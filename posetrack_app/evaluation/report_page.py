@@ -114,6 +114,7 @@ def _sweep(result: Evaluation) -> Iterator[str]:
     maps, motas = np.array([p.map for p in result.sweep]), np.array([p.mota for p in result.sweep])
     pose, track = best_map(result.sweep), best_mota(result.sweep)
     low = min(0.0, float(np.nanmin(motas, initial=0.0)))
+    best = [(pose.threshold, pose.map, "best mAP"), (track.threshold, track.mota, "best MOTA")]
     yield "<h2>Dropping keypoints below a score</h2>"
     yield line_chart(
         [("mAP", x, np.nan_to_num(maps)), ("MOTA", x, np.nan_to_num(motas))],
@@ -121,11 +122,11 @@ def _sweep(result: Evaluation) -> Iterator[str]:
         "mAP and MOTA",
         (float(x[0]), float(x[-1])),
         (low, 100.0),
-        [(pose.threshold, pose.map, "best mAP"), (track.threshold, track.mota, "best MOTA")],
+        [(x, y, text) for x, y, text in best if np.isfinite(y)],
     )
     yield (
-        f"<p>Best mAP {pose.map:.1f} at {pose.threshold:g} (MOTA {pose.mota:.1f}); "
-        f"best MOTA {track.mota:.1f} at {track.threshold:g} (mAP {track.map:.1f}).</p>"
+        f"<p>Best mAP {number(pose.map)} at {pose.threshold:g} (MOTA {number(pose.mota)}); "
+        f"best MOTA {number(track.mota)} at {track.threshold:g} (mAP {number(track.map)}).</p>"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from rich.box import SIMPLE_HEAD
@@ -24,7 +25,7 @@ def as_tables(result: Evaluation) -> RenderableType:
 
 def number(value: float | None) -> str:
     """One decimal as in the papers; a dash where there is no value."""
-    return "–" if value is None else f"{value:.1f}"
+    return "–" if value is None or not math.isfinite(value) else f"{value:.1f}"
 
 
 def _parts(result: Evaluation) -> Iterator[RenderableType]:
@@ -107,8 +108,8 @@ def _sweep(points: Sequence[SweepPoint]) -> Iterator[RenderableType]:
     table.add_column("MOTA, 0 to 100 %")
     for point in points:
         bar = "█" * round(max(0.0, point.mota) / 100 * 40)
-        table.add_row(f"{point.threshold:g}", f"{point.map:.1f}", f"{point.mota:.1f}", bar)
+        table.add_row(f"{point.threshold:g}", number(point.map), number(point.mota), bar)
     yield table
     pose, track = best_map(points), best_mota(points)
-    yield Text(f"best mAP  {pose.map:.1f} at {pose.threshold:g} (MOTA {pose.mota:.1f})")
-    yield Text(f"best MOTA {track.mota:.1f} at {track.threshold:g} (mAP {track.map:.1f})")
+    yield Text(f"best mAP  {number(pose.map)} at {pose.threshold:g} (MOTA {number(pose.mota)})")
+    yield Text(f"best MOTA {number(track.mota)} at {track.threshold:g} (mAP {number(track.map)})")

@@ -37,6 +37,12 @@ def test_a_file_changes_only_what_it_names(tmp_path: Path) -> None:
     assert config.detector == Config().detector
 
 
+def test_windows_editors_put_a_mark_first(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("[detector]\nbatch = 4\n", encoding="utf-8-sig")
+    assert load_config("default", file).detector.batch == 4
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -58,6 +64,12 @@ def test_a_file_changes_only_what_it_names(tmp_path: Path) -> None:
         ("[tracker]\nbox_weight = nan", "'box_weight' must be a number, got nan"),
         ("[smoothing]\nbeta = 1e308", "'beta' must be 1,000,000 at most"),
         ("[smoothing]\nbeta = inf", "'beta' must be a number, got inf"),
+        ("[smoothing]\nbeta = " + "9" * 400, "'beta' must be 1,000,000 at most"),
+        ("[smoothing]\nbeta = -" + "9" * 400, "'beta' must be 0 or more"),
+        ("[detector]\nbatch = 1000001", "'batch' must be 1,000,000 at most"),
+        ("[pose]\ninput_width = 32_000_000", "'input_width' must be 1,000,000 at most"),
+        ("[detector]\nbatch = " + "9" * 5000, "a number has thousands of digits"),
+        ("batch = " + "[" * 100_000, "nested too deeply"),
         ("= 3", "is not TOML"),
     ],
 )

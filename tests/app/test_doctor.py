@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from av.codec.codec import UnknownCodecError
 from click.testing import CliRunner
 
 from posetrack_app import doctor, doctor_checks
@@ -35,13 +37,27 @@ def test_the_shipped_weights_are_those_of_the_list() -> None:
     assert listed == {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
 
 
-def broken_import(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def importing(monkeypatch: pytest.MonkeyPatch, module: str, result: Exception | ModuleType) -> None:
+    """Let the doctor's import of `module` end so."""
+
     def importing(name: str) -> ModuleType:
-        if name == "cv2":
-            raise ImportError("libGL.so.1: cannot open shared object file")
-        return import_module(name)
+        if name != module:
+            return import_module(name)
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     monkeypatch.setattr(doctor, "import_module", importing)
+
+
+def broken_import(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    importing(monkeypatch, "cv2", ImportError("libGL.so.1: cannot open shared object file"))
+
+
+def other_numpy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    importing(
+        monkeypatch, "scipy", ValueError("\nnumpy.dtype size changed, may indicate\nbinary incompatibility")
+    )
 
 
 def missing_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -56,6 +72,13 @@ def other_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def no_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(doctor_checks, "_WRITTEN", ("libx264", "no_such_codec"))
+
+
+def no_h264(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def write(*arguments: Any, **options: Any) -> None:
+        raise UnknownCodecError("libx264")
+
+    monkeypatch.setattr(doctor_checks, "write_film", write)
 
 
 def pictures(change: Callable[[Picture], Picture]) -> Callable[[pytest.MonkeyPatch, Path], None]:
@@ -77,10 +100,12 @@ def stopping(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ("broken", "part", "says"),
     [
         (broken_import, "cv2", "libGL.so.1"),
+        (other_numpy, "scipy", "ValueError: numpy.dtype size changed, may indicate binary incompatibility"),
         (missing_package, "no_such_module", "pip install no-such-package"),
         (other_weights, "pose.safetensors", "is not as shipped"),
         (other_weights, "detector.safetensors", "is missing"),
         (no_encoder, "writes", "lacks no_such_codec"),
+        (no_h264, "clip", "cannot be written, so no decoder was tried: libx264"),
         (pictures(lambda picture: (picture[0] + 1, *picture[1:])), "PyAV", "frame 0 came as 1"),
         (pictures(lambda picture: (picture[0], picture[1] + 0.1, picture[2])), "PyAV", "at 0.100 s"),
         (pictures(lambda picture: (*picture[:2], picture[2][::-1])), "PyAV", "came as 0"),
@@ -101,3 +126,20 @@ def test_what_is_broken_is_found(
     assert result.exit_code == 1
     line = next(line for line in result.output.splitlines() if line.startswith(f"FAIL  {part} "))
     assert says in line
+
+
+def test_extras_by_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broken one is named and the others are still looked at; onnxruntime may come from another package."""
+    monkeypatch.setattr(
+        doctor, "_EXTRAS", {"broken": "export", "no_such_module": "export", "runtime": "export"}
+    )
+    monkeypatch.setitem(sys.modules, "runtime", ModuleType("runtime"))
+    monkeypatch.setattr(sys.modules["runtime"], "__version__", "1.22.0", raising=False)
+    importing(monkeypatch, "broken", TypeError("Descriptors cannot be created directly."))
+    broken, absent, other = doctor._extras()
+    assert (broken.state, broken.detail) == (
+        "absent",
+        "cannot be imported: TypeError: Descriptors cannot be created directly.",
+    )
+    assert (absent.state, absent.detail) == ("absent", "pip install 'posetrack-app[export]'")
+    assert (other.state, other.detail) == ("ok", "1.22.0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from posetrack_app.cli import main
+from posetrack_app.cli import posetrack as command
 from posetrack_app.formats import read_tracks
 from posetrack_app.run import track_video
 from posetrack_app.skeleton import POSETRACK
@@ -118,6 +120,46 @@ def test_bad_input_is_one_line(
     assert "Traceback" not in said
     assert len(said.splitlines()) <= (1 if said.startswith("posetrack: ") else 4)  # click shows the usage too
     assert not (tmp_path / "t.json").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", f"{'a' * 300}.mp4", "--out", "t.json"],
+        ["weights", "pull", "hrnet-w32-coco-256x192", "--offline", "--folder", "a" * 300],
+    ],
+)
+def test_a_name_that_no_file_may_have(
+    tmp_path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["posetrack", *arguments])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "a" * 300 in said
+    assert len(said.splitlines()) == 1
+
+
+def test_what_the_system_refuses_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raised = PermissionError(errno.EACCES, "Permission denied", "closed/a.mp4")
+
+    def refused(**_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(command, "main", refused)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "posetrack: closed/a.mp4: Permission denied\n"
+    raised.filename = None  # not about a file: an error of ours
+    with pytest.raises(PermissionError):
+        main()
 
 
 def test_help_imports_no_heavy_package() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import ntpath
 import os
 import subprocess
 import sys
 from contextlib import nullcontext
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import cv2
@@ -20,7 +21,7 @@ from posetrack_app.config import Config
 from posetrack_app.errors import InputError
 from posetrack_app.formats import read_tracks
 from posetrack_app.journal import journal_file
-from posetrack_app.sources import check_targets, expand_sources, output_files
+from posetrack_app.sources import below_common_folder, check_targets, expand_sources, output_files
 
 
 def make_folder(path: Path, pictures: int = 3) -> None:
@@ -43,6 +44,17 @@ def make_folder(path: Path, pictures: int = 3) -> None:
 )
 def test_every_source_has_its_own_file(sources: list[str], outs: list[str]) -> None:
     assert output_files(sources, Path("out")) == [Path("out") / name for name in outs]
+
+
+def test_videos_on_two_drives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os.path, "commonpath", ntpath.commonpath)
+    videos = [PureWindowsPath(name) for name in (r"C:\match\1.mp4", r"D:\match\1.mp4", r"\\nas\films\2.mp4")]
+    assert [path.as_posix() for path in below_common_folder(videos)] == [
+        "C/match/1.mp4",
+        "D/match/1.mp4",
+        "nas_films/2.mp4",
+    ]
+    assert [path.as_posix() for path in below_common_folder(videos[:1])] == ["1.mp4"]
 
 
 def test_the_same_video_twice(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import http.server
 import io
+import sys
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -114,6 +115,24 @@ def test_a_connection_that_keeps_breaking_leaves_what_came(
     assert server.ranges[-1] == "bytes=3000-"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="files are not locked there")
+def test_two_at_once_do_not_mix(server: Server, entry: Published, tmp_path: Path) -> None:
+    refused: list[InputError] = []
+
+    def second(_here: int, _whole: int | None) -> None:
+        if not refused:
+            with pytest.raises(
+                InputError, match=r"net\.pth\.part: another posetrack is fetching it"
+            ) as caught:
+                fetch(entry, tmp_path)
+            refused.append(caught.value)
+
+    assert fetch(entry, tmp_path, progress=second).read_bytes() == CONTENT
+    assert len(refused) == 1
+    assert server.ranges == [None]
+    assert [path.name for path in tmp_path.iterdir()] == ["net.pth"]
+
+
 def test_a_server_that_cannot_resume(server: Server, entry: Published, tmp_path: Path) -> None:
     server.honours_ranges = False
     (tmp_path / "net.pth.part").write_bytes(b"old")
@@ -157,6 +176,7 @@ def test_the_file_is_gone(server: Server, entry: Published, tmp_path: Path, stat
     server.status = status
     with pytest.raises(InputError, match=rf"answers {status}.*put net.pth .* into"):
         fetch(entry, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_network(entry: Published, tmp_path: Path) -> None:
@@ -165,6 +185,8 @@ def test_no_network(entry: Published, tmp_path: Path) -> None:
         fetch(unreachable, tmp_path)
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert "are kept" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_offline_says_what_to_put_where(
@@ -202,6 +224,12 @@ def test_bundle_and_import(registered: Published, tmp_path: Path) -> None:
     bundle([registered], tmp_path / "out.tar", tmp_path / "a")
     assert import_file(tmp_path / "out.tar", tmp_path / "b") == [registered]
     assert (tmp_path / "b" / "net.pth").read_bytes() == CONTENT
+
+
+def test_what_ships_with_posetrack_needs_no_bundle(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="embedded-pose ships with posetrack and needs no bundle"):
+        bundle([find("embedded-pose")], tmp_path / "out.tar", tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_import_by_hash_under_any_name(registered: Published, tmp_path: Path) -> None:

@@ -145,6 +145,18 @@ def test_the_command_writes_the_report(tree: Path) -> None:
     assert "<svg" in (out / "report.html").read_text()
 
 
+def test_a_split_without_people_is_reported_too(tree: Path) -> None:
+    file = tree / "annotations" / "val" / f"{NAME}.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"annotations": []}))
+    out = tree.parent / "out"
+    result = CliRunner().invoke(
+        posetrack, ["benchmark", "posetrack18", str(tree), "--out", str(out)], catch_exceptions=False
+    )
+    assert result.exit_code == 0
+    assert json.loads((out / "evaluation.json").read_text())["sweep"][0]["map"] is None
+    assert "<svg" in (out / "report.html").read_text()
+
+
 @pytest.mark.data
 def test_the_sample(shared: Path, tmp_path: Path) -> None:
     """The real pose network and tracker on three real frames."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from posetrack_app.errors import InputError
 from posetrack_app.evaluation.evaluation import evaluate
+from posetrack_app.skeleton import POSETRACK
 
 EDGE = Path(__file__).resolve().parents[1] / "golden" / "eval" / "edge"
 FILE = "920001_mpii_test.json"
@@ -134,3 +136,24 @@ def test_not_json(write: Any, make_video: Any) -> None:
         evaluate(truth, predicted, ["corrected"])
     with pytest.raises(InputError, match="no such file or folder"):
         evaluate(truth, predicted / "nowhere", ["corrected"])
+
+
+@pytest.mark.parametrize(
+    ("truth", "results", "says"),
+    [
+        ([], [], "gt.json: is no COCO annotation file"),
+        ({"annolist": []}, [], "gt.json: is no COCO annotation file"),
+        ({"images": [], "annotations": {}}, [], "gt.json: is no COCO annotation file"),
+        ({"images": [7], "annotations": []}, [], r"gt.json: images\[0\] must be an object with an 'id'"),
+        ({"images": [{}], "annotations": []}, [], r"gt.json: images\[0\] must be an object with an 'id'"),
+        ({"images": [{"id": 1}], "annotations": [None]}, [], "gt.json: person 0 must be an object"),
+        ({"images": [{"id": 1}], "annotations": []}, [7], "results.json: person 0 must be an object"),
+    ],
+)
+def test_coco_results_need_a_coco_truth(tmp_path: Path, truth: Any, results: Any, says: str) -> None:
+    if isinstance(truth, dict):
+        truth["categories"] = [{"keypoints": list(POSETRACK.keypoints)}]
+    for name, content in (("gt", truth), ("results", results)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=says):
+        evaluate(tmp_path / "gt.json", tmp_path / "results.json", ["corrected"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -117,3 +118,44 @@ def test_tracks_that_cannot_be_scored_end_with_an_error() -> None:
 def test_one_protocol_may_fail_alone() -> None:
     printed = _run(folder=GOLDEN / "edge" / "e07_single_frame").stdout
     assert "not scored: poseval: 920001_mpii_test: only one frame has people" in printed
+
+
+def _strict_json(file: Path) -> Any:
+    def refuse(word: str) -> None:
+        raise ValueError(f"{word} is no JSON")
+
+    return json.loads(file.read_text(), parse_constant=refuse)
+
+
+def test_nobody_annotated_is_null_and_a_dash(write: Any, make_video: Any, tmp_path: Path) -> None:
+    frames = [[(0, 100.0)], [(0, 110.0)]]
+    write("gt", make_video([[], []]))
+    write("pred", make_video(frames))
+    files = ("--json", tmp_path / "out.json", "--report", tmp_path / "out.html")
+    printed = _run("--sweep", "--protocol", "corrected", *files, folder=tmp_path).stdout
+    assert {point["mota"] for point in _strict_json(tmp_path / "out.json")["sweep"]} == {None}
+    assert "best MOTA – at" in printed
+    assert not re.search(r"\bnan\b|\binf\b", printed + (tmp_path / "out.html").read_text(), re.IGNORECASE)
+
+
+@pytest.mark.parametrize(
+    ("truth", "predicted", "undefined"),
+    [
+        ("1,1,10,10,50,50,1\n", "", ["motp"]),
+        ("1,1,10,10,50,50,1\n", "1,1,500,10,50,50,1\n", ["motp"]),
+        ("", "1,1,10,10,50,50,1\n", ["motp", "mota"]),
+    ],
+    ids=["no predictions", "nothing matches", "no truth"],
+)
+def test_undefined_box_figures_are_null(
+    tmp_path: Path, truth: str, predicted: str, undefined: list[str]
+) -> None:
+    (tmp_path / "gt.txt").write_text(truth)
+    (tmp_path / "pred.txt").write_text(predicted)
+    out = tmp_path / "out.json"
+    files = [str(tmp_path / "gt.txt"), str(tmp_path / "pred.txt")]
+    result = CliRunner().invoke(posetrack, ["evaluate", *files, "--json", str(out)], catch_exceptions=False)
+    content = _strict_json(out)
+    assert [content["details"]["motmetrics"][name] for name in undefined] == [None] * len(undefined)
+    assert (content["totals"]["MOTA"] is None) == ("mota" in undefined)
+    assert not re.search(r"\bnan\b|\binf\b", result.stdout, re.IGNORECASE)
