@@ -67,7 +67,7 @@ def propagate_poses(
     min_score: float = 0.3,
     min_keypoint_score: float = 0.2,
     max_seconds: float = 2.0,
-    fade: float = 0.95,
+    fade: float = 0.97,
 ) -> Iterator[tuple[Frame, Poses]]:
     """Keypoints of everybody detected, and of those of the frame before whom the detector did not find again.
 

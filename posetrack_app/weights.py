@@ -80,7 +80,7 @@ def embedded() -> dict[str, Published]:
         )  # fmt: skip
 
     detector = entry(
-        "detector", "faster-rcnn-compact", input=None, outputs=1, keypoints=None, decoding=None, kernel=None
+        "detector", "faster-rcnn-compact-deep", input=None, outputs=1, keypoints=None, decoding=None, kernel=None
     )  # fmt: skip
     # 19 heatmaps: the 17 of PoseTrack18, then the eyes.
     pose = entry(

@@ -2,10 +2,11 @@
 
 python scripts/choose_thresholds.py --data ../shared/data/train [--write]
 
-tracker.confident: the score of the best F1, as from there on a detection may found a person. detector.min_score and
-tracker.weak: the score of the best F2 (van Rijsbergen: recall is worth twice as much), as weak ones only carry known
-people on, where the prediction supports them. Every source of pictures counts the same. Also printed: the keypoint
-score of the best F1.
+tracker.confident: from there on a detection may found a person. The highest score whose F1 is at most 0.01 below the
+best: the curve is flat there, and in a video a person missed is asked for again in the next frame, while one found
+wrongly stays. detector.min_score and tracker.weak: the score of the best F2 (van Rijsbergen: recall is worth twice as
+much), as weak ones only carry known people on, where the prediction supports them. Every source of pictures counts the
+same. Also printed: the keypoint score of the best F1.
 `--write` puts the first three into configs/default.toml and posetrack_app/config.py.
 """
 
@@ -27,15 +28,19 @@ ROOT = Path(__file__).parents[1]
 
 
 def best_score(
-    scores: np.ndarray, right: np.ndarray, weights: np.ndarray, total: float, beta: float
+    scores: np.ndarray, right: np.ndarray, weights: np.ndarray, total: float, beta: float, slack: float = 0.0
 ) -> tuple[float, float]:
-    """The score from which on the F_beta is best, and that; `total` is the weight of all there is to find."""
+    """The highest score from which on the F_beta is the best, but for `slack`, and that.
+
+    `total` is the weight of all there is to find.
+    """
     order = np.argsort(-scores, kind="stable")
     hits, taken = (weights * right)[order].cumsum(), weights[order].cumsum()
     f_beta = (1 + beta**2) * hits / (taken + beta**2 * total)
     # Equal scores are taken or left together.
     ends = np.append(np.diff(scores[order]) != 0, True)
-    best = int(np.where(ends, f_beta, -1.0).argmax())
+    f_beta = np.where(ends, f_beta, -1.0)
+    best = int(np.argmax(f_beta >= f_beta.max() - slack))  # scores fall
     return float(scores[order][best]), float(f_beta[best])
 
 
@@ -80,7 +85,7 @@ def main() -> None:
     scores, right, weights, total = detections(
         detect(person_detector(options), pictures, range(len(pictures)))
     )
-    confident, f1 = best_score(scores, right, weights, total, beta=1)
+    confident, f1 = best_score(scores, right, weights, total, beta=1, slack=0.01)
     weak, f2 = best_score(scores, right, weights, total, beta=2)
     confident, weak = round(confident, 2), round(min(weak, confident), 2)
     print(f"confident = {confident:g}  (F1 {f1:.3f})")
