@@ -261,7 +261,7 @@ class _Detector:
         people = self._film.people[number]
         seen = random.uniform(size=len(people)) > 0.03
         boxes = people.boxes[seen] + random.normal(0, 1.0, (int(seen.sum()), 4))
-        scores = random.uniform(0.75, 0.99, len(boxes))
+        scores = random.uniform(Config().tracker.confident, 1.0, len(boxes))
         if number % 9 == 4 and len(people):
             x, y = random.uniform((0, 0), (280, 120))
             boxes = np.concatenate([boxes, [[x, y, x + 40, y + 80]]])
