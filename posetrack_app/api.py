@@ -87,16 +87,13 @@ def render(
     from posetrack_app.contact_sheet import write_contact_sheet
     from posetrack_app.drawing import Style
     from posetrack_app.overlay import render_video
-    from posetrack_app.sources import refuse_own_input
+    from posetrack_app.sources import check_drawings
 
     if out is None and contact_sheet is None:
         raise InputError("say what to write: out, contact_sheet or both")
     targets = [Path(target) for target in (out, contact_sheet) if target is not None]
     tracks_file = tracks.path if isinstance(tracks, Tracks) else Path(tracks)
-    refuse_own_input(Path(video), targets)
-    refuse_own_input(tracks_file, targets, "the tracks file itself")
-    if not force:
-        refuse_to_replace(*targets)
+    check_drawings(Path(video), tracks_file, targets, force=force)
     content = _tracks(tracks)
     ids = None if only_ids is None else frozenset(only_ids)
     style = Style(trails, ids, blur_faces, names or {}, side_by_side)

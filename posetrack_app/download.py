@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from posetrack_app.errors import InputError
-
-if sys.platform != "win32":
-    import fcntl
+from posetrack_app.file_lock import lock
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are here and the bytes of the whole file, None if the server does not say."""
@@ -47,7 +45,7 @@ def alone(part: Path) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"{part} cannot be written: {error.strerror}") from None
     with file:
-        if not _lock(file, part):
+        if not lock(file) or not _is_at(file, part):
             raise InputError(f"{part}: another posetrack is fetching it; wait for that one, then try again")
         try:
             yield
@@ -108,17 +106,14 @@ def _fetch_rest(url: str, part: Path, progress: Progress) -> None:
         raise ConnectionError(f"broke off at {have} of {whole} bytes")
 
 
-def _lock(file: IO[bytes], part: Path) -> bool:
-    """False where another process holds it, or has just finished and renamed it."""
-    if sys.platform != "win32":
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return os.path.samestat(os.fstat(file.fileno()), part.stat())
-        except (BlockingIOError, FileNotFoundError):
-            return False
-        except OSError:
-            pass  # a file system without locks: then the user must take care
-    return True
+def _is_at(file: IO[bytes], part: Path) -> bool:
+    """Whether the open file still has this name: another process may have finished and renamed it."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), part.stat())
+    except FileNotFoundError:
+        return False
+    except OSError:  # it cannot be told: the check of the whole file will
+        return True
 
 
 def _starts_at(answer: Any) -> int | None:

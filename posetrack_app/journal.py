@@ -16,11 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrack_app.errors import InputError
+from posetrack_app.file_lock import lock
 from posetrack_app.pipeline import Detector, Estimator
 from posetrack_app.records import FloatArray
-
-if sys.platform != "win32":
-    import fcntl
 
 _SAMPLE = 8
 """Every 8th pixel of every 8th row tells whether a picture is the one of the earlier run."""
@@ -57,7 +55,8 @@ class Journal:
         except OSError as error:
             raise InputError(f"{path}: cannot write here ({error.strerror})") from error
         try:
-            _lock(self._file, path)
+            if not lock(self._file):
+                raise InputError(f"{path}: another posetrack is writing this; wait for it or stop it")
             self._file.seek(0)
             self._is_answering = resume and self._continues(header)
             if not self._is_answering:
@@ -201,14 +200,3 @@ def _differences(before: Any, now: Any, where: str = "") -> list[str]:
             for line in _differences(before.get(key), now.get(key), f"{where}.{key}" if where else key)
         ]
     return [] if before == now else [f"{where} {before!r}, now {now!r}"]
-
-
-def _lock(file: IO[bytes], path: Path) -> None:
-    """Hold the file for this process alone; the system lets go of it when the process ends, however it does."""
-    if sys.platform != "win32":
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(f"{path}: another posetrack is writing this; wait for it or stop it") from error
-        except OSError:
-            pass  # a file system without locks: then the user must take care

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 
 from posetrack_app.errors import InputError
 from posetrack_app.formats.tracks import partial_file
+from posetrack_app.formats.whole import refuse_to_replace
 from posetrack_app.journal import journal_file
 from posetrack_app.manifest import manifest_file
 from posetrack_app.video.folder import is_image
@@ -119,7 +120,7 @@ def check_targets(
         targets = [out, *files_beside(out), *([overlay] if overlay else [])]
         if overlay in targets[:-1]:
             raise InputError(f"{overlay}: is another file of this run; choose another name for the overlay")
-        refuse_own_input(source, targets)
+        _refuse_own_input(source, targets)
         if resume and is_stream(source):
             raise InputError(f"{plain_name(source)}: a stream cannot be resumed; leave out --resume")
         if force or (resume and (out.exists() or journal_file(out).exists())):
@@ -136,7 +137,7 @@ def check_targets(
         raise InputError(f"{there[0]}{more}: exists already; choose another name or add --force{hint}")
 
 
-def refuse_own_input(source: Path | str, targets: Sequence[Path], name: str = "the video itself") -> None:
+def _refuse_own_input(source: Path | str, targets: Sequence[Path], name: str = "the video itself") -> None:
     """InputError where one of `targets` is the file `source`, by whatever path, or a picture in that folder."""
     if is_stream(source) or not os.path.exists(source):
         return
@@ -147,6 +148,14 @@ def refuse_own_input(source: Path | str, targets: Sequence[Path], name: str = "t
             raise InputError(f"{target}: is {name}; choose another name for what is written")
         if is_image(target) and target.parent.samefile(source):
             raise InputError(f"{target}: is a picture of the video; choose another name for what is written")
+
+
+def check_drawings(video: Path, tracks: Path, targets: Sequence[Path], *, force: bool) -> None:
+    """InputError where what is drawn would be written over `video` or `tracks`, or without `force` over any file."""
+    _refuse_own_input(video, targets)
+    _refuse_own_input(tracks, targets, "the tracks file itself")
+    if not force:
+        refuse_to_replace(*targets)
 
 
 def _file_name(source: str) -> Path:

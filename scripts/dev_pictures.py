@@ -52,9 +52,7 @@ def pose_estimator(
     options: argparse.Namespace, *, flip: bool, size: tuple[int, int] | None = None
 ) -> PoseEstimator:
     """The pose net as a run builds it, with all 19 keypoints; at its own size or at `size` (width, height)."""
-    settings = PoseConfig(flip_test=flip)
-    if options.weights:
-        settings = replace(settings, weights=str(options.weights))
+    settings = PoseConfig(weights=str(options.weights or "embedded"), flip_test=flip)
     if size:
         settings = replace(settings, input_width=size[0], input_height=size[1])
     estimator, _ = build_pose_estimator(settings, options.device, _precision(options))
@@ -63,9 +61,9 @@ def pose_estimator(
 
 def person_detector(options: argparse.Namespace, short_side: int = 0) -> PersonDetector:
     """The detector as a run builds it, with every box from `LEAST_SCORE` on."""
-    settings = DetectorConfig(min_score=LEAST_SCORE, short_side=short_side)
-    if options.weights:
-        settings = replace(settings, weights=str(options.weights))
+    settings = DetectorConfig(
+        weights=str(options.weights or "embedded"), min_score=LEAST_SCORE, short_side=short_side
+    )
     detector, _ = build_person_detector(settings, options.device, _precision(options))
     return detector
 

@@ -47,6 +47,12 @@ posetrack.add_command(doctor)
 posetrack.add_command(train)
 
 
+def _refuse(reason: str) -> NoReturn:
+    """One line, whatever text of the user's file it quotes."""
+    click.echo(f"posetrack: {' '.join(reason.splitlines())}", err=True)
+    sys.exit(2)
+
+
 def main() -> None:
     """Run the command line; bad input ends with one line and exit code 2, ctrl-C and SIGTERM with 130."""
     signal.signal(signal.SIGTERM, _interrupt)
@@ -56,15 +62,12 @@ def main() -> None:
         error.show()
         sys.exit(2)
     except InputError as error:
-        # One line, whatever text of the user's file it quotes.
-        click.echo(f"posetrack: {' '.join(str(error).splitlines())}", err=True)
-        sys.exit(2)
+        _refuse(str(error))
     except OSError as error:
         if error.filename is None:
             raise
         # A file or folder that the system refuses: no permission, too long a name, a drive that is gone.
-        click.echo(f"posetrack: {' '.join(f'{error.filename}: {error.strerror}'.splitlines())}", err=True)
-        sys.exit(2)
+        _refuse(f"{error.filename}: {error.strerror}")
     except (KeyboardInterrupt, click.Abort):
         click.echo("posetrack: stopped", err=True)
         sys.exit(130)

@@ -47,15 +47,11 @@ def render(
     from posetrack_app.contact_sheet import write_contact_sheet
     from posetrack_app.drawing import Style
     from posetrack_app.formats import read_tracks
-    from posetrack_app.formats.whole import refuse_to_replace
     from posetrack_app.overlay import render_video
-    from posetrack_app.sources import refuse_own_input
+    from posetrack_app.sources import check_drawings
 
     targets = [target for target in (out, contact_sheet) if target is not None]
-    refuse_own_input(video, targets)
-    refuse_own_input(tracks, targets, "the tracks file itself")
-    if not force:
-        refuse_to_replace(*targets)
+    check_drawings(video, tracks, targets, force=force)
     style = Style(trails, ids, blur_faces, _parse_names(names), side_by_side)
     content = read_tracks(tracks)
     if out is not None:

@@ -31,10 +31,10 @@ def check_folder_of(path: Path) -> None:
         raise InputError(f"{path}: the folder {path.parent} does not exist; create it first")
 
 
-def refuse_to_replace(*targets: Path | None) -> None:
+def refuse_to_replace(*targets: Path) -> None:
     """InputError where one of these files is there already."""
     for target in targets:
-        if target is not None and target.is_file():
+        if target.is_file():
             raise InputError(f"{target}: exists already; choose another name or add --force")
 
 

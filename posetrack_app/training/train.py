@@ -87,9 +87,8 @@ def train_network(options: TrainOptions, say: Callable[[str], None]) -> Path:
     try:
         _train(options, device, world, first, say if first else _silent)
     except BaseException:
-        if (
-            first and not (options.out / "checkpoint.pt").exists()
-        ):  # nothing to resume: the folder is free again
+        # Where there is nothing to resume the folder is free again.
+        if first and not (options.out / "checkpoint.pt").exists():
             for file in ("settings.json", "log.jsonl"):
                 (options.out / file).unlink(missing_ok=True)
         raise

@@ -105,7 +105,8 @@ def open_stream(path: Path) -> Iterator[tuple[Any, Any]]:
 def probe(path: Path) -> Probe:
     """Read every packet of the video stream (none is decoded) and say what is in it."""
     with open_stream(path) as (container, stream), listening_to_ffmpeg() as heard:
-        stamps: list[tuple[int | None, int | None]] = []
+        clocked = container.format.name in CLOCKED
+        stamps: list[tuple[int | None, int | None]] = []  # of formats whose times may start over
         times: list[int] = []  # of shown packets
         ends: list[int] = []  # first and last time of any packet, shown or not
         packets = untimed = damaged = last_duration = 0
@@ -116,7 +117,8 @@ def probe(path: Path) -> Probe:
                 if not packet.size:
                     continue
                 damaged += packet.is_corrupt
-                stamps.append((packet.dts, packet.pts))
+                if clocked:
+                    stamps.append((packet.dts, packet.pts))
                 if packet.pts is None:
                     untimed += 1
                 else:
@@ -137,7 +139,7 @@ def probe(path: Path) -> Probe:
         time_base = Fraction(stream.time_base)
         rate = stream.average_rate or stream.guessed_rate
         restarts: tuple[Restart, ...] = ()
-        if container.format.name in CLOCKED:
+        if clocked:
             usual = stream.guessed_rate or rate or 25
             restarts = find_restarts(stamps, last_duration or round(1 / (usual * time_base)))
         if restarts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,19 @@ from small_tracks import some_people
 from posetrack_app.errors import InputError
 from posetrack_app.formats import TrackedFrame, Tracks, TracksWriter, read_tracks
 from posetrack_app.formats.convert import WRITERS
+from posetrack_app.records import TrackedPoses
 from posetrack_app.skeleton import POSETRACK
+
+
+def _lines_of_id_1(
+    tmp_path: Path, name: str, frames: Iterable[tuple[int, float, TrackedPoses]], **video: float
+) -> list[str]:
+    """Of its file, with frames (index, seconds, people) written, read and converted to `name`."""
+    with TracksWriter(tmp_path / "t.json", skeleton=POSETRACK, info={"video": video}) as writer:
+        for frame in frames:
+            writer.write(*frame)
+    WRITERS[name](read_tracks(tmp_path / "t.json"), tmp_path / "markers")
+    return (tmp_path / "markers" / "id_1.trc").read_text().split("\n")
 
 
 def test_trc(tmp_path: Path, tracks: Tracks) -> None:
@@ -65,13 +78,8 @@ def test_trc_for_c3d(tmp_path: Path) -> None:
 
 
 def test_trc_for_c3d_of_every_tenth_frame(tmp_path: Path) -> None:
-    with TracksWriter(
-        tmp_path / "t.json", skeleton=POSETRACK, info={"video": {"frame_rate": 25.0}}
-    ) as writer:
-        for index in range(0, 50, 10):
-            writer.write(index, index / 25, some_people([1], index))
-    WRITERS["trc-c3d"](read_tracks(tmp_path / "t.json"), tmp_path / "markers")
-    lines = (tmp_path / "markers" / "id_1.trc").read_text().split("\n")
+    frames = ((index, index / 25, some_people([1], index)) for index in range(0, 50, 10))
+    lines = _lines_of_id_1(tmp_path, "trc-c3d", frames, frame_rate=25.0)
     assert lines[2].split("\t")[:3] == ["2.5", "2.5", "5"]
     assert all(line.split("\t")[2] for line in lines[6:11])
 
@@ -97,25 +105,15 @@ def test_absent_keypoints_are_empty_cells(tmp_path: Path, name: str) -> None:
 
 def test_for_c3d_a_frame_after_a_long_gap_is_not_lost(tmp_path: Path) -> None:
     """At 30 a second the file's 6 decimals are never just the even times."""
-    with TracksWriter(
-        tmp_path / "t.json", skeleton=POSETRACK, info={"video": {"frame_rate": 30.0}}
-    ) as writer:
-        for index in range(40):
-            writer.write(index, index / 30, some_people([1] if index % 10 == 5 else [], index))
-    WRITERS["trc-c3d"](read_tracks(tmp_path / "t.json"), tmp_path / "markers")
-    lines = (tmp_path / "markers" / "id_1.trc").read_text().split("\n")
+    frames = ((index, index / 30, some_people([1] if index % 10 == 5 else [], index)) for index in range(40))
+    lines = _lines_of_id_1(tmp_path, "trc-c3d", frames, frame_rate=30.0)
     assert [row for row, line in enumerate(lines[6:46]) if line.split("\t")[2]] == [5, 15, 25, 35]
 
 
 def test_the_rate_is_that_of_the_rows(tmp_path: Path) -> None:
     """Every third frame of a video of 30 a second: 10 rows a second."""
-    with TracksWriter(
-        tmp_path / "t.json", skeleton=POSETRACK, info={"video": {"frame_rate": 30.0}}
-    ) as writer:
-        for index in range(0, 15, 3):
-            writer.write(index, index / 30, some_people([1], index))
-    WRITERS["trc"](read_tracks(tmp_path / "t.json"), tmp_path / "markers")
-    lines = (tmp_path / "markers" / "id_1.trc").read_text().split("\n")
+    frames = ((index, index / 30, some_people([1], index)) for index in range(0, 15, 3))
+    lines = _lines_of_id_1(tmp_path, "trc", frames, frame_rate=30.0)
     assert lines[2].split("\t") == ["10", "10", "5", "17", "px", "10", "1", "5"]
     assert [line.split("\t")[1] for line in lines[6:8]] == ["0.000000", "0.100000"]
 
