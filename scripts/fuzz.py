@@ -1,6 +1,6 @@
-"""Damage videos, JSON, TOML and weight files a thousand times each, and see that posetrack takes it well.
+"""Damage videos, JSON, TOML, weight files and labels a thousand times each, and see that posetrack takes it well.
 
-python scripts/fuzz.py [video json toml checkpoint] [--count 1000] [--seed 0] [--seconds 600]
+python scripts/fuzz.py [video json toml checkpoint labels] [--count 1000] [--seed 0] [--seconds 600]
 
 Good is: a right result, or one line of error with exit code 2. A fault is: a traceback, a crash, a hang, a result that
 the program itself cannot read, an older output that was lost, a temporary file left behind. Cases run in a process of
@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 from fuzz_judge import FaultError
+from fuzz_labels import LabelCases
 from fuzz_text import JsonCases, TomlCases
 from fuzz_video import VideoCases
 from fuzz_weights import CheckpointCases
@@ -37,6 +38,7 @@ SUBJECTS: dict[str, Callable[[Path], Any]] = {
     "json": JsonCases,
     "toml": TomlCases,
     "checkpoint": CheckpointCases,
+    "labels": LabelCases,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -62,13 +63,13 @@ def damaged_json(content: Any, random: Random) -> Any:
             continue
         kind = random.choice(["odd", "odd", "odd", "remove", "double", "swap"])
         if kind == "odd":
-            parent[key] = ODD_VALUES[int(random.integers(len(ODD_VALUES)))]
+            parent[key] = deepcopy(ODD_VALUES[int(random.integers(len(ODD_VALUES)))])
         elif kind == "remove":
             del parent[key]
         elif isinstance(parent, list):
             other = int(random.integers(len(parent)))
             if kind == "double":
-                parent.insert(other, parent[key])
+                parent.insert(other, deepcopy(parent[key]))
             else:
                 parent[key], parent[other] = parent[other], parent[key]
     return content

@@ -5,28 +5,26 @@ The figures are those of pycocotools (https://cocodataset.org/#keypoints-eval) a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from posetrack_app.errors import InputError
+from posetrack_app.evaluation.coco_people import (
+    ImagePeople,
+    add_annotated,
+    add_detected,
+    read_images,
+    read_sigmas,
+)
 from posetrack_app.formats.pose_sequence import BoolArray
 from posetrack_app.records import FloatArray
-from posetrack_app.skeleton import COCO, POSETRACK
 
 OKS_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
 MOST_DETECTIONS = 20
-SIGMAS = {
-    **dict(zip(POSETRACK.keypoints, POSETRACK.sigmas, strict=True)),
-    **dict(zip(COCO.keypoints, COCO.sigmas, strict=True)),
-    "head": 0.079,
-    "neck": 0.079,
-}
-"""OKS fall-off of every keypoint we know by name."""
 _AREAS = {"all": (0.0, 1e10), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
 _CROWDPOSE_AREA = 0.53  # of the box: CrowdPose gives no segment areas
 _CROWD_LEVELS = (("AP_E", -1.0, 0.2), ("AP_M", 0.2, 0.8), ("AP_H", 0.8, 2.0))
@@ -58,14 +56,14 @@ class _Image:
     crowd: BoolArray
 
 
-def score_keypoints(
-    truth_path: Path, truth: Any, results_path: Path, results: Sequence[Mapping[str, Any]]
-) -> OksScores:
+def score_keypoints(truth_path: Path, truth: Any, results_path: Path, results: Sequence[Any]) -> OksScores:
     """AP and AR of parsed COCO files; images with a `crowdIndex` are scored by CrowdPose's rules."""
-    _check_truth(truth_path, truth)
-    crowdpose = any("crowdIndex" in image for image in truth["images"])
-    sigmas = _sigmas(truth_path, truth)
-    images = _images(truth_path, truth, results_path, results, sigmas, crowdpose)
+    people = read_images(truth_path, truth)
+    crowdpose = any(image.crowd_index is not None for image in people.values())
+    sigmas = read_sigmas(truth_path, truth)
+    add_annotated(people, truth_path, truth["annotations"], len(sigmas), crowdpose)
+    add_detected(people, results_path, results, len(sigmas), truth_path)
+    images = {key: _image(image, sigmas, crowdpose) for key, image in people.items()}
     ranges = ("all",) if crowdpose else ("all", "medium", "large")
     curves = {name: _precision_recall(list(images.values()), _AREAS[name]) for name in ranges}
     precision, recall = curves["all"]
@@ -75,7 +73,7 @@ def score_keypoints(
         if name == "AP" and not crowdpose:
             stats |= {"AP_M": _mean(curves["medium"][0]), "AP_L": _mean(curves["large"][0])}
     if crowdpose:
-        index = {image["id"]: float(image.get("crowdIndex", 0)) for image in truth["images"]}
+        index = {key: image.crowd_index or 0.0 for key, image in people.items()}
         for name, low, high in _CROWD_LEVELS:
             subset = [image for key, image in images.items() if low <= index[key] < high]
             stats[name] = round(float(_precision_recall(subset, _AREAS["all"])[0].mean()), 4)
@@ -109,96 +107,25 @@ def object_keypoint_similarity(
     return similarity
 
 
-def _check_truth(path: Path, truth: Any) -> None:
-    """InputError where these cannot be COCO annotations."""
-    lists = ("images", "annotations")
-    if not isinstance(truth, dict) or not all(isinstance(truth.get(name), list) for name in lists):
-        raise InputError(
-            f"{path}: is no COCO annotation file (with lists 'images' and 'annotations'); "
-            "a list of results is scored only against one"
-        )
-    for k, image in enumerate(truth["images"]):
-        if not isinstance(image, dict) or not isinstance(image.get("id"), (int, str)):
-            raise InputError(f"{path}: images[{k}] must be an object with an 'id'")
-
-
-def _sigmas(path: Path, truth: Mapping[str, Any]) -> FloatArray:
-    categories = [c for c in truth.get("categories", ()) if "keypoints" in c]
-    if len(categories) != 1:
-        raise InputError(f"{path}: needs exactly one category with 'keypoints', has {len(categories)}")
-    names = categories[0]["keypoints"]
-    unknown = [name for name in names if name not in SIGMAS]
-    if unknown:
-        raise InputError(
-            f"{path}: no OKS sigma is known for {', '.join(unknown)}; known: {', '.join(SIGMAS)}"
-        )
-    return np.array([SIGMAS[name] for name in names])
-
-
-def _images(
-    truth_path: Path,
-    truth: Mapping[str, Any],
-    results_path: Path,
-    results: Sequence[Mapping[str, Any]],
-    sigmas: FloatArray,
-    crowdpose: bool,
-) -> dict[int, _Image]:
-    """Every image in the order of their ids, with what is annotated and detected there."""
-    annotated: dict[int, list[Mapping[str, Any]]] = {image["id"]: [] for image in truth["images"]}
-    detected: dict[int, list[Mapping[str, Any]]] = {key: [] for key in annotated}
-    for path, people, target in (
-        (truth_path, truth["annotations"], annotated),
-        (results_path, results, detected),
-    ):
-        for k, person in enumerate(people):
-            if not isinstance(person, dict):
-                raise InputError(f"{path}: person {k} must be an object with 'image_id' and 'keypoints'")
-            if person.get("image_id") not in target:
-                raise InputError(
-                    f"{path}: person {k} is in image {person.get('image_id')}, which {truth_path} lacks"
-                )
-            if len(person.get("keypoints", ())) != 3 * len(sigmas):
-                raise InputError(
-                    f"{path}: person {k} (image {person['image_id']}) "
-                    f"needs 'keypoints' with {3 * len(sigmas)} numbers"
-                )
-            needed = ("bbox",) if crowdpose else ("bbox", "area")
-            missing = [key for key in (needed if target is annotated else ("score",)) if key not in person]
-            if missing:
-                raise InputError(f"{path}: person {k} (image {person['image_id']}) has no '{missing[0]}'")
-            target[person["image_id"]].append(person)
-    return {key: _image(annotated[key], detected[key], sigmas, crowdpose) for key in sorted(annotated)}
-
-
-def _image(
-    annotated: Sequence[Mapping[str, Any]],
-    detected: Sequence[Mapping[str, Any]],
-    sigmas: FloatArray,
-    crowdpose: bool,
-) -> _Image:
-    scores = np.array([person["score"] for person in detected], np.float64)
+def _image(people: ImagePeople, sigmas: FloatArray, crowdpose: bool) -> _Image:
+    annotated = people.annotated
+    scores = np.array([person.score for person in people.detected], np.float64)
     order = np.argsort(-scores, kind="stable")[:MOST_DETECTIONS]
-    found = np.array([detected[k]["keypoints"] for k in order], np.float64).reshape(
-        len(order), len(sigmas), 3
-    )
-    truth = np.array([p["keypoints"] for p in annotated], np.float64).reshape(len(annotated), len(sigmas), 3)
-    boxes = np.array([p["bbox"] for p in annotated], np.float64).reshape(len(annotated), 4)
+    found = np.array([people.detected[k].keypoints for k in order]).reshape(len(order), len(sigmas), 3)
+    boxes = np.array([person.box for person in annotated]).reshape(len(annotated), 4)
     if crowdpose:
         areas = boxes[:, 2] * boxes[:, 3] * _CROWDPOSE_AREA
     else:
-        areas = np.array([person["area"] for person in annotated], np.float64)
+        areas = np.array([person.area for person in annotated], np.float64)
     extent = np.ptp(found[..., :2], axis=1) if len(found) else np.zeros((0, 2))
-    oks = np.zeros((len(found), len(truth)))
-    for k in range(len(truth)):
-        oks[:, k] = object_keypoint_similarity(found[..., :2], truth[k], boxes[k], float(areas[k]), sigmas)
-    crowd = np.array([bool(person.get("iscrowd", 0)) for person in annotated], bool)
-    labelled = [
-        p["num_keypoints"] if "num_keypoints" in p else int((t[:, 2] > 0).sum())
-        for p, t in zip(annotated, truth, strict=True)
-    ]
-    return _Image(
-        oks, scores[order], extent[:, 0] * extent[:, 1], areas, crowd | (np.array(labelled, int) == 0), crowd
-    )
+    oks = np.zeros((len(found), len(annotated)))
+    for k, person in enumerate(annotated):
+        oks[:, k] = object_keypoint_similarity(
+            found[..., :2], person.keypoints, person.box, float(areas[k]), sigmas
+        )
+    crowd = np.array([person.is_crowd for person in annotated], bool)
+    ignored = crowd | np.array([person.labelled == 0 for person in annotated], bool)
+    return _Image(oks, scores[order], extent[:, 0] * extent[:, 1], areas, ignored, crowd)
 
 
 def _precision_recall(

@@ -52,7 +52,7 @@ def read_coco(
         try:
             name, size = str(image["file_name"]), (int(image["height"]), int(image["width"]))
             labels = tuple(people.get(image["id"], ()))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"{path}: images[{k}] cannot be used: {_reason(error)}") from None
         file = folder / name
         pictures.append(LabelledPicture(name, size, labels, file, partial(read_picture, file), source))
@@ -67,9 +67,10 @@ def labelled_person(annotation: Mapping[str, Any], columns: dict[int, int]) -> L
     keypoints, weights, measured = no_keypoints()
     flat = annotation.get("keypoints") or []
     if flat and columns:
-        table = np.array(flat, dtype=np.float64).reshape(-1, 3)
-        if len(table) <= max(columns):
-            raise ValueError(f"'keypoints' has {len(flat)} numbers")
+        numbers = np.array(flat, dtype=np.float64).ravel()
+        if len(numbers) % 3 or len(numbers) <= 3 * max(columns):
+            raise ValueError(f"'keypoints' has {len(numbers)} numbers")
+        table = numbers.reshape(-1, 3)
         theirs, ours = list(columns), list(columns.values())
         flags = table[theirs, 2]
         keypoints[ours] = table[theirs, :2]
@@ -82,6 +83,8 @@ def labelled_person(annotation: Mapping[str, Any], columns: dict[int, int]) -> L
         box = box_around(keypoints[measured])
     else:
         raise ValueError("it has neither 'bbox' nor keypoints")
+    if not (np.isfinite(box).all() and np.isfinite(keypoints).all() and np.isfinite(weights).all()):
+        raise ValueError("its 'bbox' or 'keypoints' are not all finite numbers")
     flat_box = bool(box[2] - box[0] < 1 or box[3] - box[1] < 1)
     ignore = bool(annotation.get("iscrowd", 0)) or bool(annotation.get("ignore", 0)) or flat_box
     return LabelledPerson(box, keypoints, weights, measured, ignore)
@@ -94,7 +97,7 @@ def box_around(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([low - margin, high + margin])
 
 
-def columns_of(names: list[str]) -> dict[int, int]:
+def columns_of(names: list[Any]) -> dict[int, int]:
     """Place in a file's keypoint order to place in our 19, for the names that both have."""
     return {theirs: KEYPOINTS.index(name) for theirs, name in enumerate(names) if name in KEYPOINTS}
 
@@ -112,12 +115,16 @@ def _person_category(path: Path, categories: Any) -> tuple[Any, dict[int, int]]:
     """The id of the person's category (None: there are no categories, everything is one), and its keypoints' columns."""
     if not categories:
         return None, columns_of(list(COCO.keypoints))
+    if not isinstance(categories, list) or not all(isinstance(c, dict) and "id" in c for c in categories):
+        raise InputError(f"{path}: 'categories' must be a list of objects with an 'id'")
     for category in categories:
         if category.get("name") == "person" or len(categories) == 1:
-            names = list(category.get("keypoints") or [])
+            names = category.get("keypoints") or []
+            if not isinstance(names, list):
+                raise InputError(f"{path}: 'keypoints' of its category must be a list of names")
             if names and not columns_of(names):
                 raise InputError(
-                    f"{path}: none of its keypoints is known ({', '.join(names[:3])}, ...); known are "
+                    f"{path}: none of its keypoints is known ({', '.join(map(str, names[:3]))}, ...); known are "
                     f"{', '.join(KEYPOINTS)}"
                 )
             return category["id"], columns_of(names)

@@ -55,7 +55,7 @@ def _read_sequence(root: Path, file: Path) -> list[LabelledPicture]:
             for frame in frames
             for path in [picture_file(root, frame["file_name"])]
         ]
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError, OverflowError, OSError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{file}: is no PoseTrack18 annotation file ({error!r})") from error

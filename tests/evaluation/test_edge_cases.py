@@ -14,7 +14,7 @@ import pytest
 
 from posetrack_app.errors import InputError
 from posetrack_app.evaluation.evaluation import evaluate
-from posetrack_app.skeleton import POSETRACK
+from posetrack_app.skeleton import COCO, POSETRACK
 
 EDGE = Path(__file__).resolve().parents[1] / "golden" / "eval" / "edge"
 FILE = "920001_mpii_test.json"
@@ -157,3 +157,56 @@ def test_coco_results_need_a_coco_truth(tmp_path: Path, truth: Any, results: Any
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=says):
         evaluate(tmp_path / "gt.json", tmp_path / "results.json", ["corrected"])
+
+
+def _coco() -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Ground truth with one person in each of two images, and results that are right."""
+    keypoints = [float(7 * k % 50) if k % 3 < 2 else 2.0 for k in range(51)]
+    people = [{"image_id": k, "keypoints": keypoints} for k in (1, 2)]
+    truth = {
+        "images": [{"id": 1}, {"id": 2}],
+        "annotations": [{**person, "bbox": [0, 0, 50, 50], "area": 1200} for person in people],
+        "categories": [{"keypoints": list(COCO.keypoints)}],
+    }
+    return truth, [{**person, "score": 0.5} for person in people]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda t, r: t.update(categories=7), "exactly one category with 'keypoints', has 0"),
+        (lambda t, r: t.update(categories=[7, None]), "exactly one category with 'keypoints', has 0"),
+        (lambda t, r: t["categories"][0].update(keypoints="nose"), "must be a list of names"),
+        (lambda t, r: t["categories"][0].update(keypoints=["tail"]), "no OKS sigma is known for tail"),
+        (lambda t, r: t["images"][0].update(id="1"), "some of its image ids are numbers and some are text"),
+        (
+            lambda t, r: t["images"][0].update(crowdIndex="full"),
+            r"images\[0\] needs 'crowdIndex' as a number",
+        ),
+        (lambda t, r: t["annotations"][1].update(image_id=[2]), r"gt.json: person 1 is in image \[2\]"),
+        (lambda t, r: t["annotations"][1].pop("area"), r"gt.json: person 1 \(image 2\) has no 'area'"),
+        (lambda t, r: t["annotations"][1].update(area={}), r"person 1 \(image 2\) needs 'area' as a number"),
+        (lambda t, r: t["annotations"][1].update(bbox=[1, 2, 3]), "needs 'bbox' with 4 numbers"),
+        (lambda t, r: t["annotations"][1].update(bbox=[1, 2, 3, None]), "needs 'bbox' with 4 numbers"),
+        (lambda t, r: r[0].update(keypoints=3), r"results.json: person 0 .* 'keypoints' with 51 numbers"),
+        (
+            lambda t, r: r[0]["keypoints"].append("x"),
+            r"results.json: person 0 .* 'keypoints' with 51 numbers",
+        ),
+        (lambda t, r: r[0].update(score=float("nan")), r"results.json: person 0 .* 'score' as a number"),
+        (lambda t, r: r[0].update(image_id=3), "results.json: person 0 is in image 3, which .*gt.json lacks"),
+    ],
+)
+def test_what_is_wrong_with_coco_files(
+    tmp_path: Path, change: Callable[[dict[str, Any], list[Any]], object], says: str
+) -> None:
+    truth, results = json.loads(json.dumps(_coco()))
+    paths = tmp_path / "gt.json", tmp_path / "results.json"
+    for path, content in zip(paths, (truth, results), strict=True):
+        path.write_text(json.dumps(content))
+    assert evaluate(*paths, ["corrected"]).totals["AP"] == 100
+    change(truth, results)
+    for path, content in zip(paths, (truth, results), strict=True):
+        path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=says):
+        evaluate(*paths, ["corrected"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,16 @@ from typing import Any
 import fuzz
 import fuzz_damage
 import fuzz_judge
+import fuzz_labels
 import fuzz_text
 import numpy as np
 import pytest
 
+from posetrack_app.training.coco_labels import read_coco
+
 
 @pytest.mark.parametrize(
-    ("subject", "count"), [("json", 40), ("toml", 12), ("checkpoint", 60), ("video", 30)]
+    ("subject", "count"), [("json", 40), ("toml", 12), ("checkpoint", 60), ("video", 30), ("labels", 200)]
 )
 def test_damaged_files_are_taken_well(subject: str, count: int, capsys: pytest.CaptureFixture[str]) -> None:
     """In this process, for speed; the script runs cases in one of their own."""
@@ -44,6 +48,24 @@ def test_sound_files_are_done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         cases.run(np.random.default_rng(number), tmp_path / str(number))
     assert set(codes) == {"validate", "convert", "link", "evaluate", "render"}
     assert all(0 in found for found in codes.values())
+
+
+def test_sound_labels_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr(fuzz_labels, "_spoil", lambda content, random: json.dumps(content).encode())
+    monkeypatch.setattr(
+        fuzz_labels, "posetrack", lambda *arguments: codes.append(fuzz_judge.posetrack(*arguments))
+    )
+    (tmp_path / "base").mkdir()
+    cases = fuzz_labels.LabelCases(tmp_path / "base")
+    for number in range(12):
+        (tmp_path / str(number)).mkdir()
+        cases.run(np.random.default_rng(number), tmp_path / str(number))
+    assert codes
+    assert set(codes) == {0}
+    file = tmp_path / "truth.json"
+    file.write_text(json.dumps(cases.truth))
+    assert sum(len(picture.people) for picture in read_coco(file, cases.pictures)) == 4
 
 
 class Bad:

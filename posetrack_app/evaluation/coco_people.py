@@ -1,0 +1,147 @@
+"""The people of COCO annotations and of COCO results, checked, image by image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from posetrack_app.errors import InputError
+from posetrack_app.records import FloatArray
+from posetrack_app.skeleton import COCO, POSETRACK
+
+SIGMAS = {
+    **dict(zip(POSETRACK.keypoints, POSETRACK.sigmas, strict=True)),
+    **dict(zip(COCO.keypoints, COCO.sigmas, strict=True)),
+    "head": 0.079,
+    "neck": 0.079,
+}
+"""OKS fall-off of every keypoint we know by name."""
+
+
+@dataclass(frozen=True, eq=False)
+class Annotated:
+    """One annotated person: keypoints (K, 3) with flags, box x y w h, area in px²."""
+
+    keypoints: FloatArray
+    box: FloatArray
+    area: float
+    is_crowd: bool
+    labelled: float
+    """The number of labelled keypoints, as the file says it where it does."""
+
+
+@dataclass(frozen=True, eq=False)
+class Detected:
+    """One person of the results: keypoints (K, 3), score."""
+
+    keypoints: FloatArray
+    score: float
+
+
+@dataclass(eq=False)
+class ImagePeople:
+    """One image of the annotations; `crowd_index` is CrowdPose's, None where the file has none."""
+
+    crowd_index: float | None
+    annotated: list[Annotated]
+    detected: list[Detected]
+
+
+def read_images(path: Path, truth: Any) -> dict[Any, ImagePeople]:
+    """The images of the annotations by their ids, in that order, without people yet.
+
+    Raises InputError where these cannot be COCO annotations.
+    """
+    lists = ("images", "annotations")
+    if not isinstance(truth, dict) or not all(isinstance(truth.get(name), list) for name in lists):
+        raise InputError(
+            f"{path}: is no COCO annotation file (with lists 'images' and 'annotations'); "
+            "a list of results is scored only against one"
+        )
+    images: dict[Any, ImagePeople] = {}
+    for k, image in enumerate(truth["images"]):
+        if not isinstance(image, dict) or not isinstance(image.get("id"), (int, str)):
+            raise InputError(f"{path}: images[{k}] must be an object with an 'id'")
+        index = _number(path, f"images[{k}]", image, "crowdIndex") if "crowdIndex" in image else None
+        images[image["id"]] = ImagePeople(index, [], [])
+    if len({isinstance(key, str) for key in images}) > 1:
+        raise InputError(f"{path}: some of its image ids are numbers and some are text; make them all alike")
+    return {key: images[key] for key in sorted(images)}
+
+
+def read_sigmas(path: Path, truth: Mapping[str, Any]) -> FloatArray:
+    """(K,) of the keypoints that the annotations name; InputError where they name none or unknown ones."""
+    categories = truth.get("categories")
+    entries = categories if isinstance(categories, list) else []
+    named = [entry for entry in entries if isinstance(entry, dict) and "keypoints" in entry]
+    if len(named) != 1:
+        raise InputError(f"{path}: needs exactly one category with 'keypoints', has {len(named)}")
+    names = named[0]["keypoints"]
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{path}: 'keypoints' of its category must be a list of names")
+    unknown = [name for name in names if name not in SIGMAS]
+    if unknown:
+        raise InputError(
+            f"{path}: no OKS sigma is known for {', '.join(unknown)}; known: {', '.join(SIGMAS)}"
+        )
+    return np.array([SIGMAS[name] for name in names])
+
+
+def add_annotated(
+    images: Mapping[Any, ImagePeople], path: Path, people: Sequence[Any], keypoints: int, crowdpose: bool
+) -> None:
+    """Put the annotated people into their images; CrowdPose's need no 'area'. InputError says which cannot be used."""
+    for k, person in enumerate(people):
+        image, where = _image_of(images, path, k, person, path)
+        points = _numbers(path, where, person, "keypoints", 3 * keypoints).reshape(keypoints, 3)
+        box = _numbers(path, where, person, "bbox", 4)
+        area = 0.0 if crowdpose else _number(path, where, person, "area")
+        if "num_keypoints" in person:
+            labelled = _number(path, where, person, "num_keypoints")
+        else:
+            labelled = float((points[:, 2] > 0).sum())
+        image.annotated.append(Annotated(points, box, area, bool(person.get("iscrowd", 0)), labelled))
+
+
+def add_detected(
+    images: Mapping[Any, ImagePeople], path: Path, people: Sequence[Any], keypoints: int, truth_path: Path
+) -> None:
+    """Put the people of the results into their images; InputError says which cannot be used."""
+    for k, person in enumerate(people):
+        image, where = _image_of(images, path, k, person, truth_path)
+        points = _numbers(path, where, person, "keypoints", 3 * keypoints).reshape(keypoints, 3)
+        image.detected.append(Detected(points, _number(path, where, person, "score")))
+
+
+def _image_of(
+    images: Mapping[Any, ImagePeople], path: Path, k: int, person: Any, truth_path: Path
+) -> tuple[ImagePeople, str]:
+    """The person's image, and what to call the person in an error."""
+    if not isinstance(person, dict):
+        raise InputError(f"{path}: person {k} must be an object with 'image_id' and 'keypoints'")
+    key = person.get("image_id")
+    if not isinstance(key, (int, str)) or key not in images:
+        raise InputError(f"{path}: person {k} is in image {key}, which {truth_path} lacks")
+    return images[key], f"person {k} (image {key})"
+
+
+def _number(path: Path, where: str, content: Mapping[str, Any], key: str) -> float:
+    return float(_numbers(path, where, content, key, None))
+
+
+def _numbers(path: Path, where: str, content: Mapping[str, Any], key: str, count: int | None) -> FloatArray:
+    """content[key] as (count,) numbers, or as one number where count is None."""
+    if key not in content:
+        raise InputError(f"{path}: {where} has no '{key}'")
+    wanted = "as a number" if count is None else f"with {count} numbers"
+    try:
+        numbers = np.array(content[key], dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{path}: {where} needs '{key}' {wanted}") from None
+    if numbers.shape != (() if count is None else (count,)) or not np.isfinite(numbers).all():
+        raise InputError(f"{path}: {where} needs '{key}' {wanted}")
+    return numbers
