@@ -74,7 +74,7 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.relu(self.bn1(self.conv1(x)))
-        return cast(Tensor, self.relu(self.bn2(self.conv2(out)) + x))
+        return cast(Tensor, self.relu(self.bn2(self.conv2(out)).add_(x)))
 
 
 class Bottleneck(nn.Module):
@@ -100,7 +100,7 @@ class Bottleneck(nn.Module):
         shortcut = x if self.downsample is None else self.downsample(x)
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.relu(self.bn2(self.conv2(out)))
-        return cast(Tensor, self.relu(self.bn3(self.conv3(out)) + shortcut))
+        return cast(Tensor, self.relu(self.bn3(self.conv3(out)).add_(shortcut)))
 
 
 def _down(channels_in: int, channels_out: int, relu: bool) -> nn.Sequential:
@@ -162,9 +162,9 @@ class ExchangeModule(nn.Module):
         fused = []
         for paths in self.fuse_layers:
             terms = [path(x) for path, x in zip(cast(nn.ModuleList, paths), branches, strict=True)]
-            total = terms[0]
-            for term in terms[1:]:
-                total = total + term
+            total = terms[0] + terms[1]
+            for term in terms[2:]:
+                total.add_(term)
             fused.append(self.relu(total))
         return fused
 
