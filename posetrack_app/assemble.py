@@ -69,14 +69,21 @@ class Parts:
 def build_parts(config: Config, device: str = "auto") -> Parts:
     """Load the networks onto `device` ("auto", "cpu", "cuda", "mps").
 
-    InputError for a missing device or a weight file that is missing, broken or of another network.
+    InputError for a missing device, a weight file that is missing, broken or of another network, or too little
+    memory on the GPU.
     """
     device = choose_device(device)
     precision = choose_precision(config.precision, device)
-    detector, detector_facts = build_person_detector(config.detector, device, precision)
-    estimator, pose_facts = _build_estimator(
-        config.pose, device, precision, appearance=config.tracker.appearance_weight > 0
-    )
+    try:
+        detector, detector_facts = build_person_detector(config.detector, device, precision)
+        estimator, pose_facts = _build_estimator(
+            config.pose, device, precision, appearance=config.tracker.appearance_weight > 0
+        )
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            "the GPU's memory is too small for the networks; free it of other programs, choose smaller networks "
+            "or --device cpu"
+        ) from error
     return Parts(
         sparing_detector(detector), sparing_estimator(estimator), POSETRACK, device, precision,
         {"detector": detector_facts, "pose": pose_facts},
@@ -84,23 +91,25 @@ def build_parts(config: Config, device: str = "auto") -> Parts:
 
 
 def build_tracker(
-    config: Config, move: Callable[[FloatArray], FloatArray] | None = None
+    config: Config,
+    move: Callable[[FloatArray], FloatArray] | None = None,
+    skeleton: Skeleton = POSETRACK,
 ) -> tuple[Tracker, Smoother | None]:
     """A fresh tracker for one video, and its smoother where smoothing is on.
 
-    `move` takes points of one frame to the next, for the method "flow".
+    `move` takes points of one frame to the next, for the method "flow"; `skeleton` is the poses'.
     """
     smoothing = asdict(config.smoothing)
     smoother = OneEuroSmoother(**smoothing) if smoothing.pop("enabled") else None
     settings = asdict(config.tracker)
     del settings["method"]
-    tracker: Tracker = OksTracker(sigmas=POSETRACK.sigmas, **settings)
+    tracker: Tracker = OksTracker(sigmas=skeleton.sigmas, **settings)
     if config.tracker.method == "flow":
         tracker = FlowTracker(
-            sigmas=POSETRACK.sigmas,
+            sigmas=skeleton.sigmas,
             confident=config.tracker.confident,
             min_similarity=config.tracker.min_similarity,
-            frames=config.tracker.patience_frames,
+            frames=max(1, config.tracker.patience_frames),
             move=move,
         )
     return tracker, smoother
@@ -111,6 +120,8 @@ def choose_device(wanted: str) -> str:
     here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if wanted == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if here[name])
+    if wanted not in here:
+        raise InputError(f"device {wanted}: there is no such one; give auto or one of {', '.join(here)}")
     if not here[wanted]:
         raise InputError(f"--device {wanted}: PyTorch finds none here; use --device cpu")
     return wanted

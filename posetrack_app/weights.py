@@ -178,7 +178,7 @@ def bundle(entries: Iterable[Published], target: Path, folder: Path | None = Non
         check_file(root / entry.file, entry)
     part = target.with_name(target.name + ".part")
     try:
-        with tarfile.open(part, "w") as archive:
+        with tarfile.open(part, "w", dereference=True) as archive:
             for entry in chosen:
                 archive.add(root / entry.file, arcname=entry.file)
         part.replace(target)

@@ -64,7 +64,9 @@ def check_set(folder: Path) -> list[str]:
         truth, predicted = folder / "gt.json", folder / "pred.json"
         return compare(expected["PCKh"], score_pckh(truth, load_json(truth), predicted, load_json(predicted)))
     if (folder / "gt.txt").exists():
-        actual = score_boxes(read_mot_boxes(folder / "gt.txt"), read_mot_boxes(folder / "pred.txt"))
+        actual = score_boxes(
+            read_mot_boxes(folder / "gt.txt", is_truth=True), read_mot_boxes(folder / "pred.txt")
+        )
         bad = compare(expected["motmetrics_1.4.0"], actual["motmetrics"])
         return bad + compare(expected["trackeval"], actual["trackeval"])
     return _check_generated(folder, expected)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import nms
 
@@ -59,12 +60,14 @@ def encode(boxes: Tensor, targets: Tensor, stds: Sequence[float]) -> Tensor:
 
 def suppress(boxes: Tensor, scores: Tensor, groups: Tensor, overlap: float) -> Tensor:
     """Indices, best score first, of boxes that no better box of the same group overlaps with IoU > `overlap`."""
-    if len(boxes) == 0:
+    # An exported network must not learn by heart that the picture it was traced with was empty.
+    if len(boxes) == 0 and not torch.onnx.is_in_onnx_export():
         return torch.zeros(0, dtype=torch.int64, device=boxes.device)
     # The official kernel holds the threshold in float32, torchvision's in float64.
     overlap = torch.tensor(overlap, dtype=torch.float32).item()
     # Groups are moved apart, so that one call suits all; this rounding is part of the official result.
-    apart = boxes + (groups.to(boxes.dtype) * (boxes.max() + 1))[:, None]
+    farthest = F.pad(boxes.flatten(), (0, 1)).max()  # boxes are never below 0, and there may be none
+    apart = boxes + (groups.to(boxes.dtype) * (farthest + 1))[:, None]
     if len(boxes) < SPLIT_FROM:
         return cast(Tensor, nms(apart, scores, overlap))
     kept = []

@@ -28,6 +28,8 @@ RIGHT = float(np.sqrt(2 * np.log(2)))
 _METADATA = "keypoint_calibration"
 _LEAST = 100
 """Keypoints a bin of the fit holds at least; fewer make the map follow chance."""
+FEWEST = 2 * _LEAST
+"""Labelled keypoints without which no map is worth having: the height of the heatmap says more."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def fit_calibration(
         both = sorted({k, other})
         known = int((weights[:, both] > 0).sum())
         fit = _rising(heights[:, both].ravel(), right[:, both].ravel(), weights[:, both].ravel())
-        maps.append(fit if known >= 2 * _LEAST else everything)
+        maps.append(fit if known >= FEWEST else everything)
     return Calibration(tuple(maps))
 
 

@@ -58,13 +58,20 @@ def evaluate(
     """
     from rich.console import Console
 
-    from posetrack_app.evaluation.baseline import fallen_totals
+    from posetrack_app.evaluation.baseline import fallen_totals, read_totals
     from posetrack_app.evaluation.evaluation import evaluate as score
     from posetrack_app.evaluation.report_page import report_page
     from posetrack_app.evaluation.terminal import as_tables
     from posetrack_app.formats.json_file import write_json
     from posetrack_app.formats.whole import write_whole
 
+    for target in (json_file, report):
+        for file in (truth, predictions):
+            if target is not None and target.exists() and file.exists() and target.samefile(file):
+                raise InputError(
+                    f"{target}: is what is to be scored; choose another name for what is written"
+                )
+    before = None if baseline is None else read_totals(baseline)  # first: --json may write the same file
     result = score(truth, predictions, protocols, keypoint_threshold, sweep)
     Console(width=max(110, Console().width)).print(as_tables(result))
     if json_file is not None:
@@ -75,8 +82,8 @@ def evaluate(
         write_whole(report, report_page(result))
     if result.kind == "posetrack" and all(scores.problem is not None for scores in result.scores.values()):
         raise InputError(f"no tracks scored: {result.problems[0]}")
-    if baseline is not None:
-        fallen = fallen_totals(baseline, result.totals, margin)
+    if before is not None:
+        fallen = fallen_totals(before, result.totals, margin)
         for line in fallen:
             click.echo(f"fallen: {line}", err=True)
         if fallen:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,10 @@ def pose(size: str, **options: Any) -> None:
     It has 19 outputs: PoseTrack18's 17 keypoints and the eyes, of which COCO's 17 are a part. Keypoints that
     your labels lack are left as they are, not unlearned.
     """
-    _run("pose", {**options, "size": _parse_size(size)})
+    small_first = options["small_first"]
+    if not 0 <= small_first <= 1:
+        raise InputError(f"--small-first {small_first:g}: must be from 0 to 1")
+    _run("pose", {**options, "size": _parse_size(size, 64 if small_first else 32)})
 
 
 @train.command()
@@ -134,18 +138,26 @@ def _run(task: str, options: dict[str, Any]) -> None:
     for name in ("batch", "epochs", "rate", "minutes", "save_minutes"):
         if not options[name] > 0:
             raise InputError(f"--{name.replace('_', '-')} {options[name]:g}: must be more than 0")
+        if math.isinf(options[name]) and name != "minutes":
+            raise InputError(f"--{name.replace('_', '-')}: must be a number; to end earlier give --minutes")
+    if not 0 <= options["seed"] < 2**32:
+        raise InputError(f"--seed {options['seed']}: must be from 0 to {2**32 - 1}")
     from posetrack_app.training.train import TrainOptions, train_network
 
     epochs = options.pop("epochs")
     weights = train_network(TrainOptions(task=task, samples_per_label=epochs, **options), click.echo)
-    click.echo(f'{weights}: use it with [{task}] weights = "{weights}" in a file for posetrack run --config')
+    if int(os.environ.get("RANK", 0)) == 0:  # torchrun's others are done before the first one
+        click.echo(
+            f'{weights}: use it with [{task}] weights = "{weights}" in a file for posetrack run --config'
+        )
 
 
-def _parse_size(text: str) -> tuple[int, int]:
-    """'256x192' (height x width, as papers write it) to (width, height)."""
+def _parse_size(text: str, multiple: int) -> tuple[int, int]:
+    """'256x192' (height x width, as papers write it) to (width, height), both multiples of `multiple`."""
     height, _, width = text.partition("x")
     if not (height.isdigit() and width.isdigit() and int(height) and int(width)):
         raise InputError(f"--size {text}: must be height x width, such as 256x192")
-    if int(height) % 32 or int(width) % 32:
-        raise InputError(f"--size {text}: both must be multiples of 32")
+    if int(height) % multiple or int(width) % multiple:
+        why = ", as half of it must be one of 32 (--small-first)" if multiple > 32 else ""
+        raise InputError(f"--size {text}: both must be multiples of {multiple}{why}")
     return int(width), int(height)

@@ -41,8 +41,11 @@ class _Frame:
     iou: FloatArray
 
 
-def read_mot_boxes(path: Path) -> BoxTracks:
-    """A MOTChallenge file: frame, id, x, y, width, height, confidence, ...; confidence 0 leaves a row out."""
+def read_mot_boxes(path: Path, *, is_truth: bool = False) -> BoxTracks:
+    """A MOTChallenge file: frame, id, x, y, width, height, confidence, ...
+
+    In ground truth a confidence of 0 leaves a row out, as in MOTChallenge's kits.
+    """
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -60,7 +63,7 @@ def read_mot_boxes(path: Path) -> BoxTracks:
             raise InputError(
                 f"{path}: line {number} is not 'frame,id,x,y,width,height,...', frames from 1: {line[:60]!r}"
             ) from None
-        if len(values) < 7 or values[6] != 0:
+        if not (is_truth and len(values) > 6 and values[6] == 0):
             rows.append(values[:6])
     table = np.array(rows, np.float64).reshape(len(rows), 6)
     table = table[np.argsort(table[:, 0], kind="stable")]

@@ -98,7 +98,7 @@ def evaluate(
         raise InputError(f"{truth}: keypoint thresholds are for PoseTrack files; these are {kind} files")
     result = Evaluation(kind, str(truth), str(predicted))
     if kind == "mot":
-        boxes = score_boxes(read_mot_boxes(truth), read_mot_boxes(predicted))
+        boxes = score_boxes(read_mot_boxes(truth, is_truth=True), read_mot_boxes(predicted))
         result.details.update(boxes)
         result.totals.update(
             {name: _defined(100 * boxes["motmetrics"][name.lower()]) for name in ("MOTA", "IDF1")}
@@ -127,6 +127,8 @@ def evaluate_posetrack(
     sweep: bool = False,
 ) -> Evaluation:
     """Figures of every protocol that can be scored; with a threshold AP is given before and after."""
+    if isinstance(protocols, str) or not protocols or not set(protocols) <= set(PROTOCOLS):
+        raise InputError(f"protocols must be a list of {', '.join(PROTOCOLS)}; got {protocols!r}")
     result = Evaluation("posetrack", str(truth), str(predicted), keypoint_threshold)
     pairs = {}
     problems: list[InputError] = []

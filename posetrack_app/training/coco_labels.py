@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from functools import partial
@@ -19,6 +20,8 @@ from posetrack_app.skeleton import COCO
 
 HIDDEN_WEIGHT = 0.8
 """Of keypoints that COCO marks as labelled but not visible."""
+_SAME_ASPECT = 0.02
+"""Difference of the logarithms of two aspects that rounding makes where a picture was made smaller after labelling."""
 MARGIN = 0.15
 """Room around the keypoints of a person without a box, as a share of their extent."""
 
@@ -55,7 +58,7 @@ def read_coco(
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"{path}: images[{k}] cannot be used: {_reason(error)}") from None
         file = folder / name
-        pictures.append(LabelledPicture(name, size, labels, file, partial(read_picture, file), source))
+        pictures.append(LabelledPicture(name, size, labels, file, partial(read_picture, file, size), source))
     return pictures
 
 
@@ -102,13 +105,31 @@ def columns_of(names: list[Any]) -> dict[int, int]:
     return {theirs: KEYPOINTS.index(name) for theirs, name in enumerate(names) if name in KEYPOINTS}
 
 
-def read_picture(path: Path) -> NDArray[np.uint8]:
-    """(H, W, 3) RGB; InputError names a picture that is missing or broken."""
-    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+def read_picture(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB as stored, or turned as its EXIF says where the labels are for that `size` (height, width).
+
+    InputError names a picture that is missing, broken, or of another shape than its labels.
+    """
+    bgr = _decoded(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if size is None or bgr.shape[:2] == size:
+        return np.asarray(bgr[:, :, ::-1], dtype=np.uint8)
+    turned = _decoded(path, cv2.IMREAD_COLOR)
+    for picture in (bgr, turned):
+        if abs(math.log(picture.shape[0] / picture.shape[1] * size[1] / size[0])) < _SAME_ASPECT:
+            return np.asarray(picture[:, :, ::-1], dtype=np.uint8)
+    raise InputError(
+        f"{path}: is {bgr.shape[1]}x{bgr.shape[0]}, but its labels are for {size[1]}x{size[0]}; label it again"
+    )
+
+
+def _decoded(path: Path, flags: int) -> NDArray[Any]:
+    # Not imread, which on Windows knows no names beyond ASCII.
+    encoded = np.fromfile(path, np.uint8) if path.is_file() else np.zeros(0, np.uint8)
+    bgr = cv2.imdecode(encoded, flags) if len(encoded) else None
     if bgr is None:
         state = "cannot be read as a picture" if path.exists() else "is not there"
         raise InputError(f"{path}: {state}; give the folder of the pictures with --images")
-    return np.asarray(bgr[:, :, ::-1], dtype=np.uint8)
+    return np.asarray(bgr)
 
 
 def _person_category(path: Path, categories: Any) -> tuple[Any, dict[int, int]]:

@@ -49,7 +49,7 @@ def _read_sequence(root: Path, file: Path) -> list[LabelledPicture]:
                 size,
                 (*people[frame["id"]], *_ignored(frame)),
                 path,
-                partial(read_picture, path),
+                partial(read_picture, path, size),
                 "posetrack",
             )
             for frame in frames

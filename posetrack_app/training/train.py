@@ -86,11 +86,16 @@ def train_network(options: TrainOptions, say: Callable[[str], None]) -> Path:
         _prepare_folder(options)
     try:
         _train(options, device, world, first, say if first else _silent)
-    except BaseException:
+    except BaseException as error:
         # Where there is nothing to resume the folder is free again.
         if first and not (options.out / "checkpoint.pt").exists():
             for file in ("settings.json", "log.jsonl"):
                 (options.out / file).unlink(missing_ok=True)
+        if isinstance(error, torch.OutOfMemoryError):
+            raise InputError(
+                f"the GPU's memory is too small for batches of {options.batch}; free it of other programs, or start "
+                "again with a smaller --batch"
+            ) from error
         raise
     return options.out / f"{options.task}.safetensors"
 
@@ -144,6 +149,10 @@ def _prepare_folder(options: TrainOptions) -> None:
         raise InputError(
             f"{options.out}: holds a training without a checkpoint; if it runs no more, delete the folder and start again "
             "without --resume"
+        )
+    if not file.exists() and (options.out / "log.jsonl").exists():
+        raise InputError(
+            f"{options.out}: holds a log.jsonl that is no training's of ours; choose another folder"
         )
     if not options.resume:
         if file.exists():

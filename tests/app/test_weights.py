@@ -352,3 +352,13 @@ def test_export_refuses_what_is_not_built(tmp_path: Path) -> None:
     assert "is for htc-w18, which posetrack does not build" in str(outcome.exception)
     outcome = run("export", "embedded-detector", "--frames", "0x9")
     assert "--frames 0x9: write width and height" in str(outcome.exception)
+
+
+def test_a_bundle_holds_the_files_that_links_lead_to(registered: Published, tmp_path: Path) -> None:
+    for folder in ("disk", "a"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "disk" / "net.pth").write_bytes(CONTENT)
+    (tmp_path / "a" / "net.pth").symlink_to(tmp_path / "disk" / "net.pth")
+    bundle([registered], tmp_path / "out.tar", tmp_path / "a")
+    assert import_file(tmp_path / "out.tar", tmp_path / "b") == [registered]
+    assert (tmp_path / "b" / "net.pth").read_bytes() == CONTENT

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from posetrack_app.cli import posetrack
 from posetrack_app.errors import InputError
+from posetrack_app.evaluation.evaluation import evaluate
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "eval"
 SET = GOLDEN / "poseval" / "s14_ignore17"
@@ -159,3 +160,32 @@ def test_undefined_box_figures_are_null(
     assert [content["details"]["motmetrics"][name] for name in undefined] == [None] * len(undefined)
     assert (content["totals"]["MOTA"] is None) == ("mota" in undefined)
     assert not re.search(r"\bnan\b|\binf\b", result.stdout, re.IGNORECASE)
+
+
+def test_the_baseline_may_be_replaced_in_the_same_run(tmp_path: Path) -> None:
+    file = tmp_path / "scores.json"
+    _run("--json", file)
+    content = json.loads(file.read_text())
+    content["totals"]["corrected MOTA"] += 0.5
+    file.write_text(json.dumps(content))
+    assert "fallen: corrected MOTA" in _run("--json", file, "--baseline", file, expect=1).stderr
+    _run("--json", file, "--baseline", file)
+
+
+@pytest.mark.parametrize("option", ["--json", "--report"])
+def test_what_is_scored_is_not_written_over(tmp_path: Path, option: str) -> None:
+    (tmp_path / "gt.txt").write_text("1,1,10,10,50,50,1\n")
+    files = [str(tmp_path / "gt.txt")] * 2
+    with pytest.raises(InputError, match="is what is to be scored"):
+        CliRunner().invoke(
+            posetrack, ["evaluate", *files, option, str(tmp_path / "gt.txt")], catch_exceptions=False,
+            standalone_mode=False,
+        )  # fmt: skip
+    assert (tmp_path / "gt.txt").read_text() == "1,1,10,10,50,50,1\n"
+
+
+def test_a_confidence_of_0_counts_in_predictions(tmp_path: Path) -> None:
+    """It marks rows of the ground truth that are not scored; some trackers fill the column with it."""
+    (tmp_path / "gt.txt").write_text("1,1,10,10,50,50,1\n1,2,200,10,50,50,0\n")
+    (tmp_path / "pred.txt").write_text("1,1,10,10,50,50,0\n")
+    assert evaluate(tmp_path / "gt.txt", tmp_path / "pred.txt", ["corrected"]).totals["MOTA"] == 100

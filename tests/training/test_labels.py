@@ -15,7 +15,7 @@ from small_sets import HEIGHT, WIDTH, write_coco_set
 
 from posetrack_app.errors import InputError
 from posetrack_app.skeleton import COCO, POSETRACK
-from posetrack_app.training.coco_labels import HIDDEN_WEIGHT, read_coco
+from posetrack_app.training.coco_labels import HIDDEN_WEIGHT, read_coco, read_picture
 from posetrack_app.training.data import read_training_data
 from posetrack_app.training.posetrack_labels import read_posetrack
 from posetrack_app.training.shard_labels import read_shards
@@ -237,3 +237,30 @@ def test_our_shards(shared: Path) -> None:
     assert pictures[0].read().shape[:2] == pictures[0].size
     taught = [p for picture in pictures for p in picture.people if not p.ignore]
     assert any(((p.weights > 0) & ~p.measured).any() for p in taught)
+
+
+def _photo(path: Path, orientation: int, size: tuple[int, int] = (40, 60)) -> None:
+    """A JPEG of `size` (height, width) as stored, red above; EXIF says how to turn it."""
+    image = np.zeros((*size, 3), np.uint8)
+    image[: size[0] // 2, :, 2] = 255
+    _, encoded = cv2.imencode(".jpg", image)
+    tag = b"\x12\x01\x03\x00\x01\x00\x00\x00" + bytes([orientation, 0, 0, 0])
+    exif = b"Exif\x00\x00" + b"II*\x00\x08\x00\x00\x00" + b"\x01\x00" + tag + bytes(4)
+    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
+    jpeg = encoded.tobytes()
+    path.write_bytes(jpeg[:2] + segment + jpeg[2:])
+
+
+def test_a_phone_picture_is_turned_where_it_was_labelled_upright(tmp_path: Path) -> None:
+    _photo(tmp_path / "p.jpg", orientation=6)  # to be turned to the right: what is above comes to the right
+    stored = read_picture(tmp_path / "p.jpg", (40, 60))
+    assert stored.shape == (40, 60, 3)
+    assert stored[5, 30, 0] > 200
+    upright = read_picture(tmp_path / "p.jpg", (60, 40))
+    assert upright.shape == (60, 40, 3)
+    assert upright[30, 35, 0] > 200
+    assert upright[30, 5, 0] < 50
+    smaller = read_picture(tmp_path / "p.jpg", (120, 80))  # labelled before it was made smaller
+    assert smaller.shape == (60, 40, 3)
+    with pytest.raises(InputError, match="is 60x40, but its labels are for 60x60"):
+        read_picture(tmp_path / "p.jpg", (60, 60))

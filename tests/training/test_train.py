@@ -17,6 +17,7 @@ from posetrack_detectors.calibration import read_calibration, read_metadata
 from posetrack_detectors.faster_rcnn import FasterRCNN
 from posetrack_detectors.hrnet import COMPACT, COMPACT_DEEP, initialise
 from posetrack_detectors.pose_hrnet import PoseHRNet
+from posetrack_detectors.training import pose_task
 from posetrack_detectors.training.loop import Draws, _Run
 from posetrack_detectors.training.pose_task import PoseLearner, draw_targets
 from posetrack_detectors.training.weight_files import start_from, write_weights
@@ -97,14 +98,17 @@ def test_a_resumed_run_takes_the_very_same_steps(
     assert all(torch.equal(parts[key], value) for key, value in whole.items())
 
 
-def test_a_pose_net_learns_and_its_weights_run(labels: Path, tmp_path: Path) -> None:
+def test_a_pose_net_learns_and_its_weights_run(
+    labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pose_task, "FEWEST", 144)  # as many keypoints as the nine people have
     out = tmp_path / "out"
     train(*POSE, "--data", labels, "--dev", labels, "--out", out, "--epochs", 60, "--small-first", 0.3)
     records = read_log(out / "log.jsonl")
     first, *_, last = losses(out)
     assert last[1] < 0.8 * first[1]
     assert records[-1]["progress"] == 1
-    assert records[-1]["dev_people"] == 9
+    assert (records[-1]["dev_people"], records[-1]["calibrated_on"]) == (9, 144)
     assert {"checkpoint.pt", "dev.svg", "log.jsonl", "loss.svg", "pose.safetensors"} <= {
         file.name for file in out.iterdir()
     }
@@ -120,6 +124,13 @@ def test_a_pose_net_learns_and_its_weights_run(labels: Path, tmp_path: Path) -> 
     keypoints, scores = parts.estimator([np.zeros((90, 90, 3), np.uint8)], [np.array([10.0, 10, 60, 80])])
     assert keypoints.shape == (1, 17, 2)
     assert ((scores >= 0) & (scores <= 1)).all()
+
+
+def test_few_dev_people_calibrate_nothing(labels: Path, tmp_path: Path) -> None:
+    """One of seventeen keypoints right, and no keypoint could ever score above 0.06."""
+    train(*POSE, "--data", labels, "--dev", labels, "--out", tmp_path / "out", "--epochs", 0.5)
+    assert read_log(tmp_path / "out/log.jsonl")[-1]["calibrated_on"] == 0
+    assert read_calibration(tmp_path / "out/pose.safetensors", 19) is None
 
 
 def test_two_processes_share_the_work(labels: Path, tmp_path: Path) -> None:
@@ -220,6 +231,11 @@ def test_a_deeper_net_starts_as_the_shallower_one_that_it_is_started_from(tmp_pa
         (("--init", "nothing.safetensors"), "is not there"),
         (("--resume",), "no training to resume"),
         (("--out", __file__), "cannot be written into"),
+        (("--small-first", "0.5", "--size", "96x64"), r"multiples of 64, as half of it .* \(--small-first\)"),
+        (("--small-first", "1.5"), "must be from 0 to 1"),
+        (("--epochs", "inf"), "--epochs: must be a number; to end earlier give --minutes"),
+        (("--seed", "-1"), "--seed -1: must be from 0 to 4294967295"),
+        (("--seed", "20260101123456"), "must be from 0 to"),
     ],
 )
 def test_wrong_options_say_what_to_do(
@@ -242,6 +258,24 @@ def test_a_training_is_not_written_over_and_not_resumed_as_another(labels: Path,
     (tmp_path / "out/checkpoint.pt").unlink()
     with pytest.raises(InputError, match="without a checkpoint; if it runs no more, delete the folder"):
         train(*options, "--resume")
+
+
+def test_a_log_of_something_else_is_left_alone(labels: Path, tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text("mine")
+    with pytest.raises(InputError, match=r"holds a log\.jsonl that is no training's of ours"):
+        train(*POSE, "--data", labels, "--out", tmp_path)
+    assert (tmp_path / "log.jsonl").read_text() == "mine"
+
+
+def test_too_little_memory_on_the_card_is_one_line(
+    labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(run: Any, batch: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(_Run, "_learn", full)
+    with pytest.raises(InputError, match=r"too small for batches of 4; .* smaller --batch"):
+        train(*POSE, "--data", labels, "--out", tmp_path / "out", "--epochs", 0.5)
 
 
 def test_a_training_that_came_to_nothing_leaves_the_folder_free(

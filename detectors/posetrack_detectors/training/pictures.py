@@ -61,6 +61,7 @@ class Pictures:
                     image = small.astype(np.uint8)
                 pixels[start : start + image.size] = image.ravel()
             pixels.flush()
+            del pixels  # Windows renames no file that is mapped
             beside.replace(self._file)
         finally:
             beside.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from posetrack_detectors.calibration import write_calibration
+from posetrack_detectors.calibration import FEWEST, write_calibration
 from posetrack_detectors.pose_estimator import Decoding, PoseEstimator
 from posetrack_detectors.training.crop_plans import CropCutter
 from posetrack_detectors.training.labels import KEYPOINTS
@@ -146,9 +146,13 @@ class PoseTask:
             device=str(self._device),
         )
         keypoints, heights = predict(estimator, self._dev, people)
+        record: Record = {"dev_input": f"{height}x{width}", **pose_quality(people, keypoints)}
         if final:
-            write_calibration(target, calibrate(people, keypoints, heights))
-        return {"dev_input": f"{height}x{width}", **pose_quality(people, keypoints)}
+            known = int(sum(person.label.measured.sum() for person in people))
+            if known >= FEWEST:
+                write_calibration(target, calibrate(people, keypoints, heights))
+            record["calibrated_on"] = known if known >= FEWEST else 0
+        return record
 
 
 def crops_size(plans: dict[str, Tensor]) -> tuple[int, int]:
