@@ -5,7 +5,7 @@ Paths may be text. Bad input raises InputError, whose text is the line that the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from posetrack_app.formats.whole import check_folder_of, refuse_to_replace
 if TYPE_CHECKING:
     from posetrack_app.evaluation.evaluation import Evaluation
     from posetrack_app.offline_smoothing import Method
+    from posetrack_app.relink import LinkReport
     from posetrack_app.run import Progress, Report
 
 PathLikeText = str | PathLike[str]
@@ -79,10 +80,12 @@ def render(
     names: Mapping[int, str] | None = None,
     side_by_side: bool = False,
     force: bool = False,
+    on_frame: Callable[[], None] = lambda: None,
 ) -> int:
     """Draw `tracks` on `video`: the MP4 `out`, the PNG `contact_sheet`, or both: `posetrack render`.
 
-    Gives the number of frames drawn, or of identities where there is only a contact sheet.
+    `on_frame` is called after each frame drawn into `out`. Gives the number of these frames, or of identities where
+    there is only a contact sheet.
     """
     from posetrack_app.contact_sheet import write_contact_sheet
     from posetrack_app.drawing import Style
@@ -96,12 +99,14 @@ def render(
     check_drawings(Path(video), tracks_file, targets, force=force)
     content = _tracks(tracks)
     ids = None if only_ids is None else frozenset(only_ids)
+    if unknown := sorted((ids or set()) - set(content.ids)):
+        raise InputError(f"{tracks_file}: nobody has the id {', '.join(map(str, unknown))} there")
     style = Style(trails, ids, blur_faces, names or {}, side_by_side)
     done = 0
     if contact_sheet is not None:
         done = write_contact_sheet(Path(video), content, Path(contact_sheet), style)
     if out is not None:
-        done = render_video(Path(video), content, Path(out), style)
+        done = render_video(Path(video), content, Path(out), style, on_frame)
     return done
 
 
@@ -114,22 +119,21 @@ def link(
     offline: bool = False,
     smooth: Method = "savgol",
     force: bool = False,
-) -> tuple[int, int]:
+) -> LinkReport:
     """Link the people of the file `poses` anew, without video or networks: `posetrack link`.
 
-    Gives the numbers of frames and of people.
+    The report says how many frames, people and poses were written, and how many poses are nobody's.
     """
-    from posetrack_app.assemble import build_tracker
     from posetrack_app.offline import SecondPass
+    from posetrack_app.offline_smoothing import METHODS
     from posetrack_app.relink import relink_file
 
     if not force:
         refuse_to_replace(Path(out))
-    settings = _settings(preset, config)
-    tracker, smoother = build_tracker(settings)
+    if smooth not in METHODS:
+        raise InputError(f"there is no smoothing '{smooth}'; there are {', '.join(METHODS)}")
     second = SecondPass(smoothing=smooth) if offline else None
-    patience = settings.tracker.patience_seconds
-    return relink_file(Path(poses), Path(out), tracker, smoother, second, patience_seconds=patience)
+    return relink_file(Path(poses), Path(out), _settings(preset, config), second)
 
 
 def convert(

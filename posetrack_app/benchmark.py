@@ -35,6 +35,8 @@ PROTOCOLS = {
     "posetrack21": ("corrected", "posetrack21"),
 }
 _BOX_MARGIN = 0.15  # on every side of the keypoints: Xiao et al., ECCV 2018
+_LEAST_MARGIN = 4.0
+"""Pixels."""
 Boxes = tuple[FloatArray, FloatArray]
 
 
@@ -86,7 +88,8 @@ def run_benchmark(
             boxes = truth_boxes(truth)
         elif found is not None:
             boxes = _boxes_of_frames(truth, found)
-        content = predict_sequence(root, truth, parts, config, made_with, boxes)
+        settings = _everybody(config) if gt_boxes else config
+        content = predict_sequence(root, truth, parts, settings, made_with, boxes)
         write_json(target, content)
         say(f"{place}: {truth.frame_count} frames, {len(content['annotations'])} poses")
     return evaluate_posetrack(folder, predictions, PROTOCOLS[dataset], sweep=True)
@@ -101,18 +104,33 @@ def predict_sequence(
     boxes: Sequence[Boxes] | None = None,
 ) -> dict[str, Any]:
     """Official-format predictions of one video; `boxes` of each frame replace the detector."""
-    # nobody could be confirmed in a video shorter than the tracker waits
-    confirmations = max(1, min(config.tracker.confirmations, truth.frame_count))
-    config = replace(config, tracker=replace(config.tracker, confirmations=confirmations))
+    frames = list(range(truth.frame_count))
     if boxes is not None:
-        # No frame is left out here, so the detector is asked for the frames 0, n, 2n, ...
-        parts = replace(parts, detector=_GivenBoxes(boxes[:: config.propagation.detect_every]))
-    tracked = {frame.index: found for frame, found in track_people(_pictures(root, truth), parts, config)}
+        # Often there are boxes for the labelled frames only: in others nobody is looked for, so nobody is missed.
+        frames = [index for index in frames if len(boxes[index][0])]
+        asked = frames[:: config.propagation.detect_every]
+        parts = replace(parts, detector=_GivenBoxes([boxes[index] for index in asked]))
+    # Nobody could be confirmed in a video shorter than the tracker waits.
+    confirmations = max(1, min(config.tracker.confirmations, len(frames)))
+    config = replace(config, tracker=replace(config.tracker, confirmations=confirmations))
+    pictures = _pictures(root, truth, frames)
+    tracked = {frame.index: found for frame, found in track_people(pictures, parts, config)}
     return official_predictions(truth, tracked, made_with)
 
 
-def _pictures(root: Path, truth: PoseSequence) -> Iterator[Frame]:
-    for index, name in enumerate(truth.rows.frame_names):
+def _everybody(config: Config) -> Config:
+    """The settings for boxes that are right: nobody is a double or a false alarm."""
+    return replace(
+        config,
+        detector=replace(config.detector, min_score=0.0),
+        duplicates=replace(config.duplicates, box_overlap=1.0, max_similarity=1.0),
+        tracker=replace(config.tracker, confirmations=1),
+    )
+
+
+def _pictures(root: Path, truth: PoseSequence, frames: Sequence[int]) -> Iterator[Frame]:
+    for index in frames:
+        name = truth.rows.frame_names[index]
         file = picture_file(root, name)
         encoded = np.fromfile(file, np.uint8) if file.is_file() else np.zeros(0, np.uint8)
         image = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if len(encoded) else None
@@ -135,11 +153,15 @@ class _GivenBoxes:
 
 
 def truth_boxes(truth: PoseSequence) -> list[Boxes]:
-    """Each frame's annotated people as boxes round their keypoints, 15 % larger on every side; scores 1."""
+    """Each frame's annotated people as boxes round their keypoints, 15 % and 4 pixels at least larger on every side.
+
+    Their scores are 1.
+    """
     visible = np.where(truth.present[..., None], truth.keypoints, np.nan)
     rows = np.flatnonzero(truth.present.any(axis=1))
     low, high = np.nanmin(visible[rows], axis=1), np.nanmax(visible[rows], axis=1)
-    margin = _BOX_MARGIN * (high - low)
+    # A box has a size even where one keypoint is labelled, or those that are stand in a line.
+    margin = np.maximum(_BOX_MARGIN * (high - low), _LEAST_MARGIN)
     boxes = np.concatenate([low - margin, high + margin], axis=1)
     frame = truth.frame[rows]
     return [(boxes[frame == k], np.ones(int((frame == k).sum()))) for k in range(truth.frame_count)]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from posetrack_app import __version__
+from posetrack_app.formats.json_file import as_text
 from posetrack_app.formats.whole import write_whole
 
 _PACKAGES = ("torch", "torchvision", "numpy", "scipy", "opencv-python-headless", "av", "decord2", "filterpy")
@@ -26,7 +27,7 @@ def manifest_file(out: Path) -> Path:
 def write_manifest(out: Path, device: str, facts: Mapping[str, Any]) -> None:
     """Write the manifest of the tracks file `out`: `facts`, then the machine and the versions."""
     content = {
-        "file": out.name,
+        "file": as_text(out.name),
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
         **facts,
         "machine": _machine(device),

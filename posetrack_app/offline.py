@@ -198,6 +198,7 @@ def repair_swaps(track: Track, skeleton: Skeleton, penalty: float) -> Track:
     by score, plus `penalty` for every exchanged frame (Viterbi over pairs of frames).
     """
     keypoints, scores = track.keypoints.copy(), track.keypoint_scores.copy()
+    origins = track.keypoint_origins.copy()
     ends = np.nonzero(np.diff(track.seconds) > 0.25)[0] + 1
     for names in _SWAPPING:
         sides = [f"left_{name}" for name in names]
@@ -211,7 +212,8 @@ def repair_swaps(track: Track, skeleton: Skeleton, penalty: float) -> Track:
             exchanged = stretch[_exchanged(part, limb, other, penalty)][:, None]
             keypoints[exchanged, limb] = track.keypoints[exchanged, other]
             scores[exchanged, limb] = track.keypoint_scores[exchanged, other]
-    return replace(track, keypoints=keypoints, keypoint_scores=scores)
+            origins[exchanged, limb] = track.keypoint_origins[exchanged, other]
+    return replace(track, keypoints=keypoints, keypoint_scores=scores, keypoint_origins=origins)
 
 
 def _exchanged(track: Track, limb: list[int], other: list[int], penalty: float) -> NDArray[np.bool_]:

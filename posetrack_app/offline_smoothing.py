@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from filterpy.common import Q_continuous_white_noise
@@ -15,6 +15,7 @@ from posetrack_app.formats.pose_sequence import BoolArray
 from posetrack_app.records import FloatArray
 
 Method = Literal["savgol", "kalman", "butterworth"]
+METHODS: tuple[Method, ...] = get_args(Method)
 
 WINDOW_SECONDS = 0.36
 """Savitzky-Golay fits a parabola to this much of the track."""

@@ -3,60 +3,88 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from posetrack_app.assemble import build_tracker
+from posetrack_app.config import Config
 from posetrack_app.errors import InputError
 from posetrack_app.formats import Tracks, TracksWriter
+from posetrack_app.formats.json_file import as_text
 from posetrack_app.formats.poses_reader import read_poses
-from posetrack_app.linking import Smoother, Tracker, link_poses
+from posetrack_app.linking import link_poses
 from posetrack_app.offline import SecondPass, second_pass
 from posetrack_app.records import Frame, Poses, TrackedPoses
 from posetrack_app.suspicions import SuspicionWatch
 
-_OF_THE_RUN = {
-    "schema_version", "posetrack_version", "complete", "frames", "tracks", "stage_seconds", "suspicions"
+_OF_THE_WRITING = {
+    "schema_version", "posetrack_version", "frames", "tracks", "stage_seconds", "suspicions"
 }  # fmt: skip
 """What `info` says of the writing of a file, not of the poses in it."""
 _NO_PICTURE = np.zeros((0, 0, 3), dtype=np.uint8)
 
 
-def relink_file(
-    source: Path,
-    out: Path,
-    tracker: Tracker,
-    smoother: Smoother | None,
-    offline: SecondPass | None = None,
-    *,
-    patience_seconds: float,
-) -> tuple[int, int]:
-    """Write the poses of `source` to `out` with ids of `tracker`; the numbers of frames and of people.
+@dataclass(frozen=True)
+class LinkReport:
+    """How many frames, identities and `poses` were written to `out`; `nobodies` are poses left out."""
 
-    The ids in `source`, if any, play no part; nobody keeps his over missing frames of more than
+    out: Path
+    frames: int
+    tracks: int
+    poses: int
+    nobodies: int
+
+    def summary(self) -> str:
+        """One line for the user."""
+        said = f"{self.out}: {self.tracks} people in {self.frames} frames"
+        if self.nobodies:
+            said += f"; {self.nobodies} poses are nobody's: unsure, or seen too briefly ([tracker] in docs/tracker.md)"
+        return said
+
+
+def relink_file(source: Path, out: Path, config: Config, offline: SecondPass | None = None) -> LinkReport:
+    """Write the poses of `source` to `out` with ids by the `tracker` and `smoothing` of `config`.
+
+    The ids in `source`, if any, play no part; nobody keeps his over missing frames of more than the tracker's
     `patience_seconds`. With `offline`, the second pass follows, which needs a time of its own for every frame.
     `info.suspicions` lists what a person should look at. InputError for what cannot be read or written.
     """
     stored = read_poses(source)
     _check_times(stored, distinct=offline is not None)
-    info = {key: value for key, value in stored.info.items() if key not in _OF_THE_RUN}
-    info["linked_from"] = source.name
+    tracker, smoother = build_tracker(config, skeleton=stored.skeleton)
     linked: Iterable[tuple[Frame, TrackedPoses]] = link_poses(
-        _stream(stored), tracker, smoother, patience_seconds=patience_seconds
+        _stream(stored), tracker, smoother, patience_seconds=config.tracker.patience_seconds
     )
+    nobodies = sum(len(frame.tracked) for frame in stored.frames)
     if offline is not None:
-        linked = _after_second_pass(list(linked), stored, offline)
-    people: set[int] = set()
+        linked = list(linked)
+        nobodies -= sum(len(tracked) for _, tracked in linked)
+        linked = _after_second_pass(linked, stored, offline)
     watch = SuspicionWatch()
-    with TracksWriter(out, skeleton=stored.skeleton, info=info) as writer:
-        for frame, tracked in linked:
-            writer.write(frame.index, frame.seconds, tracked)
+    with TracksWriter(out, skeleton=stored.skeleton, info=_info(stored, config, offline)) as writer:
+        for stored_frame, (frame, tracked) in zip(stored.frames, linked, strict=True):
+            writer.write(frame.index, frame.seconds, tracked, stored_frame.file_name)
             watch.see(frame.index, frame.seconds, tracked)
-            people.update(tracked.ids.tolist())
-        suspicions = [suspicion.as_dict() for suspicion in watch.found]
-        writer.finish({"tracks": len(people), "suspicions": suspicions})
-    return len(stored.frames), len(people)
+        writer.finish({"suspicions": [suspicion.as_dict() for suspicion in watch.found]})
+    if offline is None:
+        nobodies -= writer.people
+    return LinkReport(out, writer.frames, len(writer.ids), writer.people, nobodies)
+
+
+def _info(stored: Tracks, config: Config, offline: SecondPass | None) -> dict[str, Any]:
+    """What the source says of its poses, and how they were linked here."""
+    info = {name: value for name, value in stored.info.items() if name not in _OF_THE_WRITING}
+    before, used = info.get("config", {}), config.as_dict()
+    return {
+        **info,
+        "linked_from": as_text(stored.path.name),
+        "config": {**before, "tracker": used["tracker"], "smoothing": used["smoothing"]},
+        "second_pass": None if offline is None else asdict(offline),
+    }
 
 
 def _after_second_pass(

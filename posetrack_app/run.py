@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -113,7 +112,6 @@ def _track(
     """Run the chain over an opened video; the journal beside `out` holds all that is needed to resume."""
     began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     clock = StageClock()
-    ids: Counter[int] = Counter()
     watch = SuspicionWatch()
     with ExitStack() as stack:
         journal = _journal(stack, video, out, info, overlay, resume)
@@ -132,28 +130,27 @@ def _track(
                 writer.write(frame.index, frame.seconds, tracked)
                 if drawn is not None:
                     drawn.write(frame, tracked)
-                ids.update(tracked.ids.tolist())
                 watch.see(frame.index, frame.seconds, tracked)
             if progress is not None:
-                progress(writer.frames, frames.expected, len(ids))
+                progress(writer.frames, frames.expected, len(writer.ids))
         # The decoder once more: another one may have taken over on the way.
         ended = {
             "decoder": frames.info.decoder, "losses": frames.losses, "missing_frames": frames.missing,
-            "tracks": len(ids),
         }  # fmt: skip
         writer.finish({**ended, "suspicions": [suspicion.as_dict() for suspicion in watch.found]})
     seconds = time.perf_counter() - began
     stages = {name: round(clock.seconds[name], 3) for name in STAGES}
     facts = {
         "started": started, "seconds": round(seconds, 3), "stage_seconds": stages, "frames": writer.frames,
-        "poses": writer.people, "resumed": bool(journal and journal.taken), "device": parts.device, **ended,
+        "tracks": len(writer.ids), "poses": writer.people, "resumed": bool(journal and journal.taken),
+        "device": parts.device, **ended,
     }  # fmt: skip
     write_manifest(out, parts.device, facts)
     if journal is not None:
         if journal.taken:
             partial_file(out).unlink(missing_ok=True)
         journal.path.unlink(missing_ok=True)  # last: until here a killed run can be resumed
-    return Report(out, writer.frames, len(ids), seconds, stages, frames.losses)
+    return Report(out, writer.frames, len(writer.ids), seconds, stages, frames.losses)
 
 
 def _journal(

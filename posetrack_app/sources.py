@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path, PurePath
@@ -14,6 +15,9 @@ from posetrack_app.journal import journal_file
 from posetrack_app.manifest import manifest_file
 from posetrack_app.video.folder import is_image
 from posetrack_app.video.stream import is_stream, plain_name
+
+_LONGEST_NAME = 100
+"""Of a file that is named after an address; file systems take 255 bytes, endings and temporary marks included."""
 
 
 def expand_sources(arguments: Sequence[str], list_file: Path | None = None) -> list[str]:
@@ -55,9 +59,16 @@ def output_files(sources: Sequence[str], folder: Path) -> list[Path]:
     source is named twice.
     """
     names = [_file_name(source) for source in sources]
+    # Addresses that differ in what no file should be named after: user, password, query.
+    names = [
+        name.with_name(f"{name.name}_{hashlib.sha256(source.encode()).hexdigest()[:8]}")
+        if is_stream(source) and names.count(name) > 1
+        else name
+        for name, source in zip(names, sources, strict=True)
+    ]
     for place, name in enumerate(names):
         if name in names[:place]:
-            raise InputError(f"{sources[place]}: is named twice; name every video once")
+            raise InputError(f"{plain_name(sources[place])}: is named twice; name every video once")
     below = below_common_folder(names)
     for candidates in (
         [PurePath(path.stem) for path in below],
@@ -118,6 +129,10 @@ def check_targets(
     there: list[Path] = []
     for source, out in zip(sources, outs, strict=True):
         targets = [out, *files_beside(out), *([overlay] if overlay else [])]
+        if out in files_beside(out):
+            raise InputError(
+                f"{out}: this ending is of files that a run keeps beside its tracks; name it .json"
+            )
         if overlay in targets[:-1]:
             raise InputError(f"{overlay}: is another file of this run; choose another name for the overlay")
         _refuse_own_input(source, targets)
@@ -162,4 +177,6 @@ def _file_name(source: str) -> Path:
     """An absolute path that stands for the source; a stream's address without what a file name cannot hold."""
     if not is_stream(source):
         return Path(os.path.abspath(source))
-    return Path.cwd() / (_plain(source.partition("@")[2] or source) or "stdin")
+    return Path.cwd() / (
+        "stdin" if source == "-" else _plain(plain_name(source).partition("://")[2] or source)[:_LONGEST_NAME]
+    )

@@ -60,6 +60,7 @@ class SuspicionWatch:
 
     def __init__(self) -> None:
         self.found: list[Suspicion] = []
+        self._known: set[int] = set()
         self._last: dict[int, _Sighting] = {}
         self._meeting: dict[tuple[int, int], tuple[_Sighting, _Sighting]] = {}
 
@@ -72,9 +73,11 @@ class SuspicionWatch:
             before = self._last.get(number)
             if before is None:
                 now[number] = _Sighting(frame, seconds, box, np.zeros(2))
-                self._check_new(number, now[number], set(ids))
+                if number not in self._known:
+                    self._check_new(number, now[number], set(ids))
             else:
                 now[number] = self._moved(number, before, frame, seconds, box)
+        self._known.update(ids)
         self._check_meetings(now)
         self._last = {
             number: sighting

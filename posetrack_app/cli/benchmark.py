@@ -34,7 +34,11 @@ _FILE = click.Path(path_type=Path)
     help="Where the networks compute.",
 )
 @click.option("--resume", is_flag=True, help="Keep finished sequences made with equal settings and weights.")
-@click.option("--detections", type=_FILE, help="Boxes to use in place of the detector's (COCO result file).")
+@click.option(
+    "--detections",
+    type=_FILE,
+    help="Boxes to use in place of the detector's (COCO result file); [detector] min_score counts for them too.",
+)
 @click.option(
     "--gt-boxes", is_flag=True, help="Use the boxes of the ground truth: scores poses and tracking alone."
 )

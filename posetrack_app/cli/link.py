@@ -38,7 +38,7 @@ def link(
     """
     from posetrack_app import api
 
-    frames, people = api.link(
+    report = api.link(
         poses, out, preset=preset, config=config_file, offline=offline, smooth=smooth, force=force
     )
-    click.echo(f"{out}: {people} people in {frames} frames")
+    click.echo(report.summary())

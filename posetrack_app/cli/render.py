@@ -44,27 +44,34 @@ def render(
         raise click.UsageError("say what to write: --out FILE.mp4, --contact-sheet FILE.png or both")
     ids = None if only_ids is None else _parse_ids(only_ids)
 
-    from posetrack_app.contact_sheet import write_contact_sheet
-    from posetrack_app.drawing import Style
-    from posetrack_app.formats import read_tracks
-    from posetrack_app.overlay import render_video
-    from posetrack_app.sources import check_drawings
+    from posetrack_app import api
 
-    targets = [target for target in (out, contact_sheet) if target is not None]
-    check_drawings(video, tracks, targets, force=force)
-    style = Style(trails, ids, blur_faces, _parse_names(names), side_by_side)
-    content = read_tracks(tracks)
+    content = api.read_tracks(tracks)
+    began = time.perf_counter()
+    with click.progressbar(
+        length=len(content.frames) if out is not None else 0,
+        label="drawing",
+        file=sys.stderr,
+        hidden=out is None or not sys.stderr.isatty(),
+    ) as bar:
+        done = api.render(
+            video,
+            content,
+            out,
+            contact_sheet=contact_sheet,
+            trails=trails,
+            only_ids=ids,
+            blur_faces=blur_faces,
+            names=_parse_names(names),
+            side_by_side=side_by_side,
+            force=force,
+            on_frame=lambda: bar.update(1),
+        )
     if out is not None:
-        began = time.perf_counter()
-        with click.progressbar(
-            length=len(content.frames), label="drawing", file=sys.stderr, hidden=not sys.stderr.isatty()
-        ) as bar:
-            frames = render_video(video, content, out, style, on_frame=lambda: bar.update(1))
-        rate = frames / (time.perf_counter() - began)
-        click.echo(f"{out}: {frames} frames drawn, {rate:.0f} a second")
+        rate = done / (time.perf_counter() - began)
+        click.echo(f"{out}: {done} frames drawn, {rate:.0f} a second")
     if contact_sheet is not None:
-        people = write_contact_sheet(video, content, contact_sheet, style)
-        click.echo(f"{contact_sheet}: {people} identities")
+        click.echo(f"{contact_sheet}: {len(content.ids if ids is None else ids)} identities")
 
 
 def _parse_ids(text: str) -> frozenset[int]:

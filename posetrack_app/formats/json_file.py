@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,11 @@ def load_json(path: Path) -> Any:
         raise InputError(f"{path}: not one of our JSON files (nested too deeply)") from error
     except ValueError as error:
         raise InputError(f"{path}: not one of our JSON files (a number has thousands of digits)") from error
+
+
+def as_text(name: str) -> str:
+    """A file's name as text that JSON can hold, where its bytes are no UTF-8 (Linux)."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def write_json(target: Path, content: Any) -> None:

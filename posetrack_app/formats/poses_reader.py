@@ -18,8 +18,9 @@ _SPARSEST = 100
 def read_poses(path: Path) -> Tracks:
     """The poses in a tracks file, a PoseTrack18 file or a list of COCO keypoint results; every id is 0.
 
-    A COCO list has no frames of its own: `image_id` counts them, at 25 a second, and ids that do not occur
-    are frames without people. InputError names the file and the entry for what is wrong.
+    A COCO list has no frames of its own: `image_id` counts them, at 25 a second, from 0, or from the first that
+    occurs where that is large; ids that do not occur are frames without people. InputError names the file and the
+    entry for what is wrong.
     """
     content = load_json(path)
     if isinstance(content, list):
@@ -40,6 +41,8 @@ def _with_frames(path: Path, results: Sequence[Any]) -> dict[str, Any]:
         raise InputError(f"{path}: holds no poses; an empty list does not say how many frames there are")
     numbers = {person["image_id"] for person in results}
     first, last = min(numbers), max(numbers)
+    if first >= 0 and last < _SPARSEST * len(numbers):
+        first = 0  # they are the frames' places in the video, and nobody is in the first ones
     if last - first >= _SPARSEST * len(numbers):
         raise InputError(
             f"{path}: its image_ids ({first} to {last}) do not count the frames of one video; "

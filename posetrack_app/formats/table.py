@@ -38,7 +38,7 @@ def write_csv(tracks: Tracks, path: Path) -> None:
 def read_csv(path: Path) -> Tracks:
     """Tracks from a CSV that `write_csv` wrote."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # Excel puts a mark first
             header, *rows = csv.reader(file)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
@@ -132,12 +132,21 @@ def _tracks(path: Path, header: list[str], rows: Sequence[Sequence[Any]], info: 
         try:
             if len(row) != len(header):
                 raise ValueError
-            _, _, said, people = frames.setdefault(int(row[0]), (float(row[1]), str(row[2]), [], []))
+            index, seconds, numbers = _whole(row[0]), float(row[1]), np.zeros(0)
+            _, _, said, people = frames.setdefault(index, (seconds, str(row[2]), [], []))
             if row[3] != "":
-                said.append([int(row[3]), *_origins(row[4], str(row[5]), len(skeleton.keypoints))])
-                people.append(np.array(row[6:], np.float64))
-        except ValueError as error:
-            raise InputError(f"{path}: row {number}: a cell is empty, no number or no origin") from error
+                said.append([_whole(row[3]), *_origins(row[4], str(row[5]), len(skeleton.keypoints))])
+                people.append(numbers := np.array(row[6:], np.float64))
+            if index < 0 or not np.isfinite([seconds, *numbers]).all():
+                raise ValueError
+        except (ValueError, OverflowError) as error:
+            raise InputError(
+                f"{path}: row {number}: a cell is empty, no number as it should be there, or no origin"
+            ) from error
+        ids = [who[0] for who in said]
+        if ids and (ids[-1] < 0 or ids[-1] in ids[:-1]):
+            what = "is below 0" if ids[-1] < 0 else f"is twice in frame {index}"
+            raise InputError(f"{path}: row {number}: the id {ids[-1]} {what}; give every person his own")
     return Tracks(
         path,
         info,
@@ -147,6 +156,15 @@ def _tracks(path: Path, header: list[str], rows: Sequence[Sequence[Any]], info: 
             for index, (seconds, name, said, people) in sorted(frames.items())
         ],
     )
+
+
+def _whole(cell: Any) -> int:
+    """The whole number in a cell, which pandas writes as 7.0 where other cells are empty; ValueError if it is none."""
+    if isinstance(cell, str) and cell.lstrip("-").isdecimal():
+        return int(cell)
+    if not float(cell).is_integer():
+        raise ValueError
+    return int(float(cell))
 
 
 def _origins(said: str, own: str, count: int) -> list[int]:

@@ -28,7 +28,8 @@ SCHEMA_VERSION = 1
 class TracksWriter:
     """Writes one frame after another to `path`; memory does not grow, and `path` appears when it is whole.
 
-    `info` stands at the top of the file; `finish(info_updates)` adds what is known at the end only.
+    `info` stands at the top of the file, with versions and counts of this file's own; `finish(info_updates)` adds
+    what is known at the end only. Where `info` says that the poses are not `complete`, the file says so too.
     `file_name` names a frame by its index, as in "{index:06d}.jpg". Coordinates are rounded to 2 decimals,
     scores to 4. Where the block ends by an exception, the frames so far are kept as `<name>.partial.json` and
     a line on stderr says so.
@@ -40,6 +41,7 @@ class TracksWriter:
         self.path = path
         self.frames = 0
         self.people = 0
+        self.ids: set[int] = set()
         self._skeleton = skeleton
         self._info = dict(info)
         self._file_name = file_name
@@ -77,11 +79,13 @@ class TracksWriter:
         except OSError as error:
             raise InputError(f"{self.path}: cannot write on ({error.strerror})") from error
         self.frames += 1
+        self.ids.update(tracked.ids.tolist())
 
     def finish(self, info_updates: Mapping[str, Any] | None = None) -> None:
         """Join what was written into `path`; nothing can be written afterwards."""
         self._info.update(info_updates or {})
-        self._join(self.path, complete=True)
+        # What was not whole does not become so by being written again.
+        self._join(self.path, complete=self._info.get("complete") is not False)
 
     def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> None:
         if not self._open:
@@ -132,8 +136,9 @@ class TracksWriter:
             "posetrack_version": __version__,
             "complete": complete,
             "frames": self.frames,
-            **self._info,
+            "tracks": len(self.ids),
         }
+        info |= {name: value for name, value in self._info.items() if name not in info}
         with whole_file(target) as whole, whole.open("w", encoding="utf-8") as out:
             out.write(f'{{"info": {_dumps(info)},\n"categories": [{_dumps(_category(self._skeleton))}],\n')
             for name, lines in zip(("images", "annotations"), self._open, strict=True):

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrack_app.errors import InputError
+from posetrack_app.formats.json_file import as_text
 from posetrack_app.records import Frame
 from posetrack_app.video.deinterlace import INTERLACED, deinterlaced
 from posetrack_app.video.ffmpeg_log import silence_ffmpeg
@@ -47,7 +48,7 @@ def is_stream(source: Path | str) -> bool:
 def plain_name(source: Path | str) -> str:
     """The source's name for a file or the screen: without folders, and an address without its secrets."""
     if not is_stream(source):
-        return Path(source).name
+        return as_text(Path(source).name)
     if source == "-":
         return "standard input"
     parts = urlsplit(str(source))

@@ -185,6 +185,14 @@ def test_swapped_legs_are_put_right() -> None:
     np.testing.assert_allclose(repaired, true)
 
 
+def test_the_origin_of_a_keypoint_goes_where_it_goes() -> None:
+    given, _ = _walking({10})
+    left, right = (POSETRACK.keypoints.index(f"{side}_ankle") for side in ("left", "right"))
+    given[10].keypoint_origins[0, left] = INTERPOLATED
+    origins = np.array([poses.keypoint_origins[0] for poses in _pass(given)])
+    assert np.argwhere(origins == INTERPOLATED).tolist() == [[10, right]]
+
+
 def test_legs_that_really_cross_are_left_alone() -> None:
     given, true = _walking(set())
     np.testing.assert_allclose([poses.keypoints for poses in _pass(given)], true)

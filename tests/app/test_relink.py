@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from posetrack_app import link as link_file
 from posetrack_app.cli.link import link
 from posetrack_app.errors import InputError
 from posetrack_app.formats import TracksWriter, read_tracks
@@ -119,15 +120,15 @@ def test_missing_file(tmp_path: Path) -> None:
         CliRunner().invoke(link, [str(tmp_path / "nothing.json"), "--out", "x.json"], catch_exceptions=False)
 
 
-def _coco_results(path: Path) -> None:
-    """One person in frames 100 to 119, gone in 108 and 109, as a plain list of COCO results without ids."""
+def _coco_results(path: Path, first: int) -> None:
+    """One person in 20 frames from `first`, gone in two of them, as a plain list of COCO results without ids."""
     rng = np.random.default_rng(0)
     shape = rng.uniform(0, 1, (17, 2)) * [50, 150]
     people = []
     for index in range(20):
         triples = np.concatenate([shape + [3.0 * index, 0], np.full((17, 1), 0.8)], axis=1)
         person = {
-            "image_id": 100 + index,
+            "image_id": first + index,
             "category_id": 1,
             "keypoints": triples.ravel().tolist(),
             "score": 0.9,
@@ -137,7 +138,7 @@ def _coco_results(path: Path) -> None:
 
 
 def test_coco_results_without_ids(tmp_path: Path) -> None:
-    _coco_results(tmp_path / "in.json")
+    _coco_results(tmp_path / "in.json", first=500_000)
     result = CliRunner().invoke(link, [str(tmp_path / "in.json"), "--out", str(tmp_path / "out.json")])
     assert result.output.endswith("1 people in 20 frames\n")
     after = read_tracks(tmp_path / "out.json")
@@ -145,6 +146,49 @@ def test_coco_results_without_ids(tmp_path: Path) -> None:
     assert [frame.tracked.ids.tolist() for frame in after.frames] == [[1]] * 8 + [[]] * 2 + [[1]] * 10
     assert after.skeleton == COCO
     np.testing.assert_array_equal(after.frames[0].tracked.keypoint_scores, np.full((1, 17), 0.8))
+
+
+def test_coco_results_keep_their_places_in_the_video(tmp_path: Path) -> None:
+    """Frames without people are not in such a list, the first ones of a video neither."""
+    _coco_results(tmp_path / "in.json", first=30)
+    link_file(tmp_path / "in.json", tmp_path / "out.json")
+    after = read_tracks(tmp_path / "out.json")
+    assert [frame.index for frame in after.frames if len(frame.tracked)] == [*range(30, 38), *range(40, 50)]
+    assert after.frames[30].seconds == 30 / 25
+
+
+def test_what_is_written_of_the_linking(tmp_path: Path) -> None:
+    _write(tmp_path / "in.json")
+    content = json.loads((tmp_path / "in.json").read_text())
+    content["info"] |= {"complete": False, "config": {"precision": "float32", "tracker": {"confident": 0.88}}}
+    for image in content["images"]:
+        image["file_name"] = f"images/{image['id']}.png"
+    (tmp_path / "in.json").write_text(json.dumps(content))
+    (tmp_path / "mine.toml").write_text("[tracker]\nconfident = 0.5\n[smoothing]\nenabled = false\n")
+    link_file(tmp_path / "in.json", tmp_path / "out.json", config=tmp_path / "mine.toml", offline=True)
+    after = read_tracks(tmp_path / "out.json")
+    assert after.info["config"]["precision"] == "float32"
+    assert after.info["config"]["tracker"]["confident"] == 0.5
+    assert after.info["config"]["smoothing"]["enabled"] is False
+    assert after.info["second_pass"]["smoothing"] == "savgol"
+    assert after.info["complete"] is False
+    assert after.frames[3].file_name == "images/3.png"
+
+
+def test_poses_that_are_nobodys_are_counted(tmp_path: Path) -> None:
+    """As where poses are in every fourth frame only."""
+    _write(tmp_path / "in.json")
+    content = json.loads((tmp_path / "in.json").read_text())
+    content["annotations"] = [
+        a for a in content["annotations"] if a["image_id"] % 4 == 0 or a["image_id"] > 20
+    ]
+    (tmp_path / "in.json").write_text(json.dumps(content))
+    report = link_file(tmp_path / "in.json", tmp_path / "out.json")
+    assert (report.tracks, report.poses, report.nobodies) == (2, 20, 10)
+    assert "2 people in 30 frames; 10 poses are nobody's" in report.summary()
+    again = link_file(tmp_path / "in.json", tmp_path / "out.json", offline=True, force=True)
+    assert again.nobodies == 10
+    assert again.poses >= 20
 
 
 def test_posetrack18_without_ids(tmp_path: Path) -> None:

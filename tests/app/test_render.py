@@ -295,7 +295,7 @@ def test_the_command(tmp_path: Path) -> None:
         (["--out", "o.mp4", "--only-ids", "one"], "separated by commas"),
         (["--out", "o.mp4", "--names", "1:Ann"], "as in 1=Ann"),
         (["--contact-sheet", "sheet.jpg"], "ends in .png"),
-        (["--contact-sheet", "sheet.png", "--only-ids", "99"], "nothing to show"),
+        (["--contact-sheet", "sheet.png", "--only-ids", "1,99"], "nobody has the id 99 there"),
     ],
 )
 def test_bad_options_are_one_line(tmp_path: Path, options: list[str], message: str) -> None:

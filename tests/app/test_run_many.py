@@ -38,8 +38,12 @@ def make_folder(path: Path, pictures: int = 3) -> None:
         (["a.mp4", "a.avi"], ["a.mp4.json", "a.avi.json"]),
         (["a.mp4", "a.run.mp4"], ["a.mp4.json", "a.run.mp4.json"]),
         (["a.mp4", "a.partial.mp4"], ["a.mp4.json", "a.partial.mp4.json"]),
-        (["rtsp://user:secret@host/live?key=1", "-"], ["host_live_key_1.json", "stdin.json"]),
+        (["rtsp://user:secret@host/live?key=1", "-"], ["host_live.json", "stdin.json"]),
         (["webcam:0"], ["webcam_0.json"]),
+        (["https://h/x.m3u8?token=s3cret"], ["h_x_m3u8.json"]),
+        ([f"https://h/x.mp4?{'sign' * 100}"], ["h_x_mp4.json"]),
+        ([f"https://h/{'folder' * 60}/x.mp4"], [f"h_{'folder' * 60}"[:100] + ".json"]),
+        (["rtsp://h/a?k=1", "rtsp://h/a?k=2"], ["h_a_d5b5191e.json", "h_a_2d6b8d8f.json"]),
     ],
 )
 def test_every_source_has_its_own_file(sources: list[str], outs: list[str]) -> None:
@@ -109,6 +113,8 @@ def test_the_video_itself_is_never_written_over(tmp_path: Path) -> None:
             check_targets([str(video)], [out], tmp_path / target, force=True)
     with pytest.raises(InputError, match="is another file of this run"):
         check_targets([str(video)], [out], out, force=True)
+    with pytest.raises(InputError, match=r"x.resume: this ending is of files that a run keeps"):
+        check_targets([str(video)], [tmp_path / "x.resume"], force=True)
 
 
 def track(

@@ -52,3 +52,9 @@ def test_jump() -> None:
 
 def test_nobody() -> None:
     assert _watch([{}] * 3) == []
+
+
+def test_somebody_who_comes_back_after_long_is_not_new() -> None:
+    people: list[dict[int, tuple[float, float]]] = [{1: (0.0, 0.0)} for _ in range(10)]
+    people += [{2: (0.0, 0.0)} for _ in range(100)] + [{1: (0.0, 0.0)} for _ in range(10)]
+    assert _watch(people) == [((1, 2), "new")]

@@ -288,3 +288,41 @@ def test_a_folder_that_exists_is_kept(tmp_path: Path, tracks: Tracks) -> None:
     result = command("convert", tracks.path, "--to", "trc", "--out", tmp_path / "out")
     assert "exists already" in str(result.exception)
     assert (tmp_path / "out" / "mine.txt").read_text() == "keep"
+
+
+def test_a_csv_of_a_spreadsheet_is_read(tmp_path: Path, tracks: Tracks) -> None:
+    """With a mark at the start, and ids with a point, as there are empty ones too."""
+    WRITERS["csv"](tracks, tmp_path / "t.csv")
+    header, *rows = (tmp_path / "t.csv").read_text().splitlines()
+    place = header.split(",").index("id")
+    cells = [row.split(",") for row in rows]
+    for row in cells:
+        row[place] += ".0" if row[place] else ""
+    lines = [header, *(",".join(row) for row in cells)]
+    (tmp_path / "t.csv").write_text("\n".join(lines), encoding="utf-8-sig")
+    assert_same(tracks, read_any(tmp_path / "t.csv"))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("id", "1.5", "row 3: a cell is empty"),
+        ("id", "1", "row 3: the id 1 is twice in frame 4"),
+        ("id", "-1", "row 3: the id -1 is below 0"),
+        ("nose_x", "nan", "row 3: a cell is empty"),
+        ("seconds", "inf", "row 3: a cell is empty"),
+        ("frame_index", "-1", "row 3: a cell is empty"),
+        ("frame_index", "1e400", "row 3: a cell is empty"),
+    ],
+)
+def test_a_table_that_is_no_tracks_is_refused(
+    tmp_path: Path, tracks: Tracks, column: str, value: str, message: str
+) -> None:
+    WRITERS["csv"](tracks, tmp_path / "t.csv")
+    lines = (tmp_path / "t.csv").read_text().splitlines()
+    cells = lines[2].split(",")
+    cells[lines[0].split(",").index(column)] = value
+    lines[2] = ",".join(cells)
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    with pytest.raises(InputError, match=message):
+        read_any(tmp_path / "t.csv")

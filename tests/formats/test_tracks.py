@@ -272,3 +272,13 @@ def test_keypoints_have_the_origin_of_the_person_unless_they_say_their_own(tmp_p
         InputError, match="frame 4, person 1: 'keypoint_origins' must be a list of 17, each of"
     ):
         read_tracks(tmp_path / "tracks.json")
+
+
+def test_counts_are_of_this_file_and_what_was_not_whole_stays_so(tmp_path: Path) -> None:
+    poses = write(tmp_path / "old.json")
+    info = {**read_tracks(tmp_path / "old.json").info, "complete": False, "frames": 99, "schema_version": 0}
+    with TracksWriter(tmp_path / "new.json", skeleton=POSETRACK, info=info) as writer:
+        writer.write(0, 0.0, poses[0][:1])
+    written = read_tracks(tmp_path / "new.json").info
+    assert (written["frames"], written["tracks"], written["schema_version"]) == (1, 1, 1)
+    assert written["complete"] is False

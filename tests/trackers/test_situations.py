@@ -265,3 +265,8 @@ def test_time_never_runs_back() -> None:
 def test_wrong_settings(settings: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         OksTracker(sigmas=SIGMAS, **settings)  # type: ignore[arg-type]
+
+
+def test_nothing_to_compare_by_is_no_match() -> None:
+    linked = link(walk(10, a=(0, 0, 3), b=(20, 0, 3)), keypoint_score=0.0, box_weight=0.0)
+    assert all(number == 0 for frame in linked[:-1] for number in frame.values())

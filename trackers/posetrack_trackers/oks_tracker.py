@@ -228,7 +228,7 @@ class OksTracker:
             alike = np.einsum("pd,pd->p", self._appearance[track], seen.appearance[row])
             votes += self._appearance_weight * 0.5 * (1.0 + alike)
             voters += self._appearance_weight
-        similarity.ravel()[pairs] = votes / voters
+        similarity.ravel()[pairs] = votes / np.maximum(voters, _LEAST)
         return similarity
 
     def _assign(self, similarity: Floats, scores: Floats) -> tuple[Indices, Indices]:
