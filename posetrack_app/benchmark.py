@@ -35,8 +35,8 @@ PROTOCOLS = {
     "posetrack21": ("corrected", "posetrack21"),
 }
 _BOX_MARGIN = 0.15  # on every side of the keypoints: Xiao et al., ECCV 2018
-_LEAST_MARGIN = 4.0
-"""Pixels."""
+_LEAST_SIDE = 8.0
+"""Pixels, of a box where one keypoint is labelled or those that are stand in a line."""
 Boxes = tuple[FloatArray, FloatArray]
 
 
@@ -153,15 +153,11 @@ class _GivenBoxes:
 
 
 def truth_boxes(truth: PoseSequence) -> list[Boxes]:
-    """Each frame's annotated people as boxes round their keypoints, 15 % and 4 pixels at least larger on every side.
-
-    Their scores are 1.
-    """
+    """Each frame's annotated people as boxes round their keypoints, 15 % larger on every side; scores 1."""
     visible = np.where(truth.present[..., None], truth.keypoints, np.nan)
     rows = np.flatnonzero(truth.present.any(axis=1))
     low, high = np.nanmin(visible[rows], axis=1), np.nanmax(visible[rows], axis=1)
-    # A box has a size even where one keypoint is labelled, or those that are stand in a line.
-    margin = np.maximum(_BOX_MARGIN * (high - low), _LEAST_MARGIN)
+    margin = np.maximum(_BOX_MARGIN * (high - low), 0.5 * (_LEAST_SIDE - (high - low)))
     boxes = np.concatenate([low - margin, high + margin], axis=1)
     frame = truth.frame[rows]
     return [(boxes[frame == k], np.ones(int((frame == k).sum()))) for k in range(truth.frame_count)]

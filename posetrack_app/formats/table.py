@@ -144,8 +144,8 @@ def _tracks(path: Path, header: list[str], rows: Sequence[Sequence[Any]], info: 
                 f"{path}: row {number}: a cell is empty, no number as it should be there, or no origin"
             ) from error
         ids = [who[0] for who in said]
-        if ids and (ids[-1] < 0 or ids[-1] in ids[:-1]):
-            what = "is below 0" if ids[-1] < 0 else f"is twice in frame {index}"
+        if ids and (not 0 <= ids[-1] < 2**53 or ids[-1] in ids[:-1]):
+            what = f"is twice in frame {index}" if ids[-1] in ids[:-1] else "is not from 0 to 2^53"
             raise InputError(f"{path}: row {number}: the id {ids[-1]} {what}; give every person his own")
     return Tracks(
         path,

@@ -308,7 +308,8 @@ def test_a_csv_of_a_spreadsheet_is_read(tmp_path: Path, tracks: Tracks) -> None:
     [
         ("id", "1.5", "row 3: a cell is empty"),
         ("id", "1", "row 3: the id 1 is twice in frame 4"),
-        ("id", "-1", "row 3: the id -1 is below 0"),
+        ("id", "-1", "row 3: the id -1 is not from 0"),
+        ("id", "1e30", "row 3: the id 1000000000000000019884624838656 is not from 0"),
         ("nose_x", "nan", "row 3: a cell is empty"),
         ("seconds", "inf", "row 3: a cell is empty"),
         ("frame_index", "-1", "row 3: a cell is empty"),
