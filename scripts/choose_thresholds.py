@@ -4,9 +4,9 @@ python scripts/choose_thresholds.py --data ../shared/data/train [--write]
 
 tracker.confident: from there on a detection may found a person. The highest score whose F1 is at most 0.01 below the
 best: the curve is flat there, and in a video a person missed is asked for again in the next frame, while one found
-wrongly stays. detector.min_score and tracker.weak: the score of the best F2 (van Rijsbergen: recall is worth twice as
-much), as weak ones only carry known people on, where the prediction supports them. Every source of pictures counts the
-same. Also printed: the keypoint score of the best F1.
+wrongly stays. detector.min_score and tracker.weak: the lowest score whose F2 (van Rijsbergen: recall is worth twice as
+much) is at most 0.01 below the best, as weak ones only carry known people on, where the prediction supports them. Every
+source of pictures counts the same. Also printed: the keypoint score of the best F1.
 `--write` puts the first three into configs/default.toml and posetrack_app/config.py.
 """
 
@@ -28,9 +28,15 @@ ROOT = Path(__file__).parents[1]
 
 
 def best_score(
-    scores: np.ndarray, right: np.ndarray, weights: np.ndarray, total: float, beta: float, slack: float = 0.0
+    scores: np.ndarray,
+    right: np.ndarray,
+    weights: np.ndarray,
+    total: float,
+    beta: float,
+    slack: float = 0.0,
+    lowest: bool = False,
 ) -> tuple[float, float]:
-    """The highest score from which on the F_beta is the best, but for `slack`, and that.
+    """The highest score (or the lowest) from which on the F_beta is the best, but for `slack`, and that.
 
     `total` is the weight of all there is to find.
     """
@@ -40,7 +46,8 @@ def best_score(
     # Equal scores are taken or left together.
     ends = np.append(np.diff(scores[order]) != 0, True)
     f_beta = np.where(ends, f_beta, -1.0)
-    best = int(np.argmax(f_beta >= f_beta.max() - slack))  # scores fall
+    good = np.flatnonzero(f_beta >= f_beta.max() - slack)  # scores fall
+    best = good[-1 if lowest else 0]
     return float(scores[order][best]), float(f_beta[best])
 
 
@@ -86,7 +93,7 @@ def main() -> None:
         detect(person_detector(options), pictures, range(len(pictures)))
     )
     confident, f1 = best_score(scores, right, weights, total, beta=1, slack=0.01)
-    weak, f2 = best_score(scores, right, weights, total, beta=2)
+    weak, f2 = best_score(scores, right, weights, total, beta=2, slack=0.01, lowest=True)
     confident, weak = round(confident, 2), round(min(weak, confident), 2)
     print(f"confident = {confident:g}  (F1 {f1:.3f})")
     print(f"min_score = weak = {weak:g}  (F2 {f2:.3f})")

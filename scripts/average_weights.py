@@ -1,0 +1,45 @@
+"""The mean of weights of one network, where one training started from the other.
+
+python scripts/average_weights.py A B --out C
+
+Weights along one path of training lie in one basin, and their mean often generalises better than the last ones (Wortsman
+et al., "Model soups", ICML 2022). Measure it: of our detectors the mean was the better one, of our pose nets it was not.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+
+def average(files: list[Path], out: Path) -> None:
+    """Write the mean of `files`, with the last one's metadata but what was measured of its keypoints' scores."""
+    states = [load_file(file) for file in files]
+    shapes = [{name: value.shape for name, value in state.items()} for state in states]
+    if any(other != shapes[0] for other in shapes[1:]):
+        raise SystemExit("these are weights of different networks")
+    means = {}
+    for name, value in states[-1].items():
+        mean = torch.stack([state[name].double() for state in states]).mean(dim=0)
+        means[name] = mean.to(value.dtype) if value.is_floating_point() else value
+    with safe_open(files[-1], "pt") as last:
+        metadata = {key: text for key, text in (last.metadata() or {}).items() if "calibration" not in key}
+    save_file(means, out, metadata)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("files", nargs="+", type=Path, help="two or more .safetensors files")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    average(options.files, options.out)
+
+
+if __name__ == "__main__":
+    main()
