@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +23,7 @@ from posetrack_app.formats.json_file import load_json, write_json
 from posetrack_app.formats.official import official_predictions
 from posetrack_app.formats.pose_sequence import PoseSequence
 from posetrack_app.formats.posetrack import read_posetrack
+from posetrack_app.picture_file import read_rgb
 from posetrack_app.records import FloatArray, Frame
 
 FRAME_RATE = 25.0
@@ -132,14 +132,13 @@ def _pictures(root: Path, truth: PoseSequence, frames: Sequence[int]) -> Iterato
     for index in frames:
         name = truth.rows.frame_names[index]
         file = picture_file(root, name)
-        encoded = np.fromfile(file, np.uint8) if file.is_file() else np.zeros(0, np.uint8)
-        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if len(encoded) else None
+        image = read_rgb(file)
         if image is None:
             raise InputError(
                 f"{truth.path}: frame {index}: the picture {file} is missing or broken; "
                 f"see posetrack dataset check {root}"
             )
-        yield Frame(index, index / FRAME_RATE, np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8))
+        yield Frame(index, index / FRAME_RATE, image)
 
 
 class _GivenBoxes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -21,10 +21,8 @@ from posetrack_app.offline import SecondPass, second_pass
 from posetrack_app.records import Frame, Poses, TrackedPoses
 from posetrack_app.suspicions import SuspicionWatch
 
-_OF_THE_WRITING = {
-    "schema_version", "posetrack_version", "frames", "tracks", "stage_seconds", "suspicions"
-}  # fmt: skip
-"""What `info` says of the writing of a file, not of the poses in it."""
+_OF_THE_RUN = {"stage_seconds", "suspicions"}
+"""What `info` says of the run that wrote a file, not of the poses in it; versions and counts the writer says anew."""
 _NO_PICTURE = np.zeros((0, 0, 3), dtype=np.uint8)
 
 
@@ -56,13 +54,10 @@ def relink_file(source: Path, out: Path, config: Config, offline: SecondPass | N
     stored = read_poses(source)
     _check_times(stored, distinct=offline is not None)
     tracker, smoother = build_tracker(config, skeleton=stored.skeleton)
-    linked: Iterable[tuple[Frame, TrackedPoses]] = link_poses(
-        _stream(stored), tracker, smoother, patience_seconds=config.tracker.patience_seconds
-    )
-    nobodies = sum(len(frame.tracked) for frame in stored.frames)
+    patience = config.tracker.patience_seconds
+    linked = list(link_poses(_stream(stored), tracker, smoother, patience_seconds=patience))
+    nobodies = sum(len(frame.tracked) for frame in stored.frames) - sum(len(found) for _, found in linked)
     if offline is not None:
-        linked = list(linked)
-        nobodies -= sum(len(tracked) for _, tracked in linked)
         linked = _after_second_pass(linked, stored, offline)
     watch = SuspicionWatch()
     with TracksWriter(out, skeleton=stored.skeleton, info=_info(stored, config, offline)) as writer:
@@ -70,14 +65,12 @@ def relink_file(source: Path, out: Path, config: Config, offline: SecondPass | N
             writer.write(frame.index, frame.seconds, tracked, stored_frame.file_name)
             watch.see(frame.index, frame.seconds, tracked)
         writer.finish({"suspicions": [suspicion.as_dict() for suspicion in watch.found]})
-    if offline is None:
-        nobodies -= writer.people
     return LinkReport(out, writer.frames, len(writer.ids), writer.people, nobodies)
 
 
 def _info(stored: Tracks, config: Config, offline: SecondPass | None) -> dict[str, Any]:
     """What the source says of its poses, and how they were linked here."""
-    info = {name: value for name, value in stored.info.items() if name not in _OF_THE_WRITING}
+    info = {name: value for name, value in stored.info.items() if name not in _OF_THE_RUN}
     before, used = info.get("config", {}), config.as_dict()
     return {
         **info,

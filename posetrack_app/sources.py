@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 
 from posetrack_app.errors import InputError
 from posetrack_app.formats.tracks import partial_file
-from posetrack_app.formats.whole import refuse_to_replace
+from posetrack_app.formats.whole import refuse_to_replace, refuse_to_replace_input
 from posetrack_app.journal import journal_file
 from posetrack_app.manifest import manifest_file
 from posetrack_app.video.folder import is_image
@@ -156,12 +156,9 @@ def _refuse_own_input(source: Path | str, targets: Sequence[Path], name: str = "
     """InputError where one of `targets` is the file `source`, by whatever path, or a picture in that folder."""
     if is_stream(source) or not os.path.exists(source):
         return
+    refuse_to_replace_input(Path(source), targets, name)
     for target in targets:
-        if not target.exists():
-            continue
-        if target.samefile(source):
-            raise InputError(f"{target}: is {name}; choose another name for what is written")
-        if is_image(target) and target.parent.samefile(source):
+        if target.exists() and is_image(target) and target.parent.samefile(source):
             raise InputError(f"{target}: is a picture of the video; choose another name for what is written")
 
 

@@ -38,6 +38,13 @@ def damaged_bytes(data: bytes, random: Random, span: tuple[int, int] | None = No
     return bytes(content)
 
 
+def damaged_file(content: Any, random: Random) -> bytes:
+    """A JSON file of `content`, damaged in what it means or, less often, in its bytes."""
+    if random.uniform() < 0.7:
+        return json.dumps(damaged_json(content, random)).encode()
+    return damaged_bytes(json.dumps(content).encode(), random)
+
+
 ODD_VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**31, 2**63, -(2**63), 10**30, 1e308, -1e308, 1e15, 1e-300, 0.5, float("nan"),
     float("inf"), "", "x", "../../etc/passwd", "a\nb", "\ud800", "é" * 300, [], {}, [[]], [0] * 51, [None], {"": 0},

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fuzz_damage import Random, damaged_bytes, damaged_json
+from fuzz_damage import Random, damaged_file
 from fuzz_judge import FaultError, posetrack
 
 from posetrack_app.errors import InputError
@@ -49,7 +49,7 @@ class LabelCases:
         spoilt = int(random.integers(2))
         for k, (content, name) in enumerate(zip(pair, ("truth.json", "results.json"), strict=True)):
             (folder / name).write_bytes(
-                _spoil(content, random) if k == spoilt else json.dumps(content).encode()
+                damaged_file(content, random) if k == spoilt else json.dumps(content).encode()
             )
         posetrack("evaluate", folder / "truth.json", folder / "results.json", "--json", folder / "out.json")
 
@@ -57,7 +57,7 @@ class LabelCases:
         from posetrack_app.training.coco_labels import read_coco
         from posetrack_app.training.posetrack_labels import read_posetrack
 
-        data = _spoil(self.truth, random)
+        data = damaged_file(self.truth, random)
         try:
             if kind == "train":
                 (folder / "truth.json").write_bytes(data)
@@ -76,12 +76,6 @@ class LabelCases:
                 numbers = (person.box, person.keypoints, person.weights)
                 if not all(np.isfinite(values).all() for values in numbers):
                     raise FaultError("read labels that are no numbers")
-
-
-def _spoil(content: Any, random: Random) -> bytes:
-    if random.uniform() < 0.8:
-        return json.dumps(damaged_json(content, random)).encode()
-    return damaged_bytes(json.dumps(content).encode(), random)
 
 
 def _coco(*, crowded: bool) -> tuple[dict[str, Any], list[dict[str, Any]]]:

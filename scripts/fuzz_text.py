@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from fuzz_damage import Random, damaged_bytes, damaged_json
+from fuzz_damage import Random, damaged_bytes, damaged_file
 from fuzz_judge import (
     count_frames,
     judge_folder,
@@ -46,12 +46,8 @@ class JsonCases:
 
     def run(self, random: Random, folder: Path) -> None:
         base = self.bases[int(random.integers(len(self.bases)))]
-        if random.uniform() < 0.7:
-            data = json.dumps(damaged_json(base, random)).encode()
-        else:
-            data = damaged_bytes(json.dumps(base).encode(), random)
         path = folder / "in.json"
-        path.write_bytes(data)
+        path.write_bytes(damaged_file(base, random))
         command = random.choice(["validate", "convert", "convert", "link", "evaluate", "render"])
         if command == "validate":
             posetrack("validate", path)

@@ -63,14 +63,11 @@ def evaluate(
     from posetrack_app.evaluation.report_page import report_page
     from posetrack_app.evaluation.terminal import as_tables
     from posetrack_app.formats.json_file import write_json
-    from posetrack_app.formats.whole import write_whole
+    from posetrack_app.formats.whole import refuse_to_replace_input, write_whole
 
-    for target in (json_file, report):
-        for file in (truth, predictions):
-            if target is not None and target.exists() and file.exists() and target.samefile(file):
-                raise InputError(
-                    f"{target}: is what is to be scored; choose another name for what is written"
-                )
+    targets = [target for target in (json_file, report) if target is not None]
+    for file in (truth, predictions):
+        refuse_to_replace_input(file, targets, "what is to be scored")
     before = None if baseline is None else read_totals(baseline)  # first: --json may write the same file
     result = score(truth, predictions, protocols, keypoint_threshold, sweep)
     Console(width=max(110, Console().width)).print(as_tables(result))

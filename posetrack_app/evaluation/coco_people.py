@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,9 +95,7 @@ def add_annotated(
     images: Mapping[Any, ImagePeople], path: Path, people: Sequence[Any], keypoints: int, crowdpose: bool
 ) -> None:
     """Put the annotated people into their images; CrowdPose's need no 'area'. InputError says which cannot be used."""
-    for k, person in enumerate(people):
-        image, where = _image_of(images, path, k, person, path)
-        points = _numbers(path, where, person, "keypoints", 3 * keypoints).reshape(keypoints, 3)
+    for image, where, person, points in _placed(images, path, people, keypoints, path):
         box = _numbers(path, where, person, "bbox", 4)
         area = 0.0 if crowdpose else _number(path, where, person, "area")
         if "num_keypoints" in person:
@@ -111,22 +109,23 @@ def add_detected(
     images: Mapping[Any, ImagePeople], path: Path, people: Sequence[Any], keypoints: int, truth_path: Path
 ) -> None:
     """Put the people of the results into their images; InputError says which cannot be used."""
-    for k, person in enumerate(people):
-        image, where = _image_of(images, path, k, person, truth_path)
-        points = _numbers(path, where, person, "keypoints", 3 * keypoints).reshape(keypoints, 3)
+    for image, where, person, points in _placed(images, path, people, keypoints, truth_path):
         image.detected.append(Detected(points, _number(path, where, person, "score")))
 
 
-def _image_of(
-    images: Mapping[Any, ImagePeople], path: Path, k: int, person: Any, truth_path: Path
-) -> tuple[ImagePeople, str]:
-    """The person's image, and what to call the person in an error."""
-    if not isinstance(person, dict):
-        raise InputError(f"{path}: person {k} must be an object with 'image_id' and 'keypoints'")
-    key = person.get("image_id")
-    if not isinstance(key, (int, str)) or key not in images:
-        raise InputError(f"{path}: person {k} is in image {key}, which {truth_path} lacks")
-    return images[key], f"person {k} (image {key})"
+def _placed(
+    images: Mapping[Any, ImagePeople], path: Path, people: Sequence[Any], keypoints: int, truth_path: Path
+) -> Iterator[tuple[ImagePeople, str, dict[str, Any], FloatArray]]:
+    """Each person's image, what to call the person in an error, the entry, and its keypoints (K, 3)."""
+    for k, person in enumerate(people):
+        if not isinstance(person, dict):
+            raise InputError(f"{path}: person {k} must be an object with 'image_id' and 'keypoints'")
+        key = person.get("image_id")
+        if not isinstance(key, (int, str)) or key not in images:
+            raise InputError(f"{path}: person {k} is in image {key}, which {truth_path} lacks")
+        where = f"person {k} (image {key})"
+        points = _numbers(path, where, person, "keypoints", 3 * keypoints).reshape(keypoints, 3)
+        yield images[key], where, person, points
 
 
 def _number(path: Path, where: str, content: Mapping[str, Any], key: str) -> float:

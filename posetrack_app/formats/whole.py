@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,6 +36,13 @@ def refuse_to_replace(*targets: Path) -> None:
     for target in targets:
         if target.is_file():
             raise InputError(f"{target}: exists already; choose another name or add --force")
+
+
+def refuse_to_replace_input(source: Path, targets: Iterable[Path], name: str) -> None:
+    """InputError where one of `targets` is the file `source`, by whatever path; `name` says what that is."""
+    for target in targets:
+        if target.exists() and source.exists() and target.samefile(source):
+            raise InputError(f"{target}: is {name}; choose another name for what is written")
 
 
 @contextmanager

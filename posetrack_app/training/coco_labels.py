@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from posetrack_detectors.training.labels import KEYPOINTS, LabelledPerson, LabelledPicture, no_keypoints
 
 from posetrack_app.errors import InputError
 from posetrack_app.formats.json_file import load_json
+from posetrack_app.picture_file import read_rgb
 from posetrack_app.skeleton import COCO
 
 HIDDEN_WEIGHT = 0.8
@@ -110,26 +110,22 @@ def read_picture(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.
 
     InputError names a picture that is missing, broken, or of another shape than its labels.
     """
-    bgr = _decoded(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if size is None or bgr.shape[:2] == size:
-        return np.asarray(bgr[:, :, ::-1], dtype=np.uint8)
-    turned = _decoded(path, cv2.IMREAD_COLOR)
-    for picture in (bgr, turned):
-        if abs(math.log(picture.shape[0] / picture.shape[1] * size[1] / size[0])) < _SAME_ASPECT:
-            return np.asarray(picture[:, :, ::-1], dtype=np.uint8)
+    stored = read_rgb(path, as_stored=True)
+    if stored is None:
+        state = "cannot be read as a picture" if path.exists() else "is not there"
+        raise InputError(f"{path}: {state}; give the folder of the pictures with --images")
+    if size is None or stored.shape[:2] == size:
+        return stored
+    for picture in (stored, read_rgb(path)):
+        if picture is not None and _same_aspect(picture.shape[:2], size):
+            return picture
     raise InputError(
-        f"{path}: is {bgr.shape[1]}x{bgr.shape[0]}, but its labels are for {size[1]}x{size[0]}; label it again"
+        f"{path}: is {stored.shape[1]}x{stored.shape[0]}, but its labels are for {size[1]}x{size[0]}; label it again"
     )
 
 
-def _decoded(path: Path, flags: int) -> NDArray[Any]:
-    # Not imread, which on Windows knows no names beyond ASCII.
-    encoded = np.fromfile(path, np.uint8) if path.is_file() else np.zeros(0, np.uint8)
-    bgr = cv2.imdecode(encoded, flags) if len(encoded) else None
-    if bgr is None:
-        state = "cannot be read as a picture" if path.exists() else "is not there"
-        raise InputError(f"{path}: {state}; give the folder of the pictures with --images")
-    return np.asarray(bgr)
+def _same_aspect(one: tuple[int, ...], other: tuple[int, int]) -> bool:
+    return abs(math.log(one[0] / one[1] * other[1] / other[0])) < _SAME_ASPECT
 
 
 def _person_category(path: Path, categories: Any) -> tuple[Any, dict[int, int]]:

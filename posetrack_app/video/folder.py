@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from posetrack_app.errors import InputError
+from posetrack_app.picture_file import read_rgb
 from posetrack_app.records import Frame
 from posetrack_app.video.info import VideoInfo, wanted_frames
 
@@ -32,7 +31,7 @@ class FolderReader:
         self._rate = frame_rate
         times = [i / frame_rate for i in range(len(self._files))]
         self._wanted = wanted_frames(times, start, stop, stride, str(folder))
-        first = _read_rgb(self._files[self._wanted[0]])
+        first = read_rgb(self._files[self._wanted[0]])
         if first is None:
             raise InputError(f"{self._files[self._wanted[0]]}: this image cannot be read")
         self.losses: list[str] = []
@@ -58,7 +57,7 @@ class FolderReader:
     def __iter__(self) -> Iterator[Frame]:
         size = (self.info.height, self.info.width)
         for index in self._wanted:
-            image = _read_rgb(self._files[index])
+            image = read_rgb(self._files[index])
             if image is None:
                 self.losses.append(f"frame {index} ({self._files[index].name}) could not be read")
             elif image.shape[:2] != size:
@@ -89,14 +88,3 @@ def is_image(file: Path) -> bool:
 def _natural(name: str) -> list[tuple[int, int, str]]:
     parts = re.findall(r"\d+|\D+", name)
     return [(0, int(part), part) if part.isdecimal() else (1, 0, part.lower()) for part in parts]
-
-
-def _read_rgb(file: Path) -> NDArray[np.uint8] | None:
-    """The picture; None where the file is gone, may not be read or is broken."""
-    try:
-        content = np.fromfile(file, dtype=np.uint8)
-    except OSError:
-        return None
-    # imdecode, not imread: names that are not ASCII work everywhere, and a broken file prints nothing.
-    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
-    return None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)

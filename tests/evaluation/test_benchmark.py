@@ -105,10 +105,8 @@ def test_where_the_detector_rests_so_do_the_given_boxes(tree: Path) -> None:
     config = replace(Config(), propagation=PropagationConfig(detect_every=2))
     written = _run(tree, gt_boxes=True, config=config)[2]
     truth = json.loads((tree / "annotations" / "val" / f"{NAME}.json").read_text())
-    for image_id in (
-        1000,
-        1003,
-    ):  # every second frame with boxes; in those between the flow carries people on
+    # Every second frame with boxes; in those between the flow carries people on.
+    for image_id in (1000, 1003):
         found, true = (
             sorted(
                 person["keypoints"][:2] for person in content["annotations"] if person["image_id"] == image_id

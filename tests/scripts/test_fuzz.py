@@ -38,8 +38,7 @@ def test_sound_files_are_done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         codes.setdefault(str(arguments[0]), []).append(code)
         return code
 
-    monkeypatch.setattr(fuzz_text, "damaged_json", lambda content, random: content)
-    monkeypatch.setattr(fuzz_text, "damaged_bytes", lambda data, random: data)
+    monkeypatch.setattr(fuzz_text, "damaged_file", lambda content, random: json.dumps(content).encode())
     monkeypatch.setattr(fuzz_text, "posetrack", noting)
     (tmp_path / "base").mkdir()
     cases = fuzz_text.JsonCases(tmp_path / "base")
@@ -52,7 +51,7 @@ def test_sound_files_are_done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 def test_sound_labels_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     codes: list[int] = []
-    monkeypatch.setattr(fuzz_labels, "_spoil", lambda content, random: json.dumps(content).encode())
+    monkeypatch.setattr(fuzz_labels, "damaged_file", lambda content, random: json.dumps(content).encode())
     monkeypatch.setattr(
         fuzz_labels, "posetrack", lambda *arguments: codes.append(fuzz_judge.posetrack(*arguments))
     )
