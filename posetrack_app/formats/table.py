@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from posetrack_app.errors import InputError
-from posetrack_app.formats.tracks_reader import TrackedFrame, Tracks
+from posetrack_app.formats.tracks_reader import TrackedFrame, Tracks, in_order
 from posetrack_app.formats.whole import whole_file, write_whole
 from posetrack_app.records import ORIGINS, FloatArray, TrackedPoses
 from posetrack_app.skeleton import COCO, POSETRACK, Skeleton
@@ -147,15 +147,11 @@ def _tracks(path: Path, header: list[str], rows: Sequence[Sequence[Any]], info: 
         if ids and (not 0 <= ids[-1] < 2**53 or ids[-1] in ids[:-1]):
             what = f"is twice in frame {index}" if ids[-1] in ids[:-1] else "is not from 0 to 2^53"
             raise InputError(f"{path}: row {number}: the id {ids[-1]} {what}; give every person his own")
-    return Tracks(
-        path,
-        info,
-        skeleton,
-        [
-            TrackedFrame(index, seconds, _tracked(said, people, skeleton), name)
-            for index, (seconds, name, said, people) in sorted(frames.items())
-        ],
-    )
+    read = [
+        TrackedFrame(index, seconds, _tracked(said, people, skeleton), name)
+        for index, (seconds, name, said, people) in frames.items()
+    ]
+    return Tracks(path, info, skeleton, in_order(path, read))
 
 
 def _whole(cell: Any) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -84,11 +84,25 @@ def tracks_of(path: Path, content: Any, *, with_ids: bool = True) -> Tracks:
         TrackedFrame(index, seconds, _tracked(path, index, people[image_id], skeleton, with_ids), name)
         for image_id, index, seconds, name in images
     ]
-    frames.sort(key=lambda frame: frame.index)
-    for one, other in pairwise(frames):
+    return Tracks(path, info, skeleton, in_order(path, frames))
+
+
+def in_order(path: Path, frames: Iterable[TrackedFrame]) -> list[TrackedFrame]:
+    """The frames of a file by rising index.
+
+    Raises InputError where an index comes twice, or a frame is not later than the one before; times within a
+    microsecond, which is all that is written of them, are one.
+    """
+    rising = sorted(frames, key=lambda frame: frame.index)
+    for one, other in pairwise(rising):
         if one.index == other.index:
             raise InputError(f"{path}: two images have the frame_index {one.index}")
-    return Tracks(path, info, skeleton, frames)
+        if round(other.seconds, 6) <= round(one.seconds, 6):
+            raise InputError(
+                f"{path}: frame {other.index}: its 'seconds' ({other.seconds:g}) are not later than those of "
+                f"frame {one.index} ({one.seconds:g})"
+            )
+    return rising
 
 
 def frame_rate_of(info: Mapping[str, Any]) -> float | None:

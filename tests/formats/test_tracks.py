@@ -173,6 +173,7 @@ FAULTS = [
     (["images", 1, "frame_index"], -1, "frame_index"),
     (["images", 1, "frame_index"], 4, "two images have the frame_index 4"),
     (["images", 1, "seconds"], "late", r"frame 5.*'seconds'"),
+    (["images", 1, "seconds"], 0.1, r"frame 5.*\(0\.1\) are not later than those of frame 4 \(0\.1"),
     (["annotations", 2, "image_id"], [], r"annotations\[2\].*image_id"),
     (["annotations", 1, "track_id"], 1.5, r"frame 4, person 1\.5: 'track_id'"),
     (["annotations", 1, "track_id"], 1, "frame 4: two people have the track_id 1"),
