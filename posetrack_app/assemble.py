@@ -301,7 +301,7 @@ def _as_it_says(path: Path, shipped: Published) -> Published | None:
         return None
     height, _, width = told.get("input", "").partition("x")
     crop = (int(width), int(height)) if height.isdigit() and width.isdigit() else shipped.input
-    known: dict[str, Decoding] = {"dark": "dark", "quarter": "quarter"}
+    known: dict[str, Decoding] = {"dark": "dark", "dark-smoothed": "dark-smoothed", "quarter": "quarter"}
     return replace(
         shipped,
         name=path.name,

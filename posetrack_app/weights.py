@@ -54,7 +54,7 @@ class Published:
     keypoints: Literal["coco", "mpii", "posetrack18"] | None
     """The keypoints' order."""
     colour: Literal["RGB", "BGR"]
-    decoding: Literal["quarter", "dark", "udp", "udp-offsets"] | None
+    decoding: Literal["quarter", "dark", "dark-smoothed", "udp", "udp-offsets"] | None
     kernel: int | None
     """Smoothing of DARK and UDP decoding, in heatmap cells."""
     page: str | None = None
@@ -84,7 +84,8 @@ def embedded() -> dict[str, Published]:
     )  # fmt: skip
     # 19 heatmaps: the 17 of PoseTrack18, then the eyes.
     pose = entry(
-        "pose", "hrnet-compact-deep", input=(128, 160), outputs=19, keypoints="posetrack18", decoding="dark", kernel=7
+        "pose", "hrnet-compact-deep", input=(128, 160), outputs=19, keypoints="posetrack18",
+        decoding="dark-smoothed", kernel=7,
     )  # fmt: skip
     return {one.name: one for one in (detector, pose)}
 

@@ -14,11 +14,16 @@ from posetrack_detectors.calibration import Calibration
 from posetrack_detectors.crops import PIXEL_STD, centre_and_scale, crop_person, to_frame
 from posetrack_detectors.heatmaps import decode_heatmaps, flip_back, flip_back_offsets
 from posetrack_detectors.hrnet import MEAN, STD, fold_batch_norms, store_weights
-from posetrack_detectors.udp_dark import decode_dark, decode_udp, decode_udp_offsets
+from posetrack_detectors.udp_dark import decode_dark, decode_dark_smoothed, decode_udp, decode_udp_offsets
 
-Decoding = Literal["quarter", "dark", "udp", "udp-offsets"]
+Decoding = Literal["quarter", "dark", "dark-smoothed", "udp", "udp-offsets"]
 """How heatmaps become keypoints: what the network was trained for."""
-_FINER = {"dark": decode_dark, "udp": decode_udp, "udp-offsets": decode_udp_offsets}
+_FINER = {
+    "dark": decode_dark,
+    "dark-smoothed": decode_dark_smoothed,
+    "udp": decode_udp,
+    "udp-offsets": decode_udp_offsets,
+}
 
 
 class PoseEstimator:

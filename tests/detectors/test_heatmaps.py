@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from posetrack_detectors.heatmaps import decode_heatmaps, find_peaks, flip_back, quarter_offset
 from posetrack_detectors.pose_targets import dark_targets, gaussian_targets, keypoint_accuracy, udp_targets
-from posetrack_detectors.udp_dark import decode_dark, decode_quarter, decode_udp
+from posetrack_detectors.udp_dark import decode_dark, decode_dark_smoothed, decode_quarter, decode_udp
 
 SIZE, INPUT = (48, 64), (192, 256)
 
@@ -54,6 +54,7 @@ def test_flip_back_undoes_a_mirrored_crop() -> None:
     [
         (gaussian_targets, decode_quarter, 2.01),
         (dark_targets, decode_dark, 0.05),
+        (dark_targets, decode_dark_smoothed, 0.05),
         (udp_targets, decode_udp, 0.7),
     ],
 )
@@ -69,8 +70,18 @@ def test_each_decoding_finds_what_its_targets_show(targets, decode, within) -> N
     assert (scores > 0.8).all()
 
 
+def test_a_wide_bump_beats_a_single_high_cell() -> None:
+    bump, _ = dark_targets(np.array([[100.0, 60.0]]), np.ones(1), SIZE, INPUT, 2)
+    heatmaps = (0.6 * bump)[None].astype(np.float32)
+    heatmaps[0, 0, 50, 10] = 0.7
+    (raw, _), (smoothed, heights) = decode_dark(heatmaps, INPUT), decode_dark_smoothed(heatmaps, INPUT, 7)
+    assert np.abs(raw[0, 0] - [40, 200]).max() < 4
+    assert np.abs(smoothed[0, 0] - [100, 60]).max() < 0.5
+    assert heights[0, 0] == pytest.approx(0.7)
+
+
 def test_a_map_without_a_peak_decodes_to_finite_numbers() -> None:
-    for decode in (decode_quarter, decode_dark, decode_udp):
+    for decode in (decode_quarter, decode_dark, decode_dark_smoothed, decode_udp):
         keypoints, scores = decode(np.zeros((1, 3, 64, 48), np.float32), INPUT)
         assert np.isfinite(keypoints).all()
         assert (scores == 0).all()

@@ -17,7 +17,7 @@ SIZE, SMALL = (192, 256), (48, 64)
 BOX = np.array([100.0, 40.0, 220.0, 260.0])
 MIRRORED = (0, 2, 1)
 POINTS = np.array([[161.3, 70.9], [130.4, 120.2], [191.7, 190.6]])
-DRAWN = {"quarter": gaussian_targets, "dark": dark_targets, "udp": udp_targets}
+DRAWN = {"quarter": gaussian_targets, "dark": dark_targets, "dark-smoothed": dark_targets, "udp": udp_targets}
 
 
 def udp_offset_targets(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -54,7 +54,8 @@ def drawn(points: np.ndarray, decoding: Decoding) -> np.ndarray:
 
 @pytest.mark.parametrize("flip_test", [False, True])
 @pytest.mark.parametrize(
-    ("decoding", "within"), [("quarter", 2.5), ("dark", 1.0), ("udp", 0.5), ("udp-offsets", 0.8)]
+    ("decoding", "within"),
+    [("quarter", 2.5), ("dark", 1.0), ("dark-smoothed", 1.0), ("udp", 0.5), ("udp-offsets", 0.8)],
 )
 def test_keypoints_come_back_to_the_picture(decoding: Decoding, within: float, flip_test: bool) -> None:
     centre, scale = centre_and_scale(BOX, SIZE[0] / SIZE[1])
@@ -75,7 +76,7 @@ def test_keypoints_come_back_to_the_picture(decoding: Decoding, within: float, f
     assert (scores > 0.3).all()  # the blurred disc of UDP offsets peaks at 0.35
 
 
-@pytest.mark.parametrize("decoding", ["quarter", "dark", "udp", "udp-offsets"])
+@pytest.mark.parametrize("decoding", ["quarter", "dark", "dark-smoothed", "udp", "udp-offsets"])
 def test_nobody(decoding: Decoding) -> None:
     keypoints, scores = PoseEstimator(nn.Identity(), size=SIZE, keypoints=3, decoding=decoding)([], [])
     assert (keypoints.shape, scores.shape) == ((0, 3, 2), (0, 3))

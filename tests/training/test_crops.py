@@ -79,6 +79,26 @@ def test_keypoints_stay_on_what_they_mark(pictures: Pictures) -> None:
     assert torch.equal(torch.as_tensor(again[0]), torch.as_tensor(once[0]))
 
 
+def test_some_people_end_where_the_picture_does(pictures: Pictures) -> None:
+    people, (width, height) = people_with_keypoints(pictures), (96, 128)
+    sides, crops = [], 400
+    for draw in range(crops):
+        plan, points, weights = vary_person(
+            people[draw % len(people)], (width, height), np.random.default_rng(draw)
+        )
+        left, top, right, bottom = plan.patch
+        if not (right - left == width or bottom - top == height):
+            continue
+        sides.append((left > 0, top > 0, right < width, bottom < height))
+        assert plan.patch_colour == (0, 0, 0)
+        assert np.allclose(plan.tiles[0].affine[[0, 1], [1, 0]], 0)  # as pictures end, not turned
+        inside = ((points * 4 >= plan.patch[:2]) & (points * 4 < plan.patch[2:])).all(axis=1)
+        assert not weights[inside].any()
+        assert weights.any()
+    assert len(sides) > 0.1 * crops
+    assert np.sum(sides, axis=0).min() > 0
+
+
 def test_boxes_stay_on_the_people(pictures: Pictures) -> None:
     crops = DetectionCrops(pictures, 96, seed=1)
     inside, outside = [], []

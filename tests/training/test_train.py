@@ -120,7 +120,11 @@ def test_a_pose_net_learns_and_its_weights_run(
     config.write_text(f'[pose]\nweights = "{weights}"\n')
     parts = build_parts(load_config("default", config), "cpu")
     facts = parts.weights["pose"]
-    assert (facts["network"], facts["input"], facts["decoding"]) == ("hrnet-compact-deep", [64, 64], "dark")
+    assert (facts["network"], facts["input"], facts["decoding"]) == (
+        "hrnet-compact-deep",
+        [64, 64],
+        "dark-smoothed",
+    )
     keypoints, scores = parts.estimator([np.zeros((90, 90, 3), np.uint8)], [np.array([10.0, 10, 60, 80])])
     assert keypoints.shape == (1, 17, 2)
     assert ((scores >= 0) & (scores <= 1)).all()

@@ -26,6 +26,12 @@ from posetrack_detectors.training.labels import (
 )
 from posetrack_detectors.training.pictures import Pictures
 
+HALF_BODIES, CUT_OFF = 0.15, 0.2
+"""Shares of crops that show the upper or lower body only, and of those where the picture ends inside the person."""
+CUT_SIDES = (0.2, 0.1, 0.2, 0.5)
+"""How often it ends left, at the top, right, at the bottom."""
+MIRRORED_SIDES = (2, 1, 0, 3)
+
 
 @dataclass(frozen=True)
 class PosedPerson:
@@ -92,20 +98,32 @@ def vary_person(
     """A random crop of `size` (width, height), keypoints (19, 2) in its heatmap's cells, and weights (19,)."""
     width, height = size
     keypoints, weights = person.label.keypoints, person.label.weights
-    box = _half_body(person, rng) if rng.random() < 0.1 else person.box
+    box, side, kind = person.box, None, rng.random()
+    if kind < HALF_BODIES:
+        box = _half_body(person, rng)
+    elif kind < HALF_BODIES + CUT_OFF:
+        box, side = _cut_off(person, rng)
     centre, scale = centre_and_scale(box, width / height)
     # As wrong as a detector's boxes are.
     centre = centre + (rng.uniform(-0.08, 0.08, 2) * (box[2:] - box[:2])).astype(np.float32)
     scale = scale * np.float32(np.exp(rng.uniform(np.log(0.75), np.log(1.35))))
-    degrees = float(np.clip(rng.normal(0, 25), -60, 60)) if rng.random() < 0.5 else 0.0
+    turned = rng.random() < 0.5 and side is None
+    degrees = float(np.clip(rng.normal(0, 25), -60, 60)) if turned else 0.0
     affine = crop_affine(centre, scale, degrees, size)
-    if rng.random() < 0.5:
+    mirrored = rng.random() < 0.5
+    if mirrored:
         affine[0] = [0, 0, width - 1] - affine[0]
         keypoints, weights = keypoints[list(MIRRORED)], weights[list(MIRRORED)]
     points = apply_affine(keypoints, affine)
     colours = vary_colours(rng) if rng.random() < 0.8 else None
-    patch, colour = _patch(size, rng) if rng.random() < 0.25 else ((0, 0, 0, 0), (0, 0, 0))
     inside = ((points >= 0) & (points < [width, height])).all(axis=1)
+    patch, colour = (0, 0, 0, 0), (0, 0, 0)
+    if side is not None:
+        side = MIRRORED_SIDES[side] if mirrored else side
+        patch = _beyond(apply_affine(box.reshape(2, 2), affine), side, size)
+        inside &= ((points < patch[:2]) | (points >= patch[2:])).any(axis=1)
+    elif rng.random() < 0.25:
+        patch, colour = _patch(size, rng)
     plan = CropPlan(size, (Tile(person.picture, affine, whole(size), colours=colours),), patch, colour)
     return plan, (points / 4).astype(np.float32), (weights * inside).astype(np.float32)
 
@@ -119,6 +137,28 @@ def _half_body(person: PosedPerson, rng: np.random.Generator) -> Array:
     low, high = person.label.keypoints[chosen].min(axis=0), person.label.keypoints[chosen].max(axis=0)
     margin = 0.15 * max(high - low) + 2
     return np.concatenate([low - margin, high + margin])
+
+
+def _cut_off(person: PosedPerson, rng: np.random.Generator) -> tuple[Array, int | None]:
+    """What is left of the box where the picture ends inside it, and on which side: of left, top, right, bottom.
+
+    The whole box and None where too few labelled keypoints are left.
+    """
+    box, side = person.box.copy(), int(rng.choice(4, p=CUT_SIDES))
+    kept = rng.uniform(0.35, 0.9) * (box[2:] - box[:2])[side % 2]
+    box[side] = box[side - 2] + (kept if side >= 2 else -kept)
+    points = person.label.keypoints[person.label.weights > 0]
+    if ((points >= box[:2]) & (points < box[2:])).all(axis=1).sum() < FEWEST_KEYPOINTS:
+        return person.box, None
+    return box, side
+
+
+def _beyond(corners: Array, side: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The part of a crop that is outside a box's side; `corners` (2, 2) are the box's in the crop."""
+    edges = np.rint([corners.min(axis=0), corners.max(axis=0)]).clip(0, size)
+    patch = [0, 0, *size]
+    patch[side - 2] = int(edges.ravel()[side])  # the part's opposite side
+    return patch[0], patch[1], patch[2], patch[3]
 
 
 def _patch(

@@ -29,7 +29,7 @@ FOREGROUND = 10.0
 """Extra weight of the loss on the Gaussians at the start, falling to 0: most of a map is background."""
 SIGMA, LEAST_SIGMA = 2.0, 1.5
 """Of the Gaussians in cells, at 256 pixels of height; it goes with the height."""
-DECODING: Decoding = "dark"
+DECODING: Decoding = "dark-smoothed"
 KERNEL = 7
 """How heatmaps of a net trained here become keypoints: the Gaussians stand between cells, as DARK wants them."""
 TEACHER = 0.5
