@@ -117,7 +117,7 @@ def link(
     preset: str = "default",
     config: Config | PathLikeText | None = None,
     offline: bool = False,
-    smooth: Method = "savgol",
+    smooth: Method = "butterworth",
     force: bool = False,
 ) -> LinkReport:
     """Link the people of the file `poses` anew, without video or networks: `posetrack link`.

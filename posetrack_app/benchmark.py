@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from posetrack_app import __version__
 from posetrack_app.assemble import Parts, build_parts
 from posetrack_app.chain import track_people
 from posetrack_app.config import Config
@@ -23,6 +24,7 @@ from posetrack_app.formats.json_file import load_json, write_json
 from posetrack_app.formats.official import official_predictions
 from posetrack_app.formats.pose_sequence import PoseSequence
 from posetrack_app.formats.posetrack import read_posetrack
+from posetrack_app.manifest import versions
 from posetrack_app.picture_file import read_rgb
 from posetrack_app.records import FloatArray, Frame
 
@@ -56,8 +58,8 @@ def run_benchmark(
     """Write `out`/predictions/*.json for every sequence of the split and score them.
 
     `detections` (a COCO list of boxes by image id) or the boxes of the ground truth replace the detector.
-    With `resume`, sequences stay whose predictions were made with equal settings, weights and boxes. `say`
-    gets a line a sequence.
+    With `resume`, sequences stay whose predictions were made with equal settings, weights, boxes and versions.
+    `say` gets a line a sequence.
     """
     config = config or Config()
     folder = annotation_folder(root, split)
@@ -69,6 +71,8 @@ def run_benchmark(
         "detections": hashlib.sha256(detections.read_bytes()).hexdigest() if detections else None,
         "gt_boxes": gt_boxes,
         "precision": parts.precision,
+        # Other versions may give other answers.
+        "versions": {"posetrack": __version__, **versions(("torch", "torchvision"))},
     }
     made_with = json.loads(json.dumps(described))  # as it comes back from a file
     predictions = out / "predictions"

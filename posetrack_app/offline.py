@@ -17,6 +17,8 @@ from posetrack_app.records import INTERPOLATED, FloatArray, IntArray, TrackedPos
 from posetrack_app.skeleton import Skeleton
 
 _SWAPPING = (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle"))
+_LONGEST_STEP = 0.13
+"""Seconds between frames that a limb's swing can still be seen at; over longer ones nothing is exchanged."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class SecondPass:
     keypoint_score: float = 0.2
     ghost_seconds: float = 0.3
     ghost_score: float = 0.6
-    swap_penalty: float = 0.02
-    smoothing: Method | None = "savgol"
+    swap_penalty: float = 0.05
+    smoothing: Method | None = "butterworth"
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ def second_pass(
     tracks = [fill_keypoints(track, settings.fill_seconds, settings.keypoint_score) for track in tracks]
     tracks = join_tracks(tracks, settings)
     tracks = [fill_gaps(track, seconds, settings.fill_seconds) for track in tracks]
-    return list(_frames_of(tracks, len(frames), len(skeleton.keypoints), settings.smoothing))
+    count = len(skeleton.keypoints)
+    return list(_frames_of(tracks, len(frames), count, settings.smoothing, settings.keypoint_score))
 
 
 def tracks_of(seconds: FloatArray, frames: Sequence[TrackedPoses]) -> list[Track]:
@@ -195,11 +198,12 @@ def repair_swaps(track: Track, skeleton: Skeleton, penalty: float) -> Track:
     """Exchange left and right arms, or legs, in the frames where that makes the motion smoother.
 
     The choice for all frames together that minimises the limbs' accelerations, in body heights and weighted
-    by score, plus `penalty` for every exchanged frame (Viterbi over pairs of frames).
+    by score, plus `penalty` for every exchanged frame (Viterbi over pairs of frames). Frames more than 0.13 s
+    apart are left alone: a leg may have swung back in that time.
     """
     keypoints, scores = track.keypoints.copy(), track.keypoint_scores.copy()
     origins = track.keypoint_origins.copy()
-    ends = np.nonzero(np.diff(track.seconds) > 0.25)[0] + 1
+    ends = np.nonzero(np.diff(track.seconds) > _LONGEST_STEP)[0] + 1
     for names in _SWAPPING:
         sides = [f"left_{name}" for name in names]
         left = [i for i, name in enumerate(skeleton.keypoints) if name in sides]
@@ -302,13 +306,13 @@ def fill_gaps(track: Track, seconds: FloatArray, longest: float) -> Track:
 
 
 def _frames_of(
-    tracks: Sequence[Track], count: int, keypoints: int, smoothing: Method | None
+    tracks: Sequence[Track], count: int, keypoints: int, smoothing: Method | None, keypoint_score: float
 ) -> Iterator[TrackedPoses]:
     """`count` frames with the rows of `tracks`, by id."""
     smoothed = [
         track.keypoints
         if smoothing is None
-        else smooth_track(smoothing, track.seconds, track.keypoints, track.keypoint_scores)
+        else smooth_track(smoothing, track.seconds, track.keypoints, track.keypoint_scores, keypoint_score)
         for track in tracks
     ]
     looks = tracks[0].appearance.shape[1] if tracks else 0

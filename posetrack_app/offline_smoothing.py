@@ -28,25 +28,47 @@ KEYPOINT_NOISE = 0.02
 
 
 def smooth_track(
-    method: Method, seconds: FloatArray, keypoints: FloatArray, scores: FloatArray, gap_seconds: float = 0.25
+    method: Method,
+    seconds: FloatArray,
+    keypoints: FloatArray,
+    scores: FloatArray,
+    least_score: float = 0.0,
+    gap_seconds: float = 0.25,
 ) -> FloatArray:
     """One person's keypoints (F, K, 2), smoothed; `seconds` (F,) rise, `scores` (F, K).
 
     What lies further apart than `gap_seconds` does not influence each other. A stretch too short for the method
-    stays as it is, and so does an absent keypoint (0, 0 with score 0), which nothing is drawn to. Savitzky-Golay
-    and Butterworth take the frames of a stretch as equally far apart; the Kalman smoother (Rauch-Tung-Striebel)
-    knows their times, and the scores.
+    stays as it is, and so does an absent keypoint (0, 0 with score 0), which nothing is drawn to. Nor are keypoints
+    that score `least_score` or more drawn to those that score less. Savitzky-Golay and Butterworth take the frames
+    of a stretch as equally far apart; the Kalman smoother (Rauch-Tung-Striebel) knows their times, and the scores.
     """
+    absent = is_absent(keypoints, scores)
+    smoothed = _smooth_stretches(method, seconds, keypoints, scores, absent, gap_seconds)
+    unsure = ~absent & (scores < least_score)
+    if unsure.any():
+        among_sure = _smooth_stretches(method, seconds, keypoints, scores, absent | unsure, gap_seconds)
+        smoothed = np.where(unsure[..., None], smoothed, among_sure)
+    smoothed[absent] = 0.0
+    return smoothed
+
+
+def _smooth_stretches(
+    method: Method,
+    seconds: FloatArray,
+    keypoints: FloatArray,
+    scores: FloatArray,
+    left_out: BoolArray,
+    gap_seconds: float,
+) -> FloatArray:
+    """`keypoints` smoothed as if those `left_out` (F, K) were on the way between the others."""
     smooth: Callable[[FloatArray, FloatArray, FloatArray], FloatArray] = {
         "savgol": _savgol, "kalman": _kalman, "butterworth": _butterworth
     }[method]  # fmt: skip
-    absent = is_absent(keypoints, scores)
-    smoothed = bridge_absent(seconds, keypoints, absent)
+    smoothed = bridge_absent(seconds, keypoints, left_out)
     ends = np.nonzero(np.diff(seconds) > gap_seconds)[0] + 1
     for stretch in np.split(np.arange(len(seconds)), ends):
         if len(stretch) >= 3:
             smoothed[stretch] = smooth(seconds[stretch], smoothed[stretch], scores[stretch])
-    smoothed[absent] = 0.0
     return smoothed
 
 

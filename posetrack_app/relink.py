@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import numpy as np
 
 from posetrack_app.assemble import build_tracker
 from posetrack_app.config import Config
-from posetrack_app.errors import InputError
 from posetrack_app.formats import Tracks, TracksWriter
 from posetrack_app.formats.json_file import as_text
 from posetrack_app.formats.poses_reader import read_poses
@@ -48,11 +46,10 @@ def relink_file(source: Path, out: Path, config: Config, offline: SecondPass | N
     """Write the poses of `source` to `out` with ids by the `tracker` and `smoothing` of `config`.
 
     The ids in `source`, if any, play no part; nobody keeps his over missing frames of more than the tracker's
-    `patience_seconds`. With `offline`, the second pass follows, which needs a time of its own for every frame.
-    `info.suspicions` lists what a person should look at. InputError for what cannot be read or written.
+    `patience_seconds`. With `offline`, the second pass follows. `info.suspicions` lists what a person should look
+    at. InputError for what cannot be read or written.
     """
     stored = read_poses(source)
-    _check_times(stored, distinct=offline is not None)
     tracker, smoother = build_tracker(config, skeleton=stored.skeleton)
     patience = config.tracker.patience_seconds
     linked = list(link_poses(_stream(stored), tracker, smoother, patience_seconds=patience))
@@ -87,21 +84,6 @@ def _after_second_pass(
     seconds = np.array([frame.seconds for frame in frames])
     poses = second_pass(seconds, [tracked for _, tracked in linked], stored.skeleton, settings)
     return list(zip(frames, poses, strict=True))
-
-
-def _check_times(stored: Tracks, *, distinct: bool) -> None:
-    """InputError where a frame is shown before the one before it, or, with `distinct`, at the same time."""
-    for before, after in pairwise(stored.frames):
-        if after.seconds < before.seconds:
-            raise InputError(
-                f"{stored.path}: frame {after.index} is shown at {after.seconds} s, before frame "
-                f"{before.index} at {before.seconds} s; correct their 'seconds'"
-            )
-        if distinct and after.seconds == before.seconds:
-            raise InputError(
-                f"{stored.path}: frames {before.index} and {after.index} are both shown at {after.seconds} s; "
-                "correct their 'seconds', or link without --offline"
-            )
 
 
 def _stream(stored: Tracks) -> Iterator[tuple[Frame, Poses]]:

@@ -53,21 +53,23 @@ def decode_heatmaps(
     return keypoints, heights
 
 
-def flip_back(heatmaps: FloatArray, mirrored: tuple[int, ...], *, shift: bool = True) -> FloatArray:
+def flip_back(heatmaps: FloatArray, mirrored: tuple[int, ...], *, shift: float = 1.0) -> FloatArray:
     """Heatmaps of mirrored crops turned back: columns reversed, left and right names exchanged.
 
-    With `shift` one column to the right, as the official code does to undo the misalignment of flipped
-    features.
+    Then moved `shift` columns to the right, from 0 to 1: the official code moves them by one to undo the
+    misalignment of flipped features.
     """
     turned = heatmaps[:, list(mirrored), :, ::-1].copy()
     if shift:
-        turned[:, :, :, 1:] = turned[:, :, :, :-1].copy()
+        moved = turned.copy()
+        moved[:, :, :, 1:] = turned[:, :, :, :-1]
+        turned = moved if shift == 1 else (turned * (1 - shift) + moved * shift).astype(heatmaps.dtype)
     return turned
 
 
 def flip_back_offsets(outputs: FloatArray, mirrored: tuple[int, ...]) -> FloatArray:
     """As `flip_back` without shift, for UDP outputs (N, 3K, H, W): the offsets to the right change sign."""
     triples = tuple(3 * keypoint + part for keypoint in mirrored for part in range(3))
-    turned = flip_back(outputs, triples, shift=False)
+    turned = flip_back(outputs, triples, shift=0)
     turned[:, 1::3] *= -1
     return turned

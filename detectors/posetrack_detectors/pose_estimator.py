@@ -24,6 +24,10 @@ _FINER = {
     "udp": decode_udp,
     "udp-offsets": decode_udp_offsets,
 }
+_SHIFT = {"dark-smoothed": 0.75, "udp": 0.0}
+"""Columns from a turned heatmap to the other, if not the official one: a pixel x is at cell x / 4 in nets trained here,
+so that the last pixel's is 1/4 before the end. Crops of UDP are symmetric.
+"""
 
 
 class PoseEstimator:
@@ -138,8 +142,7 @@ class PoseEstimator:
         if self.decoding == "udp-offsets":
             turned = flip_back_offsets(flipped, self.mirrored)
         else:
-            # Crops of UDP are symmetric: nothing to shift.
-            turned = flip_back(flipped, self.mirrored, shift=not self._udp)
+            turned = flip_back(flipped, self.mirrored, shift=_SHIFT.get(self.decoding, 1.0))
         return np.asarray((heatmaps + turned) * np.float32(0.5), dtype=np.float32)
 
     def _run(self, pixels: Tensor) -> NDArray[np.float32]:

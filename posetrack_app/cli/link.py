@@ -21,8 +21,8 @@ _FILE = click.Path(path_type=Path)
 @click.option("--offline", is_flag=True, help="Then join broken tracks, fill short gaps, repair, smooth.")
 @click.option(
     "--smooth",
-    type=click.Choice(["savgol", "kalman", "butterworth"]),
-    default="savgol",
+    type=click.Choice(["butterworth", "savgol", "kalman"]),
+    default="butterworth",
     show_default=True,
     help="Zero-lag smoothing of --offline.",
 )

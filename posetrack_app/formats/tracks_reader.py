@@ -100,7 +100,7 @@ def in_order(path: Path, frames: Iterable[TrackedFrame]) -> list[TrackedFrame]:
         if round(other.seconds, 6) <= round(one.seconds, 6):
             raise InputError(
                 f"{path}: frame {other.index}: its 'seconds' ({other.seconds:g}) are not later than those of "
-                f"frame {one.index} ({one.seconds:g})"
+                f"frame {one.index} ({one.seconds:g}); correct them"
             )
     return rising
 

@@ -198,6 +198,16 @@ def test_legs_that_really_cross_are_left_alone() -> None:
     np.testing.assert_allclose([poses.keypoints for poses in _pass(given)], true)
 
 
+def test_legs_are_left_alone_where_the_frames_are_too_far_apart_to_tell() -> None:
+    """At 5 frames a second a leg has swung past the other between two of them."""
+    given, true = _walking(set())
+    slow, true = given[::5], true[::5]
+    passed = second_pass(np.arange(len(slow)) / 5, slow, POSETRACK, NO_SMOOTHING)
+    np.testing.assert_allclose([poses.keypoints for poses in passed], true)
+    at_once = second_pass(np.arange(len(slow)) / 25, slow, POSETRACK, NO_SMOOTHING)
+    assert np.abs(np.array([poses.keypoints for poses in at_once]) - true).max() > 5
+
+
 def test_smoothing_stands_beside_the_raw_values() -> None:
     rng = np.random.default_rng(1)
     frames = []

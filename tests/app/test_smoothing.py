@@ -121,6 +121,19 @@ def test_offline_short_tracks(method: Method, frames: int) -> None:
     np.testing.assert_allclose(smoothed, true[:frames], atol=3.0)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_sure_keypoints_are_not_drawn_to_guesses(method: Method) -> None:
+    """A wrist is hidden for 0.8 s and guessed elsewhere."""
+    still = np.zeros((60, 4, 2)) + np.arange(4)[:, None] * 50
+    guessed, scores = still.copy(), np.full((60, 4), 0.9)
+    guessed[20:40, 2] += 90
+    scores[20:40, 2] = 0.05
+    smoothed = smooth_track(method, TIMES[:60], guessed, scores, least_score=0.2)
+    sure = scores > 0.2
+    np.testing.assert_allclose(smoothed[sure], still[sure], atol=0.1 if method != "kalman" else 8)
+    assert np.abs(smoothed[20:40, 2] - still[20:40, 2]).max() > 70
+
+
 def test_kalman_trusts_sure_keypoints() -> None:
     still = np.zeros((21, 4, 2)) + np.arange(4)[:, None] * 50
     outlier = still.copy()

@@ -46,7 +46,7 @@ def test_nobody() -> None:
 def test_flip_back_undoes_a_mirrored_crop() -> None:
     heatmaps = np.random.default_rng(0).random((2, 3, 8, 6)).astype(np.float32)
     mirrored = (0, 2, 1)
-    assert np.array_equal(flip_back(heatmaps[:, list(mirrored), :, ::-1], mirrored, shift=False), heatmaps)
+    assert np.array_equal(flip_back(heatmaps[:, list(mirrored), :, ::-1], mirrored, shift=0), heatmaps)
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_where_the_detector_rests_so_do_the_given_boxes(tree: Path) -> None:
         np.testing.assert_allclose(found, true, atol=0.01)
 
 
-def test_resume_keeps_only_what_was_made_the_same_way(tree: Path) -> None:
+def test_resume_keeps_only_what_was_made_the_same_way(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _run(tree, gt_boxes=True)
     assert _run(tree, gt_boxes=True, resume=True)[1] == [f"1 of 1: {NAME}: done before"]
     assert "poses" in _run(tree, gt_boxes=True)[1][0]
@@ -124,6 +124,8 @@ def test_resume_keeps_only_what_was_made_the_same_way(tree: Path) -> None:
     changed = replace(Config(), tracker=replace(Config().tracker, patience_frames=7))
     assert "poses" in _run(tree, resume=True, config=changed)[1][0]
     assert "done before" in _run(tree, resume=True, config=changed)[1][0]
+    monkeypatch.setattr("posetrack_app.benchmark.__version__", "0.0.1")
+    assert "poses" in _run(tree, resume=True, config=changed)[1][0]
 
 
 def test_a_missing_picture_and_another_layout_are_named(tree: Path) -> None:

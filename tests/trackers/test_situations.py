@@ -101,6 +101,21 @@ def test_long_occlusion_within_patience() -> None:
     assert ids_of(linked, "b") == [2]
 
 
+@pytest.mark.parametrize(("fps", "heights"), [(25.0, 4.0), (60.0, 6.0), (12.5, 2.5)])
+def test_a_runner(fps: float, heights: float) -> None:
+    linked = link(walk(12, a=(0, 0, heights * SIZE[1] / fps)), fps=fps)
+    assert linked == [{"a": 1}] * 12
+
+
+def test_a_ghost_of_the_last_frame_is_nobody() -> None:
+    frames = walk(20, a=(0, 0, 3))
+    frames[-1]["b"] = (300.0, 300.0)
+    assert link(frames)[-1] == {"a": 1, "b": 0}
+    assert link(walk(1, a=(0, 0, 3))) == [{"a": 1}]
+    frames[-2]["b"] = (300.0, 300.0)
+    assert link(frames)[-1] == {"a": 1, "b": 2}
+
+
 def test_leave_and_return_after_patience_is_somebody_new() -> None:
     frames: list[People] = walk(20, a=(0, 0, 3)) + [{}] * 90 + walk(20, a=(0, 0, 3))
     assert ids_of(link(frames), "a") == [1, 2]

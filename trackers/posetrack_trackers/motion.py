@@ -32,7 +32,7 @@ class Motion:
     box_noise: float = 0.2
     size_noise: float = 0.2
     keypoint_noise: float = 0.05
-    speed: float = 1.0
+    speed: float = 2.0
     """Standard deviation of the velocity of somebody just found, in body sizes a second."""
 
 

@@ -102,6 +102,7 @@ class OksTracker:
         self._match = match_hungarian if matching == "hungarian" else match_greedily
         self._bodies = BodyFilters(len(self._keypoint_variances), motion or Motion())
         self._frame = -1
+        self._shot = 0  # its first frame
         self._seconds = 0.0
         self._next_id = 1
         # One entry a track, in the order of birth; id 0 is a candidate that is not believed yet.
@@ -161,18 +162,20 @@ class OksTracker:
     def finish(self) -> Links:
         """The video, or a shot of it, is over: candidates seen in every frame since their first become people after all.
 
+        Not so who was seen in the last frame only, unless that is the shot's first, too.
         `earlier` counts from the last frame, which is 0 frames ago.
         """
         earlier: list[tuple[int, int, int]] = []
         for track in np.nonzero(self._ids == 0)[0].tolist():
-            first = self._sightings[track][0][0]
-            if len(self._sightings[track]) == self._frame - first + 1:
+            first, seen = self._sightings[track][0][0], len(self._sightings[track])
+            if seen == self._frame - first + 1 and (seen > 1 or first == self._shot):
                 earlier += self._believe(track)
         self.end_tracks()
         return Links(np.zeros(0, dtype=np.int64), earlier)
 
     def end_tracks(self) -> None:
         """Forget everybody, as at a cut in the film: whoever comes next is new."""
+        self._shot = self._frame + 1
         self._keep(np.zeros(len(self._ids), dtype=bool))
 
     def _less_the_mean(self, appearance: Floats) -> Floats:
