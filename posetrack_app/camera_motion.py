@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrack_app.records import FloatArray
+from posetrack_app.records import FloatArray, Frame, Poses
 
 _LONG_SIDE = 320
 _MAX_POINTS, _MIN_POINTS = 150, 12
@@ -16,6 +19,14 @@ _CUT_LIKENESS = 0.5
 """Share of the colours two neighbouring frames have in common below which they may be of different shots."""
 _CUT_FOLLOWED = 0.3
 """Share of the points that could be followed below which they are."""
+
+
+def follow_camera(stream: Iterable[tuple[Frame, Poses]]) -> Iterator[tuple[Frame, Poses]]:
+    """Every frame with how the camera moved since the one before it, or that it is the first after a cut."""
+    camera = CameraMotion()
+    for frame, poses in stream:
+        motion = camera.follow(frame.image, poses.boxes)
+        yield replace(frame, camera_motion=motion, is_cut=motion is None), poses
 
 
 class CameraMotion:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 from posetrack_app.assemble import Parts, build_tracker
-from posetrack_app.camera_motion import CameraMotion
+from posetrack_app.camera_motion import follow_camera
 from posetrack_app.config import Config
 from posetrack_app.flow import DenseFlow, detect_every, propagate_poses
 from posetrack_app.linking import link_poses
@@ -41,8 +41,9 @@ def track_people(
         flow = DenseFlow()
         unique, move = flow.watch(unique), flow.move
     tracker, smoother = build_tracker(config, move)
-    camera = CameraMotion() if config.camera_motion else None
-    return clock.pull("track", link_poses(unique, tracker, smoother, camera, config.tracker.patience_seconds))
+    if config.camera_motion:
+        unique = follow_camera(unique)
+    return clock.pull("track", link_poses(unique, tracker, smoother, config.tracker.patience_seconds))
 
 
 def _poses(

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from posetrack_app.records import FloatArray, Frame, IntArray, Poses, TrackedPoses
 
@@ -62,27 +61,18 @@ class Smoother(Protocol):
     ) -> FloatArray: ...
 
 
-class Camera(Protocol):
-    """Follows one video's camera, frame by frame."""
-
-    def follow(self, image: NDArray[np.uint8], boxes: FloatArray) -> FloatArray | None:
-        """Affine map (2, 3) of the previous frame's pixels to this one's; None at a cut in the film."""
-        ...
-
-
 def link_poses(
     stream: Iterable[tuple[Frame, Poses]],
     tracker: Tracker,
     smoother: Smoother | None = None,
-    camera: Camera | None = None,
     patience_seconds: float = 3.0,
 ) -> Iterator[tuple[Frame, TrackedPoses]]:
     """Every frame with the people who have an identity; poses that are nobody's are left out.
 
     A frame comes out `tracker.delay` frames late, because a person who is believed then has an id in the
     frames where he was first seen too. Where frames are missing for longer than `patience_seconds`, nobody keeps
-    his id over the gap: who stands there afterwards may be anyone. Without a `smoother` the smoothed keypoints are
-    the keypoints.
+    his id over the gap: who stands there afterwards may be anyone. The same at a cut, and frames that tell how the
+    camera moved carry the tracks along. Without a `smoother` the smoothed keypoints are the keypoints.
     """
     waiting: deque[tuple[Frame, Poses, IntArray]] = deque()
     last: Frame | None = None
@@ -94,18 +84,15 @@ def link_poses(
                 _fill_in(waiting, tracker.finish().earlier)
             usual_step = min(usual_step, frame.index - last.index)
         last = frame
-        motion = None
-        if camera is not None:
-            motion = camera.follow(frame.image, poses.boxes)
-            if motion is None:
-                _fill_in(waiting, tracker.finish().earlier)
+        if frame.is_cut:
+            _fill_in(waiting, tracker.finish().earlier)
         links = tracker.update(
             poses.boxes,
             poses.scores,
             poses.keypoints,
             poses.keypoint_scores,
             frame.seconds,
-            camera_motion=motion,
+            camera_motion=frame.camera_motion,
             appearance=poses.appearance if poses.appearance.shape[1] else None,
         )
         waiting.append((frame, poses, links.ids))

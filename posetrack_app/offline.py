@@ -84,16 +84,18 @@ def second_pass(
     frames: Sequence[TrackedPoses],
     skeleton: Skeleton,
     settings: SecondPass | None = None,
+    shots: IntArray | None = None,
 ) -> list[TrackedPoses]:
-    """The frames after the second pass; `seconds` (len(frames),) rise.
+    """The frames after the second pass; `seconds` (len(frames),) rise, `shots` (len(frames),) number the film's shots.
 
-    A joined track keeps the id of its first part.
+    A joined track keeps the id of its first part. Tracks of different shots are not joined.
     """
     settings = settings or SecondPass()
+    shots = np.zeros(len(frames), dtype=np.int64) if shots is None else shots
     tracks = drop_ghosts(tracks_of(seconds, frames), settings)
     tracks = [repair_swaps(track, skeleton, settings.swap_penalty) for track in tracks]
     tracks = [fill_keypoints(track, settings.fill_seconds, settings.keypoint_score) for track in tracks]
-    tracks = join_tracks(tracks, settings)
+    tracks = join_tracks(tracks, settings, shots)
     tracks = [fill_gaps(track, seconds, settings.fill_seconds) for track in tracks]
     count = len(skeleton.keypoints)
     return list(_frames_of(tracks, len(frames), count, settings.smoothing, settings.keypoint_score))
@@ -127,8 +129,8 @@ def drop_ghosts(tracks: Sequence[Track], settings: SecondPass) -> list[Track]:
     ]
 
 
-def join_tracks(tracks: Sequence[Track], settings: SecondPass) -> list[Track]:
-    """Tracks whose end and beginning fit are one; the set of joints with the least total cost."""
+def join_tracks(tracks: Sequence[Track], settings: SecondPass, shots: IntArray) -> list[Track]:
+    """Tracks of one shot whose end and beginning fit are one; the set of joints with the least total cost."""
     if not tracks:
         return []
     cost = np.full((len(tracks), len(tracks)), settings.join_cost)
@@ -136,7 +138,8 @@ def join_tracks(tracks: Sequence[Track], settings: SecondPass) -> list[Track]:
     for first, before in enumerate(tracks):
         for second, after in enumerate(tracks):
             gap = after.seconds[0] - before.seconds[-1]
-            if 0 < gap <= settings.join_seconds:
+            same_shot = shots[before.frames[-1]] == shots[after.frames[0]]
+            if 0 < gap <= settings.join_seconds and same_shot:
                 fit = _joint_cost(before, after, gap) + settings.appearance_cost * unlike[first, second]
                 cost[first, second] = min(cost[first, second], fit)
     rows, columns = linear_sum_assignment(cost)

@@ -22,11 +22,19 @@ by optical flow, led to him; or the frames around say where he or it was, since 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One decoded picture: `image` (H, W, 3) uint8 RGB as displayed, shown `seconds` after the video's start."""
+    """One decoded picture: `image` (H, W, 3) uint8 RGB as displayed, shown `seconds` after the video's start.
+
+    `file_name` is the picture's, where it is one of a folder. `camera_motion` is the affine map (2, 3) of the
+    previous frame's pixels to this one's, where the camera was followed; the film `is_cut` before the first
+    frame of a new shot.
+    """
 
     index: int
     seconds: float
     image: NDArray[np.uint8]
+    file_name: str | None = None
+    camera_motion: FloatArray | None = None
+    is_cut: bool = False
 
     @property
     def size(self) -> tuple[int, int]:

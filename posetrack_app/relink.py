@@ -58,8 +58,11 @@ def relink_file(source: Path, out: Path, config: Config, offline: SecondPass | N
         linked = _after_second_pass(linked, stored, offline)
     watch = SuspicionWatch()
     with TracksWriter(out, skeleton=stored.skeleton, info=_info(stored, config, offline)) as writer:
-        for stored_frame, (frame, tracked) in zip(stored.frames, linked, strict=True):
-            writer.write(frame.index, frame.seconds, tracked, stored_frame.file_name)
+        for frame, tracked in linked:
+            writer.write(
+                frame.index, frame.seconds, tracked, frame.file_name,
+                camera_motion=frame.camera_motion, is_cut=frame.is_cut,
+            )  # fmt: skip
             watch.see(frame.index, frame.seconds, tracked)
         writer.finish({"suspicions": [suspicion.as_dict() for suspicion in watch.found]})
     return LinkReport(out, writer.frames, len(writer.ids), writer.people, nobodies)
@@ -82,7 +85,8 @@ def _after_second_pass(
 ) -> list[tuple[Frame, TrackedPoses]]:
     frames = [frame for frame, _ in linked]
     seconds = np.array([frame.seconds for frame in frames])
-    poses = second_pass(seconds, [tracked for _, tracked in linked], stored.skeleton, settings)
+    shots = np.cumsum([frame.is_cut for frame in frames])
+    poses = second_pass(seconds, [tracked for _, tracked in linked], stored.skeleton, settings, shots)
     return list(zip(frames, poses, strict=True))
 
 
@@ -91,7 +95,14 @@ def _stream(stored: Tracks) -> Iterator[tuple[Frame, Poses]]:
     for frame in stored.frames:
         poses = frame.tracked
         yield (
-            Frame(frame.index, frame.seconds, _NO_PICTURE),
+            Frame(
+                frame.index,
+                frame.seconds,
+                _NO_PICTURE,
+                frame.file_name,
+                frame.camera_motion,
+                frame.is_cut,
+            ),
             Poses(
                 poses.boxes,
                 poses.scores,

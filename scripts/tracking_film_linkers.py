@@ -10,7 +10,7 @@ from tracking_film import Film, KnowingEstimator
 from tracking_scores import oracle
 from tracking_sets import SIGMAS, Video
 
-from posetrack_app.camera_motion import CameraMotion
+from posetrack_app.camera_motion import follow_camera
 from posetrack_app.flow import DenseFlow, detect_every, propagate_poses
 from posetrack_app.linking import Tracker, link_poses
 from posetrack_app.pipeline import drop_duplicates, estimate_poses
@@ -41,7 +41,7 @@ def chain(
             moved = DenseFlow()
             unique = moved.watch(unique)
             tracker = FlowTracker(sigmas=SIGMAS, move=moved.move if flow else None)
-        linked = link_poses(unique, tracker, camera=CameraMotion() if camera else None)
+        linked = link_poses(follow_camera(unique) if camera else unique, tracker)
         people = [tracked for _, tracked in linked]
         poses = [Poses(one.boxes, one.scores, one.keypoints, one.keypoint_scores) for one in people]
         return replace(film.video, poses=poses), [one.ids for one in people]

@@ -27,7 +27,10 @@ def write_per_track(tracks: Tracks, path: Path) -> None:
             ) as writer:
                 for frame in tracks.frames:
                     alone = frame.tracked[frame.tracked.ids == track_id]
-                    writer.write(frame.index, frame.seconds, alone, frame.file_name)
+                    writer.write(
+                        frame.index, frame.seconds, alone, frame.file_name,
+                        camera_motion=frame.camera_motion, is_cut=frame.is_cut,
+                    )  # fmt: skip
 
 
 def read_per_track(path: Path) -> Tracks:

@@ -60,9 +60,16 @@ class TracksWriter:
         return self
 
     def write(
-        self, frame_index: int, seconds: float, tracked: TrackedPoses, file_name: str | None = None
+        self,
+        frame_index: int,
+        seconds: float,
+        tracked: TrackedPoses,
+        file_name: str | None = None,
+        *,
+        camera_motion: FloatArray | None = None,
+        is_cut: bool = False,
     ) -> None:
-        """Add one frame and its people; zero people is an ordinary frame."""
+        """Add one frame and its people; zero people is an ordinary frame. The rest is as in `records.Frame`."""
         images, annotations = self._open
         image = {
             "id": frame_index,
@@ -70,6 +77,12 @@ class TracksWriter:
             "seconds": round(seconds, 6),
             "file_name": file_name or self._file_name.format(index=frame_index),
         }
+        if is_cut:
+            image["cut"] = True
+        elif camera_motion is not None:
+            motion = np.round(np.asarray(camera_motion, np.float64), 6)
+            if (motion != np.eye(2, 3)).any():
+                image["camera_motion"] = motion.ravel().tolist()
         people = [_dumps(person) for person in self._people(frame_index, tracked)]
         try:
             images.write((",\n" if self.frames else "") + _dumps(image))

@@ -20,12 +20,17 @@ from posetrack_app.skeleton import COCO, POSETRACK, Skeleton
 
 @dataclass(frozen=True, eq=False)
 class TrackedFrame:
-    """One frame of a tracks file: its index and time in the video, and its people."""
+    """One frame of a tracks file: its index and time in the video, and its people.
+
+    `camera_motion` and `is_cut` are as in `records.Frame`.
+    """
 
     index: int
     seconds: float
     tracked: TrackedPoses
     file_name: str
+    camera_motion: FloatArray | None = None
+    is_cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,18 +76,25 @@ def tracks_of(path: Path, content: Any, *, with_ids: bool = True) -> Tracks:
     skeleton = _skeleton(path, content.get("categories"))
     rate = frame_rate_of(info) or 25.0
     people: dict[int, list[Mapping[str, Any]]] = {}
-    images = [_image(path, place, image, rate) for place, image in enumerate(content["images"])]
-    for image_id, *_ in images:
-        if image_id in people:
-            raise InputError(f"{path}: two images have the id {image_id}")
-        people[image_id] = []
+    images = [_image(path, place, entry, rate) for place, entry in enumerate(content["images"])]
+    for image in images:
+        if image.id in people:
+            raise InputError(f"{path}: two images have the id {image.id}")
+        people[image.id] = []
     for place, person in enumerate(content["annotations"]):
         if not isinstance(person, dict) or _hashable(person.get("image_id")) not in people:
             raise InputError(f"{path}: annotations[{place}]: its 'image_id' is not the id of an image")
         people[person["image_id"]].append(person)
     frames = [
-        TrackedFrame(index, seconds, _tracked(path, index, people[image_id], skeleton, with_ids), name)
-        for image_id, index, seconds, name in images
+        TrackedFrame(
+            image.index,
+            image.seconds,
+            _tracked(path, image.index, people[image.id], skeleton, with_ids),
+            image.file_name,
+            image.camera_motion,
+            image.is_cut,
+        )
+        for image in images
     ]
     return Tracks(path, info, skeleton, in_order(path, frames))
 
@@ -123,8 +135,19 @@ def _skeleton(path: Path, categories: Any) -> Skeleton:
     )
 
 
-def _image(path: Path, place: int, image: Any, rate: float) -> tuple[int, int, float, str]:
-    """(id, frame index, seconds, file name) of an entry of `images`."""
+@dataclass(frozen=True, eq=False)
+class _Image:
+    """An entry of `images`."""
+
+    id: int
+    index: int
+    seconds: float
+    file_name: str
+    camera_motion: FloatArray | None
+    is_cut: bool
+
+
+def _image(path: Path, place: int, image: Any, rate: float) -> _Image:
     where = f"{path}: images[{place}]"
     if not isinstance(image, dict) or not _is_integer(image.get("id")):
         raise InputError(f"{where} needs an integer 'id'")
@@ -134,7 +157,21 @@ def _image(path: Path, place: int, image: Any, rate: float) -> tuple[int, int, f
     seconds = image.get("seconds", index / rate)
     if not _is_number(seconds):
         raise InputError(f"{where} (frame {index}): 'seconds' must be a number, got {seconds!r}")
-    return image["id"], index, float(seconds), str(image.get("file_name", f"{index:06d}.jpg"))
+    motion, is_cut = image.get("camera_motion"), image.get("cut", False)
+    if motion is not None and not (
+        isinstance(motion, list) and len(motion) == 6 and all(_is_number(x) for x in motion)
+    ):
+        raise InputError(f"{where} (frame {index}): 'camera_motion' must be a list of 6 numbers")
+    if not isinstance(is_cut, bool):
+        raise InputError(f"{where} (frame {index}): 'cut' must be true or false, got {is_cut!r}")
+    return _Image(
+        image["id"],
+        index,
+        float(seconds),
+        str(image.get("file_name", f"{index:06d}.jpg")),
+        None if motion is None else np.array(motion, np.float64).reshape(2, 3),
+        is_cut,
+    )
 
 
 def _tracked(

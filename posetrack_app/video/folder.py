@@ -66,7 +66,7 @@ class FolderReader:
                     f"it is {image.shape[1]}x{image.shape[0]}, the first image {size[1]}x{size[0]}"
                 )
             else:
-                yield Frame(index, index / self._rate, image)
+                yield Frame(index, index / self._rate, image, self._files[index].name)
                 continue
             self.missing.append((index, index))
 

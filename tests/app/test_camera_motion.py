@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from posetrack_trackers import OksTracker
 
-from posetrack_app.camera_motion import CameraMotion
+from posetrack_app.camera_motion import CameraMotion, follow_camera
 from posetrack_app.linking import link_poses
 from posetrack_app.records import Frame, Poses
 from posetrack_app.skeleton import POSETRACK
@@ -74,7 +74,8 @@ def test_a_cut_ends_tracks_and_a_shot_of_one_frame_counts() -> None:
     shots = [_scene(0)] * 6 + [_scene(7, tint=(0.3, 0.9, 0.2))] + [_scene(3, tint=(0.9, 0.2, 0.3))] * 6
     stream = ((Frame(i, i / 25, image), pose(300.0)) for i, image in enumerate(shots))
     tracker = OksTracker(sigmas=POSETRACK.sigmas)
-    linked = list(link_poses(stream, tracker, camera=CameraMotion()))
+    linked = list(link_poses(follow_camera(stream), tracker))
+    assert [frame.index for frame, _ in linked if frame.is_cut] == [6, 7]
     assert [poses.ids.tolist() for _, poses in linked] == [[1]] * 6 + [[2]] + [[3]] * 6
 
 
@@ -82,7 +83,7 @@ def test_a_jerk_of_the_camera_exchanges_nobody() -> None:
     """Two people 40 pixels apart; the camera jerks by 40 pixels to the left."""
     jerk = np.array([[1.0, 0, 40], [0, 1, 0]])
     ids = {}
-    for camera in (CameraMotion(), None):
+    for followed in (True, False):
         frames = []
         for i in range(12):
             image = _scene(0) if i < 6 else _moved(_scene(0), jerk)
@@ -94,7 +95,8 @@ def test_a_jerk_of_the_camera_exchanges_nobody() -> None:
             frames.append(
                 (Frame(i, i / 25, image), Poses(box, np.full(2, 0.9), keypoints, np.full((2, 17), 0.8)))
             )
-        linked = list(link_poses(frames, OksTracker(sigmas=POSETRACK.sigmas), camera=camera))
-        ids[camera is not None] = linked[-1][1].ids.tolist()
+        stream = follow_camera(frames) if followed else frames
+        linked = list(link_poses(stream, OksTracker(sigmas=POSETRACK.sigmas)))
+        ids[followed] = linked[-1][1].ids.tolist()
     assert ids[True] == [1, 2]
     assert ids[False] != [1, 2]

@@ -90,6 +90,39 @@ def test_offline_fills_and_says_so(tmp_path: Path) -> None:
         assert frame.tracked.origins.tolist() == [INTERPOLATED if index in (4, 5) else DETECTED] * 2
 
 
+def _standing(path: Path, frames: int, shift: float, *, cut: bool = False) -> None:
+    """Somebody who stands still; from half of the frames on the camera, or after a cut another person, is elsewhere."""
+    shape = np.random.default_rng(0).uniform(0, 1, (1, 17, 2)) * [50, 150]
+    with TracksWriter(path, skeleton=POSETRACK, info={}) as writer:
+        for index in range(frames):
+            late, first = index >= frames // 2, index == frames // 2
+            corner = np.array([[300.0 + late * shift, 100.0]])
+            box = np.concatenate([corner, corner + np.array([50.0, 150.0])], axis=1)
+            keypoints = corner[:, None] + shape
+            person = TrackedPoses(
+                box, np.full(1, 0.9), keypoints, np.full((1, 17), 0.8), np.ones(1, dtype=np.int64), keypoints
+            )
+            motion = np.array([[1.0, 0, shift], [0, 1, 0]]) if first and not cut else None
+            writer.write(index, index / 25, person, camera_motion=motion, is_cut=first and cut)
+
+
+@pytest.mark.parametrize("offline", [[], ["--offline"]])
+def test_nobody_goes_on_over_a_cut(tmp_path: Path, offline: list[str]) -> None:
+    _standing(tmp_path / "in.json", 40, shift=0.0, cut=True)
+    CliRunner().invoke(link, [str(tmp_path / "in.json"), "--out", str(tmp_path / "out.json"), *offline])
+    after = read_tracks(tmp_path / "out.json")
+    assert [frame.tracked.ids.tolist() for frame in after.frames] == [[1]] * 20 + [[2]] * 20
+    assert [frame.index for frame in after.frames if frame.is_cut] == [20]
+
+
+def test_people_move_with_the_camera(tmp_path: Path) -> None:
+    _standing(tmp_path / "in.json", 40, shift=400.0)
+    CliRunner().invoke(link, [str(tmp_path / "in.json"), "--out", str(tmp_path / "out.json")])
+    after = read_tracks(tmp_path / "out.json")
+    assert after.ids == [1]
+    assert after.frames[20].camera_motion is not None
+
+
 def test_frames_out_of_time_are_refused(tmp_path: Path) -> None:
     _write(tmp_path / "in.json")
     content = json.loads((tmp_path / "in.json").read_text())

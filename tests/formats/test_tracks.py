@@ -12,6 +12,7 @@ from small_tracks import some_people
 
 from posetrack_app.errors import InputError
 from posetrack_app.formats import Tracks, TracksWriter, read_tracks
+from posetrack_app.formats.convert import write_tracks
 from posetrack_app.formats.posetrack18 import posetrack18_sequence
 from posetrack_app.formats.validate import find_faults
 from posetrack_app.records import TrackedPoses
@@ -153,6 +154,24 @@ def test_a_target_that_cannot_be(tmp_path: Path, target: str) -> None:
         TracksWriter(tmp_path / target, skeleton=POSETRACK, info={})
 
 
+def test_how_the_camera_moved_comes_back(tmp_path: Path) -> None:
+    path, nobody = tmp_path / "t.json", some_people([], 0)
+    turned = np.array([[0.9, -0.1, 3.25], [0.1, 0.9, -4.5]])
+    with TracksWriter(path, skeleton=POSETRACK, info={}) as writer:
+        writer.write(0, 0.0, nobody, camera_motion=np.eye(2, 3))
+        writer.write(1, 0.04, nobody, camera_motion=turned)
+        writer.write(2, 0.08, nobody, is_cut=True)
+        writer.write(3, 0.12, nobody)
+    assert find_faults(json.loads(path.read_text())) == []
+    first, second, third, fourth = read_tracks(path).frames
+    assert [frame.is_cut for frame in (first, second, third, fourth)] == [False, False, True, False]
+    assert first.camera_motion is third.camera_motion is fourth.camera_motion is None
+    np.testing.assert_array_equal(second.camera_motion, turned)
+    copy = tmp_path / "copy.json"
+    write_tracks(read_tracks(path), copy)
+    assert json.loads(copy.read_text())["images"] == json.loads(path.read_text())["images"]
+
+
 def broken(content: dict[str, Any], where: list[Any], value: Any) -> dict[str, Any]:
     place: Any = content
     for key in where[:-1]:
@@ -174,6 +193,8 @@ FAULTS = [
     (["images", 1, "frame_index"], 4, "two images have the frame_index 4"),
     (["images", 1, "seconds"], "late", r"frame 5.*'seconds'"),
     (["images", 1, "seconds"], 0.1, r"frame 5.*\(0\.1\) are not later than those of frame 4 \(0\.1"),
+    (["images", 1, "camera_motion"], [1, 0, 0, 0, 1], "frame 5.*'camera_motion' must be a list of 6"),
+    (["images", 1, "cut"], 1, "frame 5.*'cut' must be true or false"),
     (["annotations", 2, "image_id"], [], r"annotations\[2\].*image_id"),
     (["annotations", 1, "track_id"], 1.5, r"frame 4, person 1\.5: 'track_id'"),
     (["annotations", 1, "track_id"], 1, "frame 4: two people have the track_id 1"),
