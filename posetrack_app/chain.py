@@ -7,7 +7,7 @@ from functools import partial
 
 from posetrack_app.assemble import Parts, build_tracker
 from posetrack_app.camera_motion import follow_camera
-from posetrack_app.config import Config
+from posetrack_app.config import Config, DuplicatesConfig
 from posetrack_app.flow import DenseFlow, detect_every, propagate_poses
 from posetrack_app.linking import link_poses
 from posetrack_app.pipeline import (
@@ -63,10 +63,12 @@ def _poses(
         people = clock.pull("detect", detect(frames))
         return estimate_poses(people, parts.estimator, batch=config.pose.batch)
     people = clock.pull("detect", detect_every(frames, detect, settings.detect_every))
+    # Of boxes that are known to be right (1) none is a double; what flow carries onto one still is.
+    overlap = config.duplicates.box_overlap
     return propagate_poses(
         people,
         parts.estimator,
-        box_overlap=config.duplicates.box_overlap,
+        box_overlap=overlap if overlap < 1 else DuplicatesConfig().box_overlap,
         min_score=settings.min_score,
         min_keypoint_score=settings.min_keypoint_score,
         max_seconds=settings.max_seconds,

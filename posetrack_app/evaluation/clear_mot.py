@@ -147,12 +147,17 @@ def _present_keypoints(scene: Scene, counted: BoolArray, protocol: Protocol) -> 
 
 
 def mot_scores(
-    objects: IntArray, hypotheses: IntArray, matches: IntArray, switches: IntArray, distance: FloatArray
+    objects: IntArray,
+    hypotheses: IntArray,
+    matches: IntArray,
+    switches: IntArray,
+    distance: FloatArray,
+    motp_without_truth: float = 0.0,
 ) -> MotScores:
     """MOTA, MOTP, precision and recall of counts of any one shape."""
     found = matches + switches
     with np.errstate(divide="ignore", invalid="ignore"):
         errors = (objects - found) + switches + (hypotheses - found)
         mota = np.where(objects > 0, 1 - errors / objects, np.nan)
-        motp = np.where(found > 0, 1 - distance / found, 0.0)
+        motp = np.where(found > 0, 1 - distance / found, np.where(objects > 0, 0.0, motp_without_truth))
         return MotScores(mota, motp, found / hypotheses, found / objects)

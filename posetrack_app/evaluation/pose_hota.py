@@ -14,6 +14,7 @@ from posetrack_app.errors import InputError
 from posetrack_app.evaluation.matching import best_matching
 from posetrack_app.evaluation.protocols import Protocol
 from posetrack_app.evaluation.scene import JOINTS, Candidates, People, Scene, check_unique_tracks
+from posetrack_app.formats.pose_sequence import BoolArray
 from posetrack_app.records import FloatArray, IntArray
 
 ALPHAS = np.arange(1, 20) * 0.05
@@ -24,12 +25,16 @@ _EPSILON = np.finfo(np.float64).eps
 
 @dataclass(frozen=True, eq=False)
 class HotaParts:
-    """What HOTA is made of, (A, V, 15) each: alpha, video, joint; the rates are 0..1."""
+    """What HOTA is made of, (A, V, 15) each: alpha, video, joint; the rates are 0..1.
+
+    `counts` (V, 15) says which joints of which videos count in means of rates.
+    """
 
     true_positives: FloatArray
     misses: FloatArray
     false_positives: FloatArray
     rates: dict[str, FloatArray]
+    counts: BoolArray
 
 
 def hota_parts(scene: Scene, candidates: Candidates, protocol: Protocol) -> HotaParts:
@@ -65,6 +70,7 @@ def hota_parts(scene: Scene, candidates: Candidates, protocol: Protocol) -> Hota
         truths - positives + padding,
         predictions - positives,
         {name: values.reshape(shape) for name, values in rates.items()},
+        (truths > 0) | (not protocol.averages_annotated_joints),
     )
 
 
@@ -152,7 +158,8 @@ def _track_lengths(people: People) -> FloatArray:
 def hota_scores(parts: HotaParts) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
     """Scores 0..1 and counts, (A, 16) each: all videos combined, 15 joints and their total.
 
-    The total sums the counts of the joints and averages their rates; videos are averaged by their matches.
+    The total sums the counts of the joints and averages their rates; videos are averaged by their matches. A joint
+    that counts in no video is NaN.
     """
     counts, rates = _with_total(parts)
     combined = {name: values.sum(axis=1) for name, values in counts.items()}
@@ -160,13 +167,15 @@ def hota_scores(parts: HotaParts) -> tuple[dict[str, FloatArray], dict[str, Floa
     weight = np.maximum(1, combined["HOTA_TP"])
     averaged = {name: (values * found).sum(axis=1) / weight for name, values in rates.items()}
     averaged["LocA"] = np.where(combined["HOTA_TP"] > 0, averaged["LocA"], 1.0)
-    return _final(combined, averaged), combined
+    known = np.append(parts.counts.any(axis=0), True)
+    return {n: np.where(known, v, np.nan) for n, v in _final(combined, averaged).items()}, combined
 
 
 def video_hota_scores(parts: HotaParts) -> dict[str, FloatArray]:
     """Scores 0..1 of each video alone, (A, V, 16); its total is the mean of its joints (the kit's rule)."""
     joints = _final(_counts(parts), parts.rates)
-    return {name: np.concatenate([v, v.mean(axis=-1, keepdims=True)], axis=-1) for name, v in joints.items()}
+    known = np.insert(parts.counts, JOINTS, True, axis=1)
+    return {name: np.where(known, _with_mean(v, parts.counts), np.nan) for name, v in joints.items()}
 
 
 def _counts(parts: HotaParts) -> dict[str, FloatArray]:
@@ -178,8 +187,13 @@ def _with_total(parts: HotaParts) -> tuple[dict[str, FloatArray], dict[str, Floa
     summed = {
         n: np.concatenate([v, v.sum(axis=-1, keepdims=True)], axis=-1) for n, v in _counts(parts).items()
     }
-    mean = {n: np.concatenate([v, v.mean(axis=-1, keepdims=True)], axis=-1) for n, v in parts.rates.items()}
-    return summed, mean
+    return summed, {n: _with_mean(v, parts.counts) for n, v in parts.rates.items()}
+
+
+def _with_mean(joints: FloatArray, counts: BoolArray) -> FloatArray:
+    """(A, V, 16): the joints and the mean of those that count; 0 where none does."""
+    mean = np.where(counts, joints, 0.0).sum(axis=-1) / np.maximum(1, counts.sum(axis=-1))
+    return np.concatenate([joints, mean[..., None]], axis=-1)
 
 
 def _final(counts: dict[str, FloatArray], rates: dict[str, FloatArray]) -> dict[str, FloatArray]:

@@ -28,6 +28,8 @@ class Protocol:
     largest_track_id: int | None = None
     ap_without_truth: float | None = None
     """AP and recall of a joint nobody annotated; None: NaN if it was predicted, else 0 (poseval)."""
+    averages_annotated_joints: bool = False
+    """MOTP and HOTA of a joint nobody annotated are NaN and in no mean; else 0 and in the mean, as in the tools."""
     pairs_by_image_id: bool = False
     """Pair frames by image id where both files list the same ids; else by place, like the official tools."""
     pads_empty_frames: bool = False
@@ -50,7 +52,13 @@ class Protocol:
 
 
 POSEVAL = Protocol("poseval", drops_last_frame=True, one_error_per_empty_frame=True, largest_track_id=9999)
-CORRECTED = Protocol("corrected", keeps_labelled=True, pairs_by_image_id=True, ap_without_truth=math.nan)
+CORRECTED = Protocol(
+    "corrected",
+    keeps_labelled=True,
+    pairs_by_image_id=True,
+    ap_without_truth=math.nan,
+    averages_annotated_joints=True,
+)
 POSETRACK21 = Protocol(
     "posetrack21",
     needs_labelled=True,

@@ -68,9 +68,10 @@ def scores_as_json(scores: PoseTrackScores) -> dict[str, Any]:
         },
     }
     if scores.tracking is not None:
-        content["mot"] = _mot_as_json(scores.tracking)
+        undefined = np.nan if scores.protocol.averages_annotated_joints else 0.0
+        content["mot"] = _mot_as_json(scores.tracking, undefined)
         content["mot_per_sequence"] = {
-            name: _mot_as_json(scores.tracking, slice(k, k + 1)) for k, name in enumerate(names)
+            name: _mot_as_json(scores.tracking, undefined, slice(k, k + 1)) for k, name in enumerate(names)
         }
     if scores.hota is not None:
         content |= _hota_as_json(scores.hota, names)
@@ -108,13 +109,13 @@ def summed_mot_scores(counts: MotCounts) -> MotScores:
     return mot_scores(*(column.sum(axis=0) for column in columns))
 
 
-def _mot_as_json(counts: MotCounts, videos: slice = slice(None)) -> dict[str, Any]:
+def _mot_as_json(counts: MotCounts, motp_without_truth: float, videos: slice = slice(None)) -> dict[str, Any]:
     """The chosen videos together."""
     objects, hypotheses, matches, switches, distance = (
         column[videos].sum(axis=0)
         for column in (counts.objects, counts.hypotheses, counts.matches, counts.switches, counts.distance)
     )
-    scores = mot_scores(objects, hypotheses, matches, switches, distance)
+    scores = mot_scores(objects, hypotheses, matches, switches, distance, motp_without_truth)
     found = matches + switches
     totals = [with_total(values)[-1] for values in (scores.motp, scores.precision, scores.recall)]
     return {

@@ -62,9 +62,13 @@ def test_a_joint_nobody_annotated_does_not_count(write: Any, make_video: Any) ->
     for content in (truth, predicted):
         for someone in content["annotations"]:
             someone["keypoints"][:3] = [0, 0, 0]  # the nose
-    result = evaluate(write("gt", truth), write("pred", predicted), BOTH)
-    assert result.totals["corrected mAP"] == pytest.approx(100)
+    result = evaluate(write("gt", truth), write("pred", predicted), (*BOTH, "posetrack21"))
+    ours = [value for name, value in result.totals.items() if name.startswith("corrected")]
+    assert ours == [pytest.approx(100)] * 4  # mAP, MOTA, MOTP, HOTA
     assert result.totals["poseval mAP"] == pytest.approx(100 * 14 / 15)
+    assert result.totals["posetrack21 HOTA"] < 100
+    hota = result.protocols["corrected"]["hota"]["mean_over_alpha"]["HOTA"]
+    assert [value is None for value in hota] == [k == 0 for k in range(16)]
 
 
 def test_frames_are_paired_by_image_id(write: Any, make_video: Any) -> None:
