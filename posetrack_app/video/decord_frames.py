@@ -33,7 +33,10 @@ class DecordPictures:
     """
 
     def __init__(self, video: Probe, wanted: range, size: tuple[int, int], device: str) -> None:
-        import decord
+        # decord opens NVIDIA's libraries for everybody, nvblas among them. A torch that is loaded after it takes its matrix
+        # products from there, and crashes (decord2 3.4.0).
+        import torch  # noqa: F401
+        import decord  # isort: skip
 
         decord.logging.set_level(decord.logging.QUIET)
         self._decord = decord

@@ -37,6 +37,25 @@ def test_importing_it_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_networks_compute_after_a_video_was_read(tmp_path: Path) -> None:
+    """In a process that did not load torch before, as where `render` comes first; decord brings a BLAS of its own."""
+    write_film(make_film(), tmp_path / "video.mp4")
+    code = """
+import sys
+from pathlib import Path
+from posetrack_app import open_video
+with open_video(Path(sys.argv[1]), stop=0.2) as frames:
+    list(frames)
+    print(frames.info.decoder)
+import torch
+print(torch.mm(torch.ones(64, 64), torch.ones(64, 64)).sum().item())
+"""
+    run = [sys.executable, "-c", code, str(tmp_path / "video.mp4")]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"ended with {done.returncode}: {done.stderr}"
+    assert done.stdout.splitlines()[-1] == f"{64.0**3}"
+
+
 def test_every_name_is_there_and_hides_no_module() -> None:
     for name in posetrack_app.__all__:
         assert getattr(posetrack_app, name) is not None
