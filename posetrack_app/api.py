@@ -99,7 +99,7 @@ def render(
     check_drawings(Path(video), tracks_file, targets, force=force)
     content = _tracks(tracks)
     ids = None if only_ids is None else frozenset(only_ids)
-    if unknown := sorted((ids or set()) - set(content.ids)):
+    if unknown := sorted(((ids or set()) | set(names or {})) - set(content.ids)):
         raise InputError(f"{tracks_file}: nobody has the id {', '.join(map(str, unknown))} there")
     style = Style(trails, ids, blur_faces, names or {}, side_by_side)
     done = 0
@@ -162,7 +162,7 @@ def convert(
 
 
 def validate(file: PathLikeText) -> list[str]:
-    """Every fault of a tracks file with its place, a line each; [] where it is valid: `posetrack validate`."""
+    """Faults of a tracks file with their places, a line each; [] where it is valid: `posetrack validate`."""
     from posetrack_app.formats.json_file import load_json
     from posetrack_app.formats.validate import find_faults
 

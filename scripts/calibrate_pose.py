@@ -1,9 +1,9 @@
-"""Fit the map from heatmap heights to chances on the dev people, store it in the weight file, and draw how true it is.
+"""Fit the map from heatmap heights to chances on the dev people, and say or draw how true it is.
 
-python scripts/calibrate_pose.py --data ../shared/data/train [--weights FILE.safetensors] [--svg docs/calibration.svg]
+python scripts/calibrate_pose.py --data ../shared/data/train [--weights FILE.safetensors] [--svg FILE.svg] [--write]
 
 The figures are cross-fitted: each fifth of the pictures is scored by the map fitted to the other four. The map that
-is stored is fitted to all. Sources count the same, and only keypoints that humans labelled count.
+`--write` stores in the weight file is fitted to all. Sources count the same, and only keypoints that humans labelled count.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def cross_fitted(people: list[PosedPerson], keypoints: np.ndarray, heights: np.n
 def main() -> None:
     made = parser(__doc__)
     made.add_argument("--svg", type=Path, help="where to draw the reliability curve")
-    made.add_argument("--dry", action="store_true", help="only measure: leave the weight file as it is")
+    made.add_argument("--write", action="store_true", help="store the map fitted to all in the weight file")
     options = made.parse_args()
     pictures = dev_pictures(options, "pose")
     people = [p for p in people_with_keypoints(pictures, fewest=1) if p.label.measured.any()]
@@ -67,7 +67,7 @@ def main() -> None:
             lines.append((name, score, share))
         chart = line_chart(lines, "keypoint score", "share of keypoints that are right", (0, 1), (0, 1))
         write_whole(options.svg, chart_file(chart, [name for name, *_ in lines]))
-    if not options.dry:
+    if options.write:
         write_calibration(pose_file(options), calibrate(people, keypoints, heights))
         print(f"\nstored in {pose_file(options)}")
 

@@ -1,12 +1,12 @@
 """Score thresholds of the default preset, chosen on the dev pictures.
 
-python scripts/choose_thresholds.py --data ../shared/data/train [--write]
+python scripts/choose_thresholds.py --data ../shared/data/train [--weights FILE.safetensors | --write]
 
-tracker.confident: from there on a detection may found a person. The highest score whose F1 is at most 0.01 below the
-best: the curve is flat there, and in a video a person missed is asked for again in the next frame, while one found
-wrongly stays. detector.min_score and tracker.weak: the lowest score whose F2 (van Rijsbergen: recall is worth twice as
-much) is at most 0.01 below the best, as weak ones only carry known people on, where the prediction supports them. Every
-source of pictures counts the same. Also printed: the keypoint score of the best F1.
+tracker.confident: from there on a detection may found a person. The score of the best F0.5 (van Rijsbergen: precision is
+worth twice as much): in a video a person missed is asked for again in the next frame, while one found wrongly stays.
+detector.min_score and tracker.weak: the lowest score whose F2 (recall is worth twice as much) is at most 0.01 below the
+best, as weak ones only carry known people on, where the prediction supports them. Every source of pictures counts the
+same. Also printed, for the embedded weights: the keypoint score of the best F1.
 `--write` puts the first three into configs/default.toml and posetrack_app/config.py.
 """
 
@@ -86,18 +86,19 @@ def main() -> None:
     made = parser(__doc__)
     made.add_argument("--write", action="store_true", help="put the choice into the default settings")
     options = made.parse_args()
-    if options.weights is not None:
-        made.error("this chooses for the embedded weights: leave out --weights")
+    if options.weights is not None and options.write:
+        made.error("the default settings are for the embedded weights: leave out --weights or --write")
     pictures = dev_pictures(options, "detector")
     scores, right, weights, total = detections(
         detect(person_detector(options), pictures, range(len(pictures)))
     )
-    confident, f1 = best_score(scores, right, weights, total, beta=1, slack=0.01)
+    confident, f_half = best_score(scores, right, weights, total, beta=0.5)
     weak, f2 = best_score(scores, right, weights, total, beta=2, slack=0.01, lowest=True)
     confident, weak = round(confident, 2), round(min(weak, confident), 2)
-    print(f"confident = {confident:g}  (F1 {f1:.3f})")
+    print(f"confident = {confident:g}  (F0.5 {f_half:.3f})")
     print(f"min_score = weak = {weak:g}  (F2 {f2:.3f})")
-
+    if options.weights is not None:
+        return
     people = [p for p in people_with_keypoints(pictures, fewest=1) if p.label.measured.any()]
     estimator = pose_estimator(options, flip=False)
     keypoints, chances = predict(estimator, pictures, people)

@@ -40,7 +40,7 @@ def convert(tracks: Path, to: str, out: Path, smoothed: bool, force: bool) -> No
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def validate(file: Path) -> None:
-    """Check a tracks file and name the place of every fault.
+    """Check a tracks file and name the place of each fault.
 
     It is checked against its JSON Schema and against itself.
     """

@@ -62,9 +62,10 @@ def verify(folder: Path | None) -> None:
     """
     from posetrack_app.weights import check_file, here, weights_folder
 
-    root = weights_folder(folder)
-    damaged = []
-    for entry in here(folder):
+    root, damaged, found = weights_folder(folder), [], here(folder)
+    if not found:
+        click.echo(f"no weight files are in {root}")
+    for entry in found:
         try:
             check_file(root / entry.file, entry)
         except InputError as error:

@@ -296,6 +296,7 @@ def test_the_command(tmp_path: Path) -> None:
         (["--out", "o.mp4", "--names", "1:Ann"], "as in 1=Ann"),
         (["--contact-sheet", "sheet.jpg"], "ends in .png"),
         (["--contact-sheet", "sheet.png", "--only-ids", "1,99"], "nobody has the id 99 there"),
+        (["--contact-sheet", "sheet.png", "--names", "99=Ann"], "nobody has the id 99 there"),
     ],
 )
 def test_bad_options_are_one_line(tmp_path: Path, options: list[str], message: str) -> None:
