@@ -15,7 +15,7 @@ from posetrack_app.config import Config, DuplicatesConfig, PoseConfig, Propagati
 from posetrack_app.records import DETECTED, PROPAGATED, FloatArray, TrackedPoses
 from posetrack_app.skeleton import POSETRACK
 
-PERSON = np.array([[10.0, 5, 30, 40]]), np.array([0.95])
+PERSON = np.array([[10.0, 5, 30, 40]]), np.array([0.99])
 NOBODY = np.zeros((0, 4)), np.zeros(0)
 
 
@@ -67,7 +67,7 @@ def test_weak_keypoints_count_as_not_seen() -> None:
 
 def test_appearance_tells_two_apart_who_change_places_unseen() -> None:
     """They leave side by side and come back exchanged; the estimator sees the colour of who is where."""
-    boxes = np.array([[5.0, 5, 25, 45], [12.0, 5, 32, 45]]), np.array([0.9, 0.9])
+    boxes = np.array([[5.0, 5, 25, 45], [12.0, 5, 32, 45]]), np.array([0.95, 0.95])
 
     class Looks(_Estimator):
         def __call__(

@@ -31,7 +31,7 @@ def _write(path: Path, frames: int = 30) -> None:
                 index / 25,
                 TrackedPoses(
                     np.concatenate([corner, corner + np.array([50.0, 150.0])], axis=1),
-                    np.full(2, 0.9),
+                    np.full(2, 0.95),
                     keypoints,
                     np.full((2, 17), 0.8),
                     ids,
@@ -53,7 +53,7 @@ def test_links_anew(tmp_path: Path) -> None:
 
 def test_settings_count(tmp_path: Path) -> None:
     _write(tmp_path / "in.json")
-    (tmp_path / "strict.toml").write_text("[tracker]\nconfident = 0.95\n")
+    (tmp_path / "strict.toml").write_text("[tracker]\nconfident = 0.96\n")
     arguments = [str(tmp_path / "in.json"), "--out", str(tmp_path / "out.json")]
     result = CliRunner().invoke(link, [*arguments, "--config", str(tmp_path / "strict.toml")])
     assert "0 people in 30 frames" in result.output
@@ -66,7 +66,7 @@ def test_nobody_keeps_an_id_over_missing_frames_for_longer_than_the_patience(
     keypoints = np.random.default_rng(0).uniform(0, 1, (1, 17, 2)) * [50, 150]
     with TracksWriter(tmp_path / "in.json", skeleton=POSETRACK, info={"frame_rate": 25}) as writer:
         for index in [*range(20), *range(70, 90)]:  # two seconds are missing
-            box, score, sure = np.array([[0.0, 0, 50, 150]]), np.full(1, 0.9), np.full((1, 17), 0.8)
+            box, score, sure = np.array([[0.0, 0, 50, 150]]), np.full(1, 0.95), np.full((1, 17), 0.8)
             writer.write(
                 index, index / 25, TrackedPoses(box, score, keypoints, sure, np.array([5]), keypoints)
             )
@@ -100,7 +100,7 @@ def _standing(path: Path, frames: int, shift: float, *, cut: bool = False) -> No
             box = np.concatenate([corner, corner + np.array([50.0, 150.0])], axis=1)
             keypoints = corner[:, None] + shape
             person = TrackedPoses(
-                box, np.full(1, 0.9), keypoints, np.full((1, 17), 0.8), np.ones(1, dtype=np.int64), keypoints
+                box, np.full(1, 0.95), keypoints, np.full((1, 17), 0.8), np.ones(1, dtype=np.int64), keypoints
             )
             motion = np.array([[1.0, 0, shift], [0, 1, 0]]) if first and not cut else None
             writer.write(index, index / 25, person, camera_motion=motion, is_cut=first and cut)
@@ -150,7 +150,7 @@ def _coco_results(path: Path, first: int) -> None:
             "image_id": first + index,
             "category_id": 1,
             "keypoints": triples.ravel().tolist(),
-            "score": 0.9,
+            "score": 0.95,
         }
         people += [] if index in (8, 9) else [person]
     path.write_text(json.dumps(people))

@@ -90,7 +90,7 @@ def test_detections_replace_the_detector(tree: Path) -> None:
     rows = []
     for k in (1000, 1001, 1002, 1003, 1004):
         x, y = SHAPE[:, 0].min() + 20 + 2 * (k - 1000), 0.0
-        rows.append({"image_id": k, "category_id": 1, "bbox": [x, y, 60, 200], "score": 0.9})
+        rows.append({"image_id": k, "category_id": 1, "bbox": [x, y, 60, 200], "score": 0.95})
     file = tree.parent / "boxes.json"
     file.write_text(json.dumps(rows))
     written = _run(tree, detections=file)[2]
