@@ -59,10 +59,7 @@ def relink_file(source: Path, out: Path, config: Config, offline: SecondPass | N
     watch = SuspicionWatch()
     with TracksWriter(out, skeleton=stored.skeleton, info=_info(stored, config, offline)) as writer:
         for frame, tracked in linked:
-            writer.write(
-                frame.index, frame.seconds, tracked, frame.file_name,
-                camera_motion=frame.camera_motion, is_cut=frame.is_cut,
-            )  # fmt: skip
+            writer.write_frame(frame, tracked)
             watch.see(frame.index, frame.seconds, tracked)
         writer.finish({"suspicions": [suspicion.as_dict() for suspicion in watch.found]})
     return LinkReport(out, writer.frames, len(writer.ids), writer.people, nobodies)

@@ -127,10 +127,7 @@ def _track(
         drawn = stack.enter_context(OverlayWriter(overlay, frames.info, parts.skeleton)) if overlay else None
         for frame, tracked in track_people(frames, parts, config, clock):
             with clock.stage("write"):
-                writer.write(
-                    frame.index, frame.seconds, tracked, frame.file_name,
-                    camera_motion=frame.camera_motion, is_cut=frame.is_cut,
-                )  # fmt: skip
+                writer.write_frame(frame, tracked)
                 if drawn is not None:
                     drawn.write(frame, tracked)
                 watch.see(frame.index, frame.seconds, tracked)

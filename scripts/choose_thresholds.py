@@ -34,9 +34,8 @@ def best_score(
     total: float,
     beta: float,
     slack: float = 0.0,
-    lowest: bool = False,
 ) -> tuple[float, float]:
-    """The highest score (or the lowest) from which on the F_beta is the best, but for `slack`, and that.
+    """The lowest score from which on the F_beta is the best, but for `slack`, and that.
 
     `total` is the weight of all there is to find.
     """
@@ -46,8 +45,7 @@ def best_score(
     # Equal scores are taken or left together.
     ends = np.append(np.diff(scores[order]) != 0, True)
     f_beta = np.where(ends, f_beta, -1.0)
-    good = np.flatnonzero(f_beta >= f_beta.max() - slack)  # scores fall
-    best = good[-1 if lowest else 0]
+    best = np.flatnonzero(f_beta >= f_beta.max() - slack)[-1]  # scores fall
     return float(scores[order][best]), float(f_beta[best])
 
 
@@ -93,7 +91,7 @@ def main() -> None:
         detect(person_detector(options), pictures, range(len(pictures)))
     )
     confident, f_half = best_score(scores, right, weights, total, beta=0.5)
-    weak, f2 = best_score(scores, right, weights, total, beta=2, slack=0.01, lowest=True)
+    weak, f2 = best_score(scores, right, weights, total, beta=2, slack=0.01)
     confident, weak = round(confident, 2), round(min(weak, confident), 2)
     print(f"confident = {confident:g}  (F0.5 {f_half:.3f})")
     print(f"min_score = weak = {weak:g}  (F2 {f2:.3f})")

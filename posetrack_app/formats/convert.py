@@ -26,10 +26,7 @@ def write_tracks(tracks: Tracks, path: Path) -> None:
     """Write tracks.json."""
     with TracksWriter(path, skeleton=tracks.skeleton, info=tracks.info) as writer:
         for frame in tracks.frames:
-            writer.write(
-                frame.index, frame.seconds, frame.tracked, frame.file_name,
-                camera_motion=frame.camera_motion, is_cut=frame.is_cut,
-            )  # fmt: skip
+            writer.write_frame(frame, frame.tracked)
 
 
 WRITERS: dict[str, Callable[[Tracks, Path], None]] = {

@@ -26,11 +26,7 @@ def write_per_track(tracks: Tracks, path: Path) -> None:
                 folder / f"id_{track_id}.json", skeleton=tracks.skeleton, info=tracks.info
             ) as writer:
                 for frame in tracks.frames:
-                    alone = frame.tracked[frame.tracked.ids == track_id]
-                    writer.write(
-                        frame.index, frame.seconds, alone, frame.file_name,
-                        camera_motion=frame.camera_motion, is_cut=frame.is_cut,
-                    )  # fmt: skip
+                    writer.write_frame(frame, frame.tracked[frame.tracked.ids == track_id])
 
 
 def read_per_track(path: Path) -> Tracks:

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,8 +18,11 @@ from posetrack_app.errors import InputError
 from posetrack_app.formats.absent import is_absent
 from posetrack_app.formats.pose_sequence import BoolArray
 from posetrack_app.formats.whole import check_place, whole_file
-from posetrack_app.records import ORIGINS, FloatArray, TrackedPoses
+from posetrack_app.records import ORIGINS, FloatArray, Frame, TrackedPoses
 from posetrack_app.skeleton import Skeleton
+
+if TYPE_CHECKING:
+    from posetrack_app.formats.tracks_reader import TrackedFrame
 
 SCHEMA_VERSION = 1
 """Raised when a reader of the older files could misread a newer one."""
@@ -93,6 +96,17 @@ class TracksWriter:
             raise InputError(f"{self.path}: cannot write on ({error.strerror})") from error
         self.frames += 1
         self.ids.update(tracked.ids.tolist())
+
+    def write_frame(self, frame: Frame | TrackedFrame, tracked: TrackedPoses) -> None:
+        """Add `tracked` with all that is known of the frame they were in."""
+        self.write(
+            frame.index,
+            frame.seconds,
+            tracked,
+            frame.file_name,
+            camera_motion=frame.camera_motion,
+            is_cut=frame.is_cut,
+        )
 
     def finish(self, info_updates: Mapping[str, Any] | None = None) -> None:
         """Join what was written into `path`; nothing can be written afterwards."""
