@@ -68,6 +68,12 @@ def _common(command: Command) -> Command:
                 default="auto",
                 help="Where to compute.",
             ),
+            click.option(
+                "--compile",
+                "compiled",
+                is_flag=True,
+                help="Kernels made for this network (torch.compile): starts later, then runs faster.",
+            ),
             click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out."),
         )
     ):

@@ -24,7 +24,7 @@ from posetrack_app.errors import InputError
 # Athletes (LSPET, mostly one a picture) are most; everyday people, streets and crowds are few: show these more often.
 SHARES: Mapping[str, Mapping[str, float]] = {
     "pose": {
-        "coco_train2017": 8.0, "ade20k_val": 4.0, "video_frames": 3.0, "images_misc": 4.0, "inria_person": 1.5,
+        "coco_train2017": 5.0, "ade20k_val": 4.0, "video_frames": 3.0, "images_misc": 4.0, "inria_person": 1.5,
         "pennfudan": 1.5,
     },
     "detector": {

@@ -7,7 +7,9 @@ of crops is gathered from its four neighbours there in one step.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -21,6 +23,8 @@ from posetrack_detectors.training.pictures import Pictures
 
 TILES = 4
 """Most pictures a crop is made of."""
+LEVELS = 3
+"""A picture and its halves: whole, half and quarter size."""
 _SAME_COLOURS = np.tile(np.arange(256, dtype=np.uint8), (3, 1))
 
 
@@ -38,12 +42,10 @@ class Tile:
     colours: Array | None = None
     """(3, 256) uint8: what each level of red, green, blue becomes."""
     grey: bool = False
-    averaged: bool = False
-    """Shrink by averaging areas, not by bilinear interpolation; on the CPU only, as the next two."""
-    blur: float = 0.0
-    """Sigma in pixels."""
+    level: int = 0
+    """Cut from the picture halved so often (below `LEVELS`): shrunk by areas, or as of a camera with fewer pixels."""
     jpeg: int = 0
-    """Quality of a JPEG that it once was; 0 is none."""
+    """Quality of a JPEG that it once was, 0 is none; on the CPU only."""
 
 
 @dataclass(frozen=True)
@@ -79,29 +81,32 @@ def cut_crop(plan: CropPlan, pictures: Pictures) -> NDArray[np.uint8]:
 def _cut_tile(tile: Tile, pictures: Pictures) -> NDArray[np.uint8]:
     left, top, right, bottom = tile.rectangle
     image: Array = pictures.image(tile.picture)
-    affine = tile.affine
-    if tile.averaged:
-        zoom = np.linalg.norm(affine[:, :2], axis=0)
-        small = np.maximum(np.rint(np.array(image.shape[1::-1]) * zoom).astype(int), 1)
-        given = np.array(image.shape[1::-1]) / small
-        image = cv2.resize(image, (int(small[0]), int(small[1])), interpolation=cv2.INTER_AREA).astype(
-            np.uint8
-        )
-        # Pixel centres of the small picture to those of the large one, then on to the tile.
-        larger = np.array([[given[0], 0, given[0] / 2 - 0.5], [0, given[1], given[1] / 2 - 0.5], [0, 0, 1]])
-        affine = affine @ larger
-    size = right - left, bottom - top
+    for _ in range(tile.level):
+        image = halved(image)
+    affine, size = at_level(tile.affine, tile.level), (right - left, bottom - top)
     out: Array = cv2.warpAffine(image, affine, size, flags=cv2.INTER_LINEAR, borderValue=list(tile.fill))
     if tile.colours is not None:
         out = cv2.LUT(out, np.ascontiguousarray(tile.colours.T)[None])
     if tile.grey:
         out = np.repeat(out.mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2)
-    if tile.blur:
-        out = cv2.GaussianBlur(out, (0, 0), tile.blur)
     if tile.jpeg:
         stored = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, tile.jpeg])[1]
         out = np.asarray(cv2.imdecode(stored, cv2.IMREAD_COLOR))
     return np.asarray(out, dtype=np.uint8)
+
+
+def halved(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Half the size, sides rounded up: means of two by two pixels."""
+    height, width = image.shape[:2]
+    even = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    half = cv2.resize(even, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)
+    return np.asarray(half, dtype=np.uint8)
+
+
+def at_level(affine: Array, level: int) -> Array:
+    """(2, 3) `affine` from pixel centres of the picture as one from those of the picture halved `level` times."""
+    zoom = 2.0**level
+    return np.asarray(affine @ [[zoom, 0, (zoom - 1) / 2], [0, zoom, (zoom - 1) / 2], [0, 0, 1]])
 
 
 def plan_tensors(plan: CropPlan) -> dict[str, Tensor]:
@@ -110,10 +115,11 @@ def plan_tensors(plan: CropPlan) -> dict[str, Tensor]:
     first = plan.tiles[0].rectangle
     inverses = np.empty((TILES, 2, 3))
     for inverse, tile in zip(inverses, tiles, strict=True):
-        inverse[:] = cv2.invertAffineTransform(tile.affine)
+        inverse[:] = cv2.invertAffineTransform(at_level(tile.affine, tile.level))
         inverse[:, 2] -= inverse[:, :2] @ tile.rectangle[:2]
     return {
         "pictures": torch.tensor([tile.picture for tile in tiles]),
+        "levels": torch.tensor([tile.level for tile in tiles]),
         "inverses": torch.from_numpy(inverses.astype(np.float32)),
         "split": torch.tensor(first[2:]),
         "fills": torch.tensor([tile.fill for tile in tiles], dtype=torch.uint8),
@@ -130,8 +136,8 @@ def cut_crops(
 ) -> Tensor:
     """(N, height, width, 3) uint8 of N stacked plans, cut where `pixels` are.
 
-    `pixels` (bytes,) hold all pictures, picture i from `starts[i]` on with `shapes[i]` = (height, width). Equal to
-    `cut_crop` to a grey level or two (OpenCV rounds places to 1/32 pixel), without averaging, blur and JPEG.
+    `pixels` (bytes,) hold all pictures at all levels, picture i at level l from `starts[l, i]` on with `shapes[l, i]` =
+    (height, width). Equal to `cut_crop` to a grey level or two (OpenCV rounds places to 1/32 pixel), without JPEG.
     """
     device = pixels.device
     plans = {name: value.to(device, non_blocking=True) for name, value in plans.items()}
@@ -141,12 +147,13 @@ def cut_crops(
     split = plans["split"].view(count, 2, 1, 1)
     tile = (y >= split[:, 1]) * 2 + (x >= split[:, 0])
     row = torch.arange(count, device=device).view(-1, 1, 1)
-    picture = plans["pictures"][row, tile]
+    which = plans["levels"], plans["pictures"]
     a = plans["inverses"][row, tile]
     source_x = a[..., 0, 0] * x + a[..., 0, 1] * y + a[..., 0, 2]
     source_y = a[..., 1, 0] * x + a[..., 1, 1] * y + a[..., 1, 2]
     fill = plans["fills"][row, tile].float()
-    crops = _bilinear(pixels, starts[picture], shapes[picture], source_x, source_y, fill)
+    start, shape = starts[which][row, tile], shapes[which][row, tile]
+    crops = _bilinear(pixels, start, shape, source_x, source_y, fill)
     levels = (crops + 0.5).clamp_(0, 255).long()
     channel = torch.arange(3, device=device)
     coloured = plans["colours"][row[..., None], tile[..., None], channel, levels].float()
@@ -179,12 +186,22 @@ def _bilinear(pixels: Tensor, start: Tensor, shape: Tensor, x: Tensor, y: Tensor
 
 
 class CropCutter:
-    """Crops (N, height, width, 3) uint8 on the device of stacked plans; holds all pictures there."""
+    """Crops (N, height, width, 3) uint8 on the device of stacked plans; holds all pictures and their halves there."""
 
     def __init__(self, pictures: Pictures, device: torch.device) -> None:
-        self._pixels = pictures.tensor(device)
-        self._starts = torch.from_numpy(pictures.starts).to(device)
-        self._shapes = torch.from_numpy(pictures.shapes).to(device)
+        images = [pictures.image(index) for index in range(len(pictures))]
+        pixels, shapes = [pictures.tensor(device)], [pictures.shapes]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for _ in range(LEVELS - 1):
+                images = list(pool.map(halved, images))
+                pixels.append(
+                    torch.from_numpy(np.concatenate([image.ravel() for image in images])).to(device)
+                )
+                shapes.append(np.array([image.shape[:2] for image in images]))
+        self._pixels = torch.cat(pixels)
+        self._shapes = torch.from_numpy(np.stack(shapes)).to(device)
+        lengths = self._shapes.prod(dim=2).flatten() * 3
+        self._starts = (lengths.cumsum(0) - lengths).view(self._shapes.shape[:2])
 
     def __call__(self, plans: dict[str, Tensor], size: tuple[int, int]) -> Tensor:
         """See `cut_crops`."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from posetrack_detectors.training.crop_plans import (
+    LEVELS,
     CropPlan,
     Tile,
     cut_crop,
@@ -85,7 +86,10 @@ class DetectionCrops:
             point = box[:2] + rng.uniform(0.2, 0.8, 2) * (box[2:] - box[:2])
             wanted = rng.uniform(0.2, 0.8, 2) * room - point * scale
             shift = np.where(spare < 0, np.clip(wanted, spare, 0), shift)
-        averaged = bool(zoom < 0.6 and rng.random() < 0.5)
+        # Half of what is made much smaller is so by areas; a tenth of the rest is as of a camera with fewer pixels.
+        level = 0
+        if rng.random() < (0.5 if zoom < 0.6 else 0.1):
+            level = min(LEVELS - 1, max(1, int(-math.log2(zoom))))
         red, green, blue = (int(v) for v in rng.integers(0, 256, 3))
         mirrored = rng.random() < 0.5
         # Pixel centres lie at half coordinates, as cv2.resize counts; boxes lie on pixel edges.
@@ -103,8 +107,7 @@ class DetectionCrops:
             (red, green, blue),
             colours=vary_colours(rng) if rng.random() < 0.8 else None,
             grey=bool(rng.random() < 0.05),
-            averaged=averaged,
-            blur=float(rng.uniform(0.4, 1.2)) if rng.random() < 0.1 else 0.0,
+            level=level,
             jpeg=int(rng.integers(25, 80)) if rng.random() < 0.15 else 0,
         )
         kept, hidden = visible_boxes(boxes[0], boxes[1], room)
@@ -125,8 +128,9 @@ def visible_boxes(people: Array, ignore: Array, room: Array) -> tuple[Array, Arr
 
 def collate(
     items: list[tuple[Tensor | dict[str, Tensor], Array, Array]],
-) -> tuple[Tensor | dict[str, Tensor], list[Tensor], list[Tensor]]:
-    """A batch: squares (N, side, side, 3) uint8 or plans, people and boxes to ignore of each."""
+) -> tuple[Tensor | dict[str, Tensor], tuple[Tensor, list[int]], tuple[Tensor, list[int]]]:
+    """A batch: squares (N, side, side, 3) uint8 or plans; people (P, 4) and how many of each; boxes to ignore alike."""
     squares, people, ignore = zip(*items, strict=True)
     batch = stack(squares) if isinstance(squares[0], dict) else torch.stack(squares)
-    return batch, [torch.from_numpy(b) for b in people], [torch.from_numpy(b) for b in ignore]
+    together = [(torch.from_numpy(np.concatenate(rows)), list(map(len, rows))) for rows in (people, ignore)]
+    return batch, together[0], together[1]

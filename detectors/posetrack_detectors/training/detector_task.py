@@ -76,10 +76,11 @@ class DetectorTask:
 
     def inputs(self, batch: Any, device: torch.device) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Normalised squares, and boxes."""
-        squares, people, ignore = batch
+        squares, *boxes = batch
         if self._cutter is not None:
             squares = self._cutter(squares, (self.settings.side, self.settings.side))
-        return normalise(squares, device), [b.to(device) for b in people], [b.to(device) for b in ignore]
+        people, ignore = (list(rows.to(device, non_blocking=True).split(counts)) for rows, counts in boxes)
+        return normalise(squares, device), people, ignore
 
     def save(self, average: nn.Module, folder: Path, progress: float) -> Record:
         """detector.safetensors, and quality on the dev pictures (a part of them before the end)."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -141,6 +142,7 @@ class _Run:
     ) -> None:
         self.task, self.schedule, self.folder, self.device = task, schedule, folder, device
         self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        torch.backends.cudnn.benchmark = device.type == "cuda"  # crops are all of one size
         task.learner.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network: nn.Module = task.learner.network  # type: ignore[assignment]
         self.average = copy.deepcopy(self.network).eval()
@@ -301,14 +303,19 @@ def learning_rate(peak: float, progress: float) -> float:
 @torch.no_grad()
 def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
     """Exponential moving average of the weights; BatchNorm statistics are copied."""
-    for kept, new in zip(average.parameters(), network.parameters(), strict=True):
-        kept.lerp_(new, 1 - decay)
-    for statistic, new_one in zip(average.buffers(), network.buffers(), strict=True):
-        statistic.copy_(new_one)
+    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
+    torch._foreach_copy_(list(average.buffers()), list(network.buffers()))
 
 
 def normalise(crops: Tensor, device: torch.device) -> Tensor:
     """(N, H, W, 3) uint8 to what the networks take: (N, 3, H, W) float32, channels last."""
-    mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (MEAN, STD))
+    mean, std = _colours(device)
     pixels = crops.to(device, non_blocking=True).permute(0, 3, 1, 2).float()
     return ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+@cache
+def _colours(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and deviation (1, 3, 1, 1), brought to the device once: a GPU waits for all its work at every transfer."""
+    mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (MEAN, STD))
+    return mean, std

@@ -31,26 +31,30 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         """One step; `closure` is not asked."""
+        # On a GPU many small steps cost far more than one for all of them.
         for group in self.param_groups:
-            alike = defaultdict(list)  # on a GPU many small matrices cost far more than one stack of them
-            for weight in group["params"]:
-                if weight.grad is not None:
-                    alike[weight.shape].append(weight)
-            for weights in alike.values():
-                directions = orthogonal(torch.stack([self._ahead(weight) for weight in weights]))
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            if not weights:
+                continue
+            torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+            alike = defaultdict(list)
+            for weight, direction in zip(weights, self._ahead(weights), strict=True):
+                alike[weight.shape].append((weight, direction.flatten(1)))
+            for shape, members in alike.items():
+                directions = orthogonal(torch.stack([direction for _, direction in members]))
                 size = group["lr"] * STEP * max(directions.shape[1:]) ** 0.5
-                for weight, direction in zip(weights, directions, strict=True):
-                    weight.mul_(1 - group["lr"] * group["weight_decay"])
-                    weight.sub_(direction.view(weight.shape), alpha=size)
+                steps = list(directions.view(-1, *shape).unbind())
+                torch._foreach_add_([weight for weight, _ in members], steps, alpha=-size)
 
-    def _ahead(self, weight: nn.Parameter) -> Tensor:
-        """The gradient's moving average (out, rest), one step ahead (Nesterov)."""
-        assert weight.grad is not None
-        state = self.state[weight]
-        if not state:
-            state["average"] = torch.zeros_like(weight)
-        state["average"].lerp_(weight.grad, 1 - MOMENTUM)
-        return weight.grad.lerp(state["average"], MOMENTUM).flatten(1)
+    def _ahead(self, weights: list[nn.Parameter]) -> list[Tensor]:
+        """The gradients' moving averages, one step ahead (Nesterov)."""
+        for weight in weights:
+            if not self.state[weight]:
+                self.state[weight]["average"] = torch.zeros_like(weight)
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        averages = [self.state[weight]["average"] for weight in weights]
+        torch._foreach_lerp_(averages, gradients, 1 - MOMENTUM)
+        return list(torch._foreach_lerp(gradients, averages, MOMENTUM))
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
@@ -63,6 +67,6 @@ def orthogonal(matrices: Tensor) -> Tensor:
     x = wide / (torch.linalg.matrix_norm(wide, keepdim=True) + 1e-7)
     for _ in range(ITERATIONS):
         gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     result: Tensor = x if wide is matrices else x.mT
     return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,17 +55,23 @@ class Pictures:
         beside = self._file.with_suffix(f".{os.getpid()}.tmp")
         try:
             pixels = np.memmap(beside, np.uint8, "w+", shape=(max(1, self._total),))
-            for picture, start in zip(self.labels, self.starts, strict=True):
-                image = picture.read()
-                if image.shape[:2] != picture.size:
-                    small = cv2.resize(image, picture.size[::-1], interpolation=cv2.INTER_AREA)
-                    image = small.astype(np.uint8)
-                pixels[start : start + image.size] = image.ravel()
+            self._fill(pixels)
             pixels.flush()
             del pixels  # Windows renames no file that is mapped
             beside.replace(self._file)
         finally:
             beside.unlink(missing_ok=True)
+
+    def _fill(self, pixels: Array) -> None:
+        def put(picture: LabelledPicture, start: int) -> None:
+            image = picture.read()
+            if image.shape[:2] != picture.size:
+                small = cv2.resize(image, picture.size[::-1], interpolation=cv2.INTER_AREA)
+                image = small.astype(np.uint8)
+            pixels[start : start + image.size] = image.ravel()
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(put, self.labels, self.starts))  # raises an error of any of them
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """(H, W, 3) RGB, read-only; after `decode`."""

@@ -9,6 +9,7 @@ import torch
 
 from posetrack_detectors.crops import apply_affine, centre_and_scale, crop_affine
 from posetrack_detectors.training.crop_plans import (
+    LEVELS,
     CropPlan,
     Tile,
     cut_crop,
@@ -28,6 +29,8 @@ from posetrack_detectors.training.pictures import Pictures
 
 HALF_BODIES, CUT_OFF = 0.15, 0.2
 """Shares of crops that show the upper or lower body only, and of those where the picture ends inside the person."""
+FEWER_PIXELS, LARGEST_PIXEL = 0.15, 4.0
+"""Share of crops as of people further away, and the largest pixel (of the halved picture) they may have in the crop."""
 CUT_SIDES = (0.2, 0.1, 0.2, 0.5)
 """How often it ends left, at the top, right, at the bottom."""
 MIRRORED_SIDES = (2, 1, 0, 3)
@@ -124,7 +127,13 @@ def vary_person(
         inside &= ((points < patch[:2]) | (points >= patch[2:])).any(axis=1)
     elif rng.random() < 0.25:
         patch, colour = _patch(size, rng)
-    plan = CropPlan(size, (Tile(person.picture, affine, whole(size), colours=colours),), patch, colour)
+    level = 0
+    if rng.random() < FEWER_PIXELS:
+        most = int(np.log2(max(1.0, LARGEST_PIXEL / np.linalg.norm(affine[:, 0]))))
+        level = min(int(rng.integers(1, LEVELS)), most)
+    plan = CropPlan(
+        size, (Tile(person.picture, affine, whole(size), colours=colours, level=level),), patch, colour
+    )
     return plan, (points / 4).astype(np.float32), (weights * inside).astype(np.float32)
 
 

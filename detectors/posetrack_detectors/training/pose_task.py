@@ -113,7 +113,8 @@ class PoseTask:
         crops, points, weights = batch
         if self._cutter is not None:
             crops = self._cutter(crops, crops_size(crops))
-        return normalise(crops, device), points.to(device), weights.to(device)
+        labels = (value.to(device, non_blocking=True) for value in (points, weights))
+        return normalise(crops, device), *labels
 
     def save(self, average: nn.Module, folder: Path, progress: float) -> Record:
         """pose.safetensors, in the end with its calibration, and quality on the dev people (a part of them before)."""
