@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,7 +130,7 @@ def vary_person(
         patch, colour = _patch(size, rng)
     level = 0
     if rng.random() < FEWER_PIXELS:
-        most = int(np.log2(max(1.0, LARGEST_PIXEL / np.linalg.norm(affine[:, 0]))))
+        most = int(math.log2(max(1.0, LARGEST_PIXEL / float(np.linalg.norm(affine[:, 0])))))
         level = min(int(rng.integers(1, LEVELS)), most)
     plan = CropPlan(
         size, (Tile(person.picture, affine, whole(size), colours=colours, level=level),), patch, colour
