@@ -22,7 +22,7 @@ class DetectorConfig:
     """"embedded", a name of `posetrack weights list`, or a file."""
     network: str = ""
     """For a weight file: its network, such as "faster-rcnn-w40"; "" takes what the name of the weights says."""
-    min_score: float = 0.44
+    min_score: float = 0.35
     """Detections below are dropped before the pose network."""
     max_people: int = 100
     """Most people a frame keeps, best scores first."""
@@ -84,8 +84,8 @@ class TrackerConfig:
 
     method: str = "kalman"
     """"kalman", or "flow": the published recipe, which reads confident, min_similarity and patience_frames."""
-    confident: float = 0.92
-    weak: float = 0.44
+    confident: float = 0.93
+    weak: float = 0.35
     min_similarity: float = 0.25
     min_weak_similarity: float = 0.4
     box_weight: float = 3.0

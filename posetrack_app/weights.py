@@ -84,7 +84,7 @@ def embedded() -> dict[str, Published]:
     )  # fmt: skip
     # 19 heatmaps: the 17 of PoseTrack18, then the eyes.
     pose = entry(
-        "pose", "hrnet-compact-deep", input=(128, 160), outputs=19, keypoints="posetrack18",
+        "pose", "hrnet-compact-deep", input=(160, 192), outputs=19, keypoints="posetrack18",
         decoding="dark-smoothed", kernel=7,
     )  # fmt: skip
     return {one.name: one for one in (detector, pose)}

@@ -35,9 +35,10 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return made
 
 
-def dev_pictures(options: argparse.Namespace, task: str) -> Pictures:
-    """Decoded."""
-    pictures = Pictures(read_training_data(options.data, task).dev, options.cache, LONGEST)
+def dev_pictures(options: argparse.Namespace, task: str, *, trained: bool = False) -> Pictures:
+    """Decoded; with `trained` those to learn from instead."""
+    data = read_training_data(options.data, task)
+    pictures = Pictures(data.train if trained else data.dev, options.cache, LONGEST)
     if not pictures.decoded:
         pictures.decode()
     return pictures

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-from torchvision.ops import box_iou
+from torch import Tensor, nn
 
 from posetrack_detectors.boxes import encode
-from posetrack_detectors.faster_rcnn import BOX_STDS, PROPOSAL_STDS, FasterRCNN, stack_rois
+from posetrack_detectors.faster_rcnn import BOX_STDS, PROPOSAL_STDS, FasterRCNN
 
 ANCHOR_SAMPLES, ANCHOR_POSITIVES = 256, 128
 """Anchors a picture is judged by, at most half of them positive."""
@@ -42,17 +41,15 @@ def proposal_losses(
     logits: Tensor, offsets: Tensor, anchors: Tensor, boxes: list[Tensor], ignore: list[Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Losses of the proposal head's logits (N, A) and offsets (N, A, 4) over sampled anchors (A, 4)."""
-    matches = [match(anchors, b, i, 0.7, 0.3, keep_best=True) for b, i in zip(boxes, ignore, strict=True)]
-    labels = torch.stack([label for label, _ in matches])
+    candidates = anchors.expand(len(boxes), *anchors.shape)
+    labels, nearest = match(candidates, boxes, ignore, 0.7, 0.3, keep_best=True)
     positive, negative = sample(labels, ANCHOR_SAMPLES, ANCHOR_POSITIVES)
     count = (positive[0].numel() + negative[0].numel()) or 1
     chosen = torch.cat([logits[positive], logits[negative]])
     targets = torch.zeros_like(chosen)
     targets[: positive[0].numel()] = 1
     loss = F.binary_cross_entropy_with_logits(chosen, targets, reduction="sum") / count
-    picture, anchor = positive
-    wanted = wanted_boxes(boxes, [one for _, one in matches], picture, anchor)
-    shift = encode(anchors[anchor], wanted, PROPOSAL_STDS)
+    shift = encode(anchors[positive[1]], torch.cat(boxes)[nearest[positive]], PROPOSAL_STDS)
     return loss, F.l1_loss(offsets[positive], shift, reduction="sum") / count
 
 
@@ -65,19 +62,18 @@ def box_losses(
 ) -> tuple[Tensor, Tensor]:
     """Losses of the box head over sampled proposals; the people themselves are proposals too."""
     proposals = [torch.cat([people, found]) for people, found in zip(boxes, proposals, strict=True)]
-    matches = [match(p, b, i, 0.5, 0.5) for p, b, i in zip(proposals, boxes, ignore, strict=True)]
-    longest = max(map(len, proposals))
-    labels = torch.stack([F.pad(one, (0, longest - len(one)), value=NEITHER) for one, _ in matches])
+    counts = torch.tensor([len(p) for p in proposals], device=levels[0].device)
+    table = nn.utils.rnn.pad_sequence(proposals, batch_first=True)
+    labels, nearest = match(table, boxes, ignore, 0.5, 0.5)
+    labels[torch.arange(table.shape[1], device=counts.device) >= counts[:, None]] = NEITHER
     positive, negative = sample(labels, ROI_SAMPLES, ROI_POSITIVES)
     picture, row = (torch.cat(pair) for pair in zip(positive, negative, strict=True))
-    starts = torch.tensor([0, *map(len, proposals)], device=row.device).cumsum(0)
-    rois = stack_rois(proposals)[starts[picture] + row]
+    rois = torch.cat([picture[:, None].to(table.dtype), table[picture, row]], dim=1)
     logits, offsets = network.roi_head["bbox_head"](network.roi_features(levels, rois))
     people = len(positive[0])
     targets = torch.full((len(rois),), network.size.classes, device=rois.device)
     targets[:people] = 0
-    wanted = wanted_boxes(boxes, [one for _, one in matches], *positive)
-    shift = encode(rois[:people, 1:], wanted, BOX_STDS)
+    shift = encode(rois[:people, 1:], torch.cat(boxes)[nearest[positive]], BOX_STDS)
     count = len(rois) or 1
     loss = F.cross_entropy(logits, targets, reduction="sum") / count
     return loss, F.l1_loss(offsets[:people, 0], shift, reduction="sum") / count
@@ -85,38 +81,55 @@ def box_losses(
 
 @torch.no_grad()
 def match(
-    candidates: Tensor, boxes: Tensor, ignore: Tensor, high: float, low: float, *, keep_best: bool = False
+    candidates: Tensor,
+    boxes: list[Tensor],
+    ignore: list[Tensor],
+    high: float,
+    low: float,
+    *,
+    keep_best: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Label (A,) of each candidate (A, 4) and the box (A,) it stands for.
+    """Label (N, A) of each picture's candidates (N, A, 4), and the row (N, A) of `torch.cat(boxes)` each stands for.
 
     Positive from IoU `high` on, negative below `low`; with `keep_best` also every candidate that none overlaps a box
     better than. A candidate that lies half or more in an ignored box is no negative.
     """
-    labels = torch.full((len(candidates),), NEITHER, device=candidates.device)
-    if len(boxes) == 0:
-        overlap = candidates.new_zeros(len(candidates))
-        nearest = torch.zeros_like(labels)
-    else:
-        overlaps = box_iou(boxes, candidates)
-        overlap, nearest = overlaps.max(dim=0)
+    labels = torch.full(candidates.shape[:2], NEITHER, device=candidates.device)
+    picture, overlaps, _ = _overlaps(candidates, boxes)
+    row = torch.arange(len(picture), device=candidates.device)[:, None]
+    overlap = _reduce(overlaps, picture, overlaps.new_zeros(labels.shape), "amax")
+    first = torch.where(overlaps == overlap[picture], row, len(picture))
+    nearest = _reduce(first, picture, torch.full_like(labels, len(picture)), "amin")
     labels[overlap < low] = NEGATIVE
-    if len(ignore):
-        corners = torch.cat(
-            [
-                torch.maximum(candidates[:, None, :2], ignore[:, :2]),
-                torch.minimum(candidates[:, None, 2:], ignore[:, 2:]),
-            ],
-            dim=2,
-        )
-        shared = (corners[..., 2:] - corners[..., :2]).clamp(min=0).prod(dim=2).amax(dim=1)
-        area = (candidates[:, 2:] - candidates[:, :2]).prod(dim=1)
-        labels[shared >= 0.5 * area] = NEITHER
+    ignored, _, shares = _overlaps(candidates, ignore)
+    labels[_reduce(shares, ignored, shares.new_zeros(labels.shape), "amax") >= 0.5] = NEITHER
     labels[overlap >= high] = POSITIVE
-    if keep_best and len(boxes):
+    if keep_best:
         best = overlaps.amax(dim=1, keepdim=True)
-        box, candidate = ((overlaps == best) & (best > 0)).nonzero(as_tuple=True)
-        labels[candidate], nearest[candidate] = POSITIVE, box
+        kept = torch.where((overlaps == best) & (best > 0), row, -1)
+        kept = _reduce(kept, picture, torch.full_like(labels, -1), "amax")
+        labels[kept >= 0] = POSITIVE
+        nearest = torch.where(kept >= 0, kept, nearest)
     return labels, nearest
+
+
+def _overlaps(candidates: Tensor, boxes: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Of all boxes, one picture after the other: its picture (S,), IoU (S, A) with that picture's candidates (N, A, 4).
+
+    And the share (S, A) of each candidate that lies in the box.
+    """
+    counts = torch.tensor([len(rows) for rows in boxes], device=candidates.device)
+    picture = torch.arange(len(boxes), device=candidates.device).repeat_interleave(counts)
+    mine, theirs = torch.cat(boxes)[:, None], candidates[picture]
+    sides = torch.minimum(mine[..., 2:], theirs[..., 2:]) - torch.maximum(mine[..., :2], theirs[..., :2])
+    shared = sides.clamp(min=0).prod(dim=2)
+    area, own = ((table[..., 2:] - table[..., :2]).prod(dim=2) for table in (theirs, mine))
+    return picture, shared / (own + area - shared).clamp(min=1e-9), shared / area.clamp(min=1e-9)
+
+
+def _reduce(values: Tensor, picture: Tensor, start: Tensor, how: str) -> Tensor:
+    """The largest or smallest of the rows (S, A) of every picture, and of its row of `start` (N, A)."""
+    return start.scatter_reduce(0, picture[:, None].expand_as(values), values, how)
 
 
 def sample(
@@ -135,24 +148,16 @@ def sample(
     return chosen[0], chosen[1]
 
 
-def wanted_boxes(boxes: list[Tensor], nearest: list[Tensor], picture: Tensor, candidate: Tensor) -> Tensor:
-    """(S, 4) the boxes that candidates stand for, in the order of `picture`, `candidate`."""
-    starts = torch.tensor([0, *map(len, boxes)], device=picture.device).cumsum(0)
-    longest = max(map(len, nearest))
-    table = torch.stack([F.pad(one, (0, longest - len(one))) for one in nearest])
-    return torch.cat(boxes)[starts[picture] + table[picture, candidate]]
-
-
 def initialise_heads(network: FasterRCNN) -> None:
     """Start values of everything but the trunk: Xavier in the neck and the hidden layers, small outputs."""
     for conv in network.neck.modules():
-        if isinstance(conv, torch.nn.Conv2d):
-            torch.nn.init.xavier_uniform_(conv.weight)
-            torch.nn.init.zeros_(conv.bias) if conv.bias is not None else None
+        if isinstance(conv, nn.Conv2d):
+            nn.init.xavier_uniform_(conv.weight)
+            nn.init.zeros_(conv.bias) if conv.bias is not None else None
     for name, value in [*network.rpn_head.named_parameters(), *network.roi_head.named_parameters()]:
         if name.endswith("bias"):
-            torch.nn.init.zeros_(value)
+            nn.init.zeros_(value)
         elif "shared_fcs" in name:
-            torch.nn.init.xavier_uniform_(value)
+            nn.init.xavier_uniform_(value)
         else:
-            torch.nn.init.normal_(value, std=0.001 if "fc_reg" in name else 0.01)
+            nn.init.normal_(value, std=0.001 if "fc_reg" in name else 0.01)

@@ -195,7 +195,7 @@ def _decode(pictures: Pictures, cache: Path, world: int, first: bool, say: Calla
 def _build_task(
     options: TrainOptions, pictures: Pictures, dev: Pictures, device: torch.device, say: Callable[[str], None]
 ) -> PoseTask | DetectorTask:
-    needed = 4 / 3 * pictures.bytes  # with their halves
+    needed = 16 / 9 * pictures.bytes  # with their halves, four bytes a pixel
     on_card = device.type == "cuda" and needed < CARD_SHARE * torch.cuda.mem_get_info(device)[0]
     try:
         if options.task == "pose":

@@ -33,28 +33,41 @@ def test_match_by_overlap() -> None:
     candidates = torch.tensor(
         [[10.0, 10, 50, 90], [10, 10, 50, 50], [60, 10, 90, 90], [10, 30, 50, 110]]  # IoU 1, 0.5, 0, 0.6
     )
-    labels, nearest = match(candidates, PERSON, NOBODY, 0.7, 0.3)
-    assert labels.tolist() == [POSITIVE, NEITHER, NEGATIVE, NEITHER]
-    assert nearest.tolist() == [0, 0, 0, 0]
+    labels, nearest = match(candidates[None], [PERSON], [NOBODY], 0.7, 0.3)
+    assert labels.tolist() == [[POSITIVE, NEITHER, NEGATIVE, NEITHER]]
+    assert nearest.tolist() == [[0, 0, 0, 0]]
+
+
+def test_every_picture_is_matched_with_its_own_boxes() -> None:
+    candidates = torch.tensor([[10.0, 10, 50, 90], [100, 100, 140, 180], [60, 10, 90, 90]])
+    people = [PERSON + 90, NOBODY, torch.cat([PERSON + 90, PERSON])]
+    ignore = [NOBODY, candidates[2:], candidates[2:]]
+    labels, nearest = match(candidates.expand(3, 3, 4), people, ignore, 0.5, 0.5)
+    assert labels.tolist() == [
+        [NEGATIVE, POSITIVE, NEGATIVE],
+        [NEGATIVE, NEGATIVE, NEITHER],
+        [POSITIVE, POSITIVE, NEITHER],
+    ]
+    assert (nearest[0, 1], nearest[2, 0], nearest[2, 1]) == (0, 2, 1)
 
 
 def test_match_keeps_the_best_candidate_of_every_person() -> None:
     candidates = torch.tensor([[10.0, 10, 50, 40], [10, 10, 50, 30], [200, 200, 220, 220]])
     people = torch.cat([PERSON, torch.tensor([[300.0, 300, 310, 310]])])
-    labels, _ = match(candidates, people, NOBODY, 0.7, 0.3, keep_best=True)
-    assert labels.tolist() == [POSITIVE, NEGATIVE, NEGATIVE]
+    labels, _ = match(candidates[None], [people], [NOBODY], 0.7, 0.3, keep_best=True)
+    assert labels.tolist() == [[POSITIVE, NEGATIVE, NEGATIVE]]
 
 
 def test_ignored_boxes_are_no_background_but_people_in_them_count() -> None:
     candidates = torch.tensor([[10.0, 10, 50, 90], [60, 10, 80, 30], [75, 10, 115, 30], [200, 0, 220, 20]])
     ignore = torch.tensor([[0.0, 0, 85, 100]])
-    labels, _ = match(candidates, PERSON, ignore, 0.5, 0.5)
-    assert labels.tolist() == [POSITIVE, NEITHER, NEGATIVE, NEGATIVE]
+    labels, _ = match(candidates[None], [PERSON], [ignore], 0.5, 0.5)
+    assert labels.tolist() == [[POSITIVE, NEITHER, NEGATIVE, NEGATIVE]]
 
 
 def test_match_without_people() -> None:
-    labels, _ = match(PERSON, NOBODY, NOBODY, 0.7, 0.3, keep_best=True)
-    assert labels.tolist() == [NEGATIVE]
+    labels, _ = match(PERSON[None], [NOBODY], [NOBODY], 0.7, 0.3, keep_best=True)
+    assert labels.tolist() == [[NEGATIVE]]
 
 
 def test_sample_takes_no_more_than_asked_and_never_the_undecided() -> None:

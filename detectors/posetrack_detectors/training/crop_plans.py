@@ -25,6 +25,8 @@ TILES = 4
 """Most pictures a crop is made of."""
 LEVELS = 3
 """A picture and its halves: whole, half and quarter size."""
+_TOGETHER = 512
+"""Pictures brought to the device at a time."""
 _SAME_COLOURS = np.tile(np.arange(256, dtype=np.uint8), (3, 1))
 
 
@@ -109,24 +111,23 @@ def at_level(affine: Array, level: int) -> Array:
     return np.asarray(affine @ [[zoom, 0, (zoom - 1) / 2], [0, zoom, (zoom - 1) / 2], [0, 0, 1]])
 
 
-def plan_tensors(plan: CropPlan) -> dict[str, Tensor]:
-    """The plan as tensors of a fixed shape, to be stacked to a batch for `cut_crops`."""
-    tiles = plan.tiles + plan.tiles[:1] * (TILES - len(plan.tiles))
-    first = plan.tiles[0].rectangle
-    inverses = np.empty((TILES, 2, 3))
-    for inverse, tile in zip(inverses, tiles, strict=True):
+def plan_tensors(plan: CropPlan, tiles: int = TILES) -> dict[str, Tensor]:
+    """The plan as tensors of a fixed shape, to be stacked to a batch for `cut_crops`; `tiles` is the most it may have."""
+    many = plan.tiles + plan.tiles[:1] * (tiles - len(plan.tiles))
+    inverses = np.empty((tiles, 2, 3))
+    for inverse, tile in zip(inverses, many, strict=True):
         inverse[:] = cv2.invertAffineTransform(at_level(tile.affine, tile.level))
         inverse[:, 2] -= inverse[:, :2] @ tile.rectangle[:2]
     return {
-        "pictures": torch.tensor([tile.picture for tile in tiles]),
-        "levels": torch.tensor([tile.level for tile in tiles]),
+        "pictures": torch.tensor([tile.picture for tile in many]),
+        "levels": torch.tensor([tile.level for tile in many]),
         "inverses": torch.from_numpy(inverses.astype(np.float32)),
-        "split": torch.tensor(first[2:]),
-        "fills": torch.tensor([tile.fill for tile in tiles], dtype=torch.uint8),
+        "split": torch.tensor(plan.tiles[0].rectangle[2:]),
+        "fills": torch.tensor([(*tile.fill, 0) for tile in many], dtype=torch.uint8),
         "colours": torch.from_numpy(
-            np.stack([_SAME_COLOURS if tile.colours is None else tile.colours for tile in tiles])
+            np.stack([_SAME_COLOURS if tile.colours is None else tile.colours for tile in many])
         ),
-        "grey": torch.tensor([tile.grey for tile in tiles]),
+        "grey": torch.tensor([tile.grey for tile in many]),
         "patch": torch.tensor([*plan.patch, *plan.patch_colour]),
     }
 
@@ -136,28 +137,31 @@ def cut_crops(
 ) -> Tensor:
     """(N, height, width, 3) uint8 of N stacked plans, cut where `pixels` are.
 
-    `pixels` (bytes,) hold all pictures at all levels, picture i at level l from `starts[l, i]` on with `shapes[l, i]` =
-    (height, width). Equal to `cut_crop` to a grey level or two (OpenCV rounds places to 1/32 pixel), without JPEG.
+    `pixels` (P,) int32 hold all pictures at all levels, a pixel in one number as its bytes red, green, blue, 0; picture i
+    at level l lies from `starts[l, i]` on with `shapes[l, i]` = (height, width). Equal to `cut_crop` to a grey level or two
+    (OpenCV rounds places to 1/32 pixel), without JPEG.
     """
     device = pixels.device
     plans = {name: value.to(device, non_blocking=True) for name, value in plans.items()}
-    count = len(plans["pictures"])
+    count, tiles = plans["pictures"].shape
     y = torch.arange(size[1], device=device).view(1, -1, 1)
     x = torch.arange(size[0], device=device).view(1, 1, -1)
-    split = plans["split"].view(count, 2, 1, 1)
-    tile = (y >= split[:, 1]) * 2 + (x >= split[:, 0])
-    row = torch.arange(count, device=device).view(-1, 1, 1)
-    which = plans["levels"], plans["pictures"]
-    a = plans["inverses"][row, tile]
+    # Which row of the tables of all tiles of the batch each pixel goes by.
+    tile = torch.arange(count, device=device).view(-1, 1, 1) * tiles
+    if tiles > 1:
+        split = plans["split"].view(count, 2, 1, 1)
+        tile = tile + (y >= split[:, 1]) * 2 + (x >= split[:, 0])
+    a = plans["inverses"].flatten(0, 1)[tile]
     source_x = a[..., 0, 0] * x + a[..., 0, 1] * y + a[..., 0, 2]
     source_y = a[..., 1, 0] * x + a[..., 1, 1] * y + a[..., 1, 2]
-    fill = plans["fills"][row, tile].float()
-    start, shape = starts[which][row, tile], shapes[which][row, tile]
+    which = plans["levels"], plans["pictures"]
+    start, shape = starts[which].flatten()[tile], shapes[which].flatten(0, 1)[tile]
+    fill = plans["fills"].view(torch.int32).flatten()[tile]
     crops = _bilinear(pixels, start, shape, source_x, source_y, fill)
     levels = (crops + 0.5).clamp_(0, 255).long()
-    channel = torch.arange(3, device=device)
-    coloured = plans["colours"][row[..., None], tile[..., None], channel, levels].float()
-    grey = plans["grey"][row, tile][..., None]
+    levels += tile[..., None] * (3 * 256) + torch.arange(0, 3 * 256, 256, device=device)
+    coloured = plans["colours"].flatten()[levels].float()
+    grey = plans["grey"].flatten()[tile][..., None]
     coloured = torch.where(grey, coloured.mean(dim=3, keepdim=True).floor(), coloured)
     left, top, right, bottom = plans["patch"][:, :4, None, None].unbind(1)
     hidden = (x >= left) & (x < right) & (y >= top) & (y < bottom)
@@ -169,19 +173,14 @@ def _bilinear(pixels: Tensor, start: Tensor, shape: Tensor, x: Tensor, y: Tensor
     """(N, H, W, 3) float between the four pixels around (x, y) of each place's own picture."""
     height, width = shape[..., 0], shape[..., 1]
     left, top = x.floor(), y.floor()
-    channel = torch.arange(3, device=pixels.device)
-    total = torch.zeros_like(fill)
+    total = torch.zeros(*x.shape, 3, device=pixels.device)
     for dy in (0, 1):
         for dx in (0, 1):
             column, row = (left + dx).long(), (top + dy).long()
             inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-            at = (
-                start
-                + (row.clamp(min=0).minimum(height - 1) * width + column.clamp(min=0).minimum(width - 1)) * 3
-            )
+            value = torch.where(inside, pixels[torch.where(inside, start + row * width + column, 0)], fill)
             weight = (1 - (x - left - dx).abs()) * (1 - (y - top - dy).abs())
-            value = torch.where(inside[..., None], pixels[at[..., None] + channel].float(), fill)
-            total += weight[..., None] * value
+            total += weight[..., None] * value.view(torch.uint8).view(*value.shape, 4)[..., :3]
     return total
 
 
@@ -189,23 +188,32 @@ class CropCutter:
     """Crops (N, height, width, 3) uint8 on the device of stacked plans; holds all pictures and their halves there."""
 
     def __init__(self, pictures: Pictures, device: torch.device) -> None:
-        images = [pictures.image(index) for index in range(len(pictures))]
-        pixels, shapes = [pictures.tensor(device)], [pictures.shapes]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for _ in range(LEVELS - 1):
-                images = list(pool.map(halved, images))
-                pixels.append(
-                    torch.from_numpy(np.concatenate([image.ravel() for image in images])).to(device)
-                )
-                shapes.append(np.array([image.shape[:2] for image in images]))
-        self._pixels = torch.cat(pixels)
+        shapes = [pictures.shapes]
+        for _ in range(LEVELS - 1):
+            shapes.append((shapes[-1] + 1) // 2)
         self._shapes = torch.from_numpy(np.stack(shapes)).to(device)
-        lengths = self._shapes.prod(dim=2).flatten() * 3
+        lengths = self._shapes.prod(dim=2).flatten()
         self._starts = (lengths.cumsum(0) - lengths).view(self._shapes.shape[:2])
+        self._pixels = torch.empty(int(lengths.sum()), dtype=torch.int32, device=device)
+        images, end = [pictures.image(index) for index in range(len(pictures))], 0
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for level in range(LEVELS):
+                if level:
+                    images = list(pool.map(halved, images))
+                for first in range(0, len(images), _TOGETHER):
+                    packed = _packed(images[first : first + _TOGETHER], device)
+                    begin, end = end, end + len(packed)
+                    self._pixels[begin:end] = packed
 
     def __call__(self, plans: dict[str, Tensor], size: tuple[int, int]) -> Tensor:
         """See `cut_crops`."""
         return cut_crops(plans, size, self._pixels, self._starts, self._shapes)
+
+
+def _packed(images: Sequence[NDArray[np.uint8]], device: torch.device) -> Tensor:
+    """(P,) int32 of all pixels, on the device."""
+    colours = torch.from_numpy(np.concatenate([image.reshape(-1, 3) for image in images])).to(device)
+    return torch.nn.functional.pad(colours, (0, 1)).view(torch.int32).flatten()
 
 
 def whole(size: tuple[int, int]) -> tuple[int, int, int, int]:

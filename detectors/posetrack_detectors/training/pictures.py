@@ -11,9 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from posetrack_detectors.training.labels import Array, LabelledPerson, LabelledPicture
 
@@ -78,15 +76,6 @@ class Pictures:
         height, width = self.shapes[index]
         start = self.starts[index]
         return self._pixels()[start : start + height * width * 3].reshape(height, width, 3)
-
-    def tensor(self, device: torch.device) -> Tensor:
-        """All pixels one after the other (bytes,) on the device."""
-        pixels = self._pixels()
-        out = torch.empty(len(pixels), dtype=torch.uint8, device=device)
-        step = 1 << 28
-        for start in range(0, len(pixels), step):
-            out[start : start + step] = torch.from_numpy(pixels[start : start + step].copy())
-        return out
 
     def boxes(self, index: int) -> tuple[Array, Array]:
         """People's boxes (N, 4), and boxes (M, 4) that are neither person nor background."""

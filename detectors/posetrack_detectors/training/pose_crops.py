@@ -92,7 +92,7 @@ class PoseCrops:
             self.people[index], self.size, np.random.default_rng((self.seed, draw))
         )
         if self.plans_only:
-            return plan_tensors(plan), keypoints, weights
+            return plan_tensors(plan, tiles=1), keypoints, weights
         return torch.from_numpy(cut_crop(plan, self.pictures)), keypoints, weights
 
 
