@@ -60,8 +60,12 @@ def _broken_packages() -> Iterator[Finding]:
     for module, package in _NEEDED.items():
         try:
             import_module(module)
-        except ModuleNotFoundError:
-            yield Finding(module, "broken", f"not installed: pip install {package}")
+        except ModuleNotFoundError as error:
+            missing = (error.name or module).partition(".")[0]
+            what = f"not installed: pip install {package}"
+            if missing != module:
+                what = f"lacks {missing}, which it needs: pip install {missing}"
+            yield Finding(module, "broken", what)
         except Exception as error:
             # What a broken package raises as it is imported is its own affair: OSError for a shared library
             # of another system, ValueError where it was built for another NumPy. All of it is to be named here.
