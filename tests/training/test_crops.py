@@ -9,6 +9,7 @@ import pytest
 import torch
 from posetrack_detectors.training.crop_plans import CropCutter, cut_crop, plan_tensors, stack
 from posetrack_detectors.training.detection_crops import DetectionCrops, visible_boxes
+from posetrack_detectors.training.labels import HEAD
 from posetrack_detectors.training.pictures import Pictures
 from posetrack_detectors.training.pose_crops import PoseCrops, people_with_keypoints, vary_person
 from small_sets import write_coco_set
@@ -96,6 +97,22 @@ def test_some_people_end_where_the_picture_does(pictures: Pictures) -> None:
         assert weights.any()
     assert len(sides) > 0.1 * crops
     assert np.sum(sides, axis=0).min() > 0
+
+
+def test_some_crops_show_a_head_or_a_limb_only(pictures: Pictures) -> None:
+    person = people_with_keypoints(pictures)[0]
+    points = np.linspace([10.0, 100.0], [110.0, 119.0], 19)
+    points[list(HEAD)] = np.linspace([50.0, 5.0], [65.0, 20.0], len(HEAD))
+    label = replace(person.label, box=np.array([5.0, 0, 115, 120]), keypoints=points, weights=np.ones(19))
+    person = replace(person, label=label)
+    zooms = []
+    for draw in range(300):
+        plan, points, weights = vary_person(person, (96, 128), np.random.default_rng(draw))
+        zooms.append(np.linalg.norm(plan.tiles[0].affine[:, 0]))
+        inside = ((points >= 0) & (points < [24, 32])).all(axis=1)
+        assert not weights[~inside].any()
+    usual = np.median(zooms)
+    assert 0.03 < np.mean(np.array(zooms) > 3 * usual) < 0.2
 
 
 def test_boxes_stay_on_the_people(pictures: Pictures) -> None:

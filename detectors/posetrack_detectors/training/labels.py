@@ -31,6 +31,14 @@ SIGMAS = np.array([0.026, 0.079, 0.079, 0.035, 0.035, *_BODY_SIGMAS, 0.025, 0.02
 """OKS sigmas (COCO's; the shoulders' for the head's bottom and top)."""
 LOWER_BODY = tuple(i for i, name in enumerate(KEYPOINTS) if name.endswith(("hip", "knee", "ankle")))
 UPPER_BODY = tuple(i for i in range(len(KEYPOINTS)) if i not in LOWER_BODY)
+HEAD = tuple(
+    i for i, name in enumerate(KEYPOINTS) if name.endswith(("nose", "ear", "eye", "head_top", "head_bottom"))
+)
+LIMBS = tuple(
+    (KEYPOINTS.index(f"{side}_{upper}"), KEYPOINTS.index(f"{side}_{lower}"))
+    for side in ("left", "right")
+    for upper, lower in (("elbow", "wrist"), ("knee", "ankle"))
+)
 FEWEST_KEYPOINTS = 4
 """A person with fewer labelled keypoints is nothing to learn a pose from."""
 

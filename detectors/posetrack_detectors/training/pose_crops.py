@@ -20,6 +20,8 @@ from posetrack_detectors.training.crop_plans import (
 )
 from posetrack_detectors.training.labels import (
     FEWEST_KEYPOINTS,
+    HEAD,
+    LIMBS,
     LOWER_BODY,
     MIRRORED,
     UPPER_BODY,
@@ -28,8 +30,11 @@ from posetrack_detectors.training.labels import (
 )
 from posetrack_detectors.training.pictures import Pictures
 
-HALF_BODIES, CUT_OFF = 0.15, 0.2
-"""Shares of crops that show the upper or lower body only, and of those where the picture ends inside the person."""
+HALF_BODIES, CUT_OFF, CLOSE_UPS = 0.15, 0.2, 0.12
+"""Shares of crops that show the upper or lower body only, of those where the picture ends inside the person, and of those
+that show little more than a head or a limb."""
+HEADS, LEAST_CLOSE_UP = 0.6, 20.0
+"""Share of heads in close-ups, and the least size in pixels of what is shown."""
 FEWER_PIXELS, LARGEST_PIXEL = 0.15, 4.0
 """Share of crops as of people further away, and the largest pixel (of the halved picture) they may have in the crop."""
 CUT_SIDES = (0.2, 0.1, 0.2, 0.5)
@@ -107,6 +112,8 @@ def vary_person(
         box = _half_body(person, rng)
     elif kind < HALF_BODIES + CUT_OFF:
         box, side = _cut_off(person, rng)
+    elif kind < HALF_BODIES + CUT_OFF + CLOSE_UPS:
+        box = _close_up(person, rng)
     centre, scale = centre_and_scale(box, width / height)
     # As wrong as a detector's boxes are.
     centre = centre + (rng.uniform(-0.08, 0.08, 2) * (box[2:] - box[:2])).astype(np.float32)
@@ -141,12 +148,28 @@ def vary_person(
 def _half_body(person: PosedPerson, rng: np.random.Generator) -> Array:
     """The box around the upper or the lower body's keypoints; the whole one where too few are labelled."""
     part = UPPER_BODY if rng.random() < 0.6 else LOWER_BODY
+    box = _box_around(person, part, FEWEST_KEYPOINTS, margin=0.15)
+    return person.box if box is None else box
+
+
+def _close_up(person: PosedPerson, rng: np.random.Generator) -> Array:
+    """The box around the head, or a hand's or foot's half of a limb; the whole one where that is not labelled, or tiny."""
+    if rng.random() < HEADS:
+        box = _box_around(person, HEAD, 2, margin=float(rng.uniform(0.3, 0.8)))
+    else:
+        box = _box_around(person, LIMBS[rng.integers(len(LIMBS))], 2, margin=float(rng.uniform(0.2, 0.5)))
+    small = box is None or max(box[2:] - box[:2]) < LEAST_CLOSE_UP
+    return person.box if box is None or small else box
+
+
+def _box_around(person: PosedPerson, part: tuple[int, ...], fewest: int, margin: float) -> Array | None:
+    """The box around the labelled ones of these keypoints, if `fewest` are, and a margin as a share of its longer side."""
     chosen = [k for k in part if person.label.weights[k] > 0]
-    if len(chosen) < FEWEST_KEYPOINTS:
-        return person.box
+    if len(chosen) < fewest:
+        return None
     low, high = person.label.keypoints[chosen].min(axis=0), person.label.keypoints[chosen].max(axis=0)
-    margin = 0.15 * max(high - low) + 2
-    return np.concatenate([low - margin, high + margin])
+    more = margin * max(high - low) + 2
+    return np.concatenate([low - more, high + more])
 
 
 def _cut_off(person: PosedPerson, rng: np.random.Generator) -> tuple[Array, int | None]:
