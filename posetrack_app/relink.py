@@ -60,7 +60,7 @@ def relink_file(source: Path, out: Path, config: Config, offline: SecondPass | N
     with TracksWriter(out, skeleton=stored.skeleton, info=_info(stored, config, offline)) as writer:
         for frame, tracked in linked:
             writer.write_frame(frame, tracked)
-            watch.see(frame.index, frame.seconds, tracked)
+            watch.see(frame, tracked)
         writer.finish({"suspicions": [suspicion.as_dict() for suspicion in watch.found]})
     return LinkReport(out, writer.frames, len(writer.ids), writer.people, nobodies)
 

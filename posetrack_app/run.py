@@ -130,7 +130,7 @@ def _track(
                 writer.write_frame(frame, tracked)
                 if drawn is not None:
                     drawn.write(frame, tracked)
-                watch.see(frame.index, frame.seconds, tracked)
+                watch.see(frame, tracked)
             if progress is not None:
                 progress(writer.frames, frames.expected, len(writer.ids))
         # The decoder once more: another one may have taken over on the way.

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from posetrack_app.records import FloatArray, TrackedPoses
+from posetrack_app.records import FloatArray, Frame, TrackedPoses
 
 LATER_SECONDS = 3.0
 """Somebody new within this time and reach of where somebody was lost may be the same person."""
@@ -14,6 +14,8 @@ TOUCHING, APART = 0.4, 0.1
 """IoU of boxes above which two people meet, and below which they have parted."""
 JUMP_SIZES, JUMP_SPEED = 0.7, 5.0
 """Further than this many body sizes, and sizes a second, from where the motion led, nobody gets."""
+GROWTH, GROWTH_SECONDS = 2.0, 0.5
+"""Nor does anybody become this many times as large, or small, within this time."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,9 @@ class _Sighting:
 class SuspicionWatch:
     """Sees one video's tracked frames in order and collects suspicions in `found`.
 
-    "jump": somebody is where he cannot have got to. "exchanged": two people met, and exchanging them afterwards
-    would fit how they moved before better. "new": an id begins where another was lost.
+    "jump": somebody is where he cannot have got to, or of a size that he cannot have. "exchanged": two people met, and
+    exchanging them afterwards would fit how they moved before better. "new": an id begins where another was lost. What
+    lies on both sides of a cut is not compared.
     """
 
     def __init__(self) -> None:
@@ -64,8 +67,11 @@ class SuspicionWatch:
         self._last: dict[int, _Sighting] = {}
         self._meeting: dict[tuple[int, int], tuple[_Sighting, _Sighting]] = {}
 
-    def see(self, frame: int, seconds: float, tracked: TrackedPoses) -> None:
+    def see(self, picture: Frame, tracked: TrackedPoses) -> None:
         """Look at the next frame."""
+        frame, seconds = picture.index, picture.seconds
+        if picture.is_cut:
+            self._last, self._meeting = {}, {}
         now: dict[int, _Sighting] = {}
         ids = tracked.ids.tolist()
         for row, number in enumerate(ids):
@@ -95,7 +101,11 @@ class SuspicionWatch:
         if away > reach:
             self.found.append(Suspicion(frame, (number,), "jump", 1.0 - reach / away))
         keep = np.exp(-elapsed / 0.3)
-        return _Sighting(frame, seconds, box, keep * before.velocity + (1.0 - keep) * velocity)
+        sighting = _Sighting(frame, seconds, box, keep * before.velocity + (1.0 - keep) * velocity)
+        growth = max(sighting.size, before.size) / min(sighting.size, before.size)
+        if away <= reach and growth > GROWTH and elapsed <= GROWTH_SECONDS:
+            self.found.append(Suspicion(frame, (number,), "jump", 1.0 - GROWTH / growth))
+        return sighting
 
     def _check_new(self, number: int, sighting: _Sighting, present: set[int]) -> None:
         """Is this the person that was lost nearby?"""

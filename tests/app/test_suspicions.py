@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
-from posetrack_app.records import TrackedPoses
+from posetrack_app.records import Frame, TrackedPoses
 from posetrack_app.suspicions import SuspicionWatch
 
+NO_PICTURE = np.zeros((1, 1, 3), dtype=np.uint8)
 
-def _watch(people: list[dict[int, tuple[float, float]]]) -> list[tuple[tuple[int, ...], str]]:
+
+def _watch(
+    people: list[dict[int, tuple[float, float]]], *, cut: int = -1, large: range = range(0)
+) -> list[tuple[tuple[int, ...], str]]:
+    """`cut` is the first frame of a second shot; in the frames `large` everybody is three times as large."""
     watch = SuspicionWatch()
     for index, frame in enumerate(people):
         corner = np.array(list(frame.values())).reshape(-1, 2)
         keypoints = np.zeros((len(corner), 17, 2))
-        boxes = np.concatenate([corner, corner + np.array([50.0, 150.0])], axis=1)
+        sides = np.array([50.0, 150.0]) * (3 if index in large else 1)
+        boxes = np.concatenate([corner, corner + sides], axis=1)
         ids = np.array(list(frame), dtype=np.int64)
         scores = np.ones(len(corner)), np.ones((len(corner), 17))
-        watch.see(index, index / 25, TrackedPoses(boxes, scores[0], keypoints, scores[1], ids, keypoints))
+        picture = Frame(index, index / 25, NO_PICTURE, is_cut=index == cut)
+        watch.see(picture, TrackedPoses(boxes, scores[0], keypoints, scores[1], ids, keypoints))
     assert all(0 <= suspicion.score <= 1 for suspicion in watch.found)
     return [(suspicion.ids, suspicion.reason) for suspicion in watch.found]
 
@@ -48,6 +55,17 @@ def test_somebody_new_elsewhere_is_fine() -> None:
 
 def test_jump() -> None:
     assert _watch([{1: (0.0 if i < 20 else 400.0, 0.0)} for i in range(40)]) == [((1,), "jump")]
+
+
+def test_growing_at_once() -> None:
+    people: list[dict[int, tuple[float, float]]] = [{1: (0.0, 0.0)} for _ in range(40)]
+    assert _watch(people, large=range(20, 40)) == [((1,), "jump")]
+
+
+def test_what_a_cut_separates_is_not_compared() -> None:
+    people: list[dict[int, tuple[float, float]]] = [{1 if i < 20 else 2: (3.0 * i, 0.0)} for i in range(40)]
+    assert _watch(people, cut=20) == []
+    assert _watch([{1: (0.0 if i < 20 else 400.0, 0.0)} for i in range(40)], cut=20) == []
 
 
 def test_nobody() -> None:
