@@ -2,7 +2,8 @@
 
 python scripts/benchmark_training.py --data ../shared/data/train [--device cuda] [--batch 512] [--size 192x160] [--compile]
 
-Medians over --steps steps of a pose net from scratch; on a GPU all its work is waited for.
+Medians over --steps steps of a pose net from scratch; on a GPU all its work is waited for. On a CPU crops are cut here as
+on a GPU; when training, OpenCV cuts them there in a process beside.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from posetrack_detectors.training.labels import KEYPOINTS
 from posetrack_detectors.training.loop import MOST_GRADIENT, Schedule, build_optimizers, update_average
 from posetrack_detectors.training.pose_task import PoseLearner, PoseSettings, PoseTask
 
+from posetrack_app.assemble import choose_device
+
 
 def main() -> None:
     made = parser(__doc__)
@@ -29,7 +32,7 @@ def main() -> None:
     made.add_argument("--steps", type=int, default=10)
     made.add_argument("--compile", action="store_true", help="as posetrack train's")
     options = made.parse_args()
-    device = torch.device(options.device)
+    device = torch.device(choose_device(options.device))
     torch.backends.cudnn.benchmark = device.type == "cuda"
     pictures = dev_pictures(options, "pose")
     network = POSE_NETWORKS[options.network](len(KEYPOINTS))

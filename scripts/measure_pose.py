@@ -49,7 +49,8 @@ def main() -> None:
     print("| net | measure | ours | with flip test | teacher, with flip |\n|---|---|---|---|---|")
     for title, name, teacher in ROWS:
         shown = " | ".join(f"{column[name]:.3f}" for column in columns)
-        print(f"| pose | {title.format(**columns[0])} | {shown} | {teacher} |")
+        compared = "" if options.trained else teacher
+        print(f"| pose | {title.format(**columns[0])} | {shown} | {compared} |")
     print(f"\nThe flip test takes {seconds[1] / seconds[0]:.1f} times as long.")
 
 

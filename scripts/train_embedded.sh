@@ -10,8 +10,8 @@ embedded=posetrack_app/embedded
 train() { python -m posetrack_app train "$@" --data "$data" --cache "$cache"; }
 if [ "${2:-}" != measure ]; then
     # One thread each on two shared cores: a machine of its own sees more in the same minutes. Small crops first, as an
-    # hour on a core buys four times as many of 128x96 as of 256x192. All but the last four runs of each net were made when
-    # AdamW was the only optimizer.
+    # hour on a core buys four times as many of 128x96 as of 256x192. All but the last four runs of the pose net
+    # and the last five of the detector were made when AdamW was the only optimizer.
     train pose --network hrnet-compact --out runs/pose-1 --size 256x192 --small-first 0.5 --minutes 29
     train pose --network hrnet-compact --out runs/pose-2 --init runs/pose-1/pose.safetensors \
         --size 128x96 --batch 64 --minutes 75 --rate 1.5e-3
@@ -31,7 +31,7 @@ if [ "${2:-}" != measure ]; then
     train pose --network hrnet-compact-deep --out runs/pose-8 --init runs/pose-7/pose.safetensors \
         --size 160x128 --batch 48 --minutes 118 --rate 1.5e-3 --seed 8
     # On a GPU (an H200), at the same time as the last two of the detector. Ours was halted twice, 3.3 minutes in all, to let
-    # them go ahead.
+    # them go ahead, and saw no heads and limbs close up.
     train pose --network hrnet-compact-deep --out runs/pose-9 --init runs/pose-8/pose.safetensors --epochs 100000 \
         --size 192x160 --batch 512 --minutes 10.9 --rate 3e-3 --seed 9 --compile
     train detector --network faster-rcnn-compact --out runs/detector-1 --init runs/pose-1/pose.safetensors --side 256 --minutes 26

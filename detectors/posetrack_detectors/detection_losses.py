@@ -96,10 +96,12 @@ def match(
     """
     labels = torch.full(candidates.shape[:2], NEITHER, device=candidates.device)
     picture, overlaps, _ = _overlaps(candidates, boxes)
-    row = torch.arange(len(picture), device=candidates.device)[:, None]
+    row = torch.arange(len(picture), dtype=torch.float32, device=candidates.device)[
+        :, None
+    ]  # MPS reduces no int64
     overlap = _reduce(overlaps, picture, overlaps.new_zeros(labels.shape), "amax")
     first = torch.where(overlaps == overlap[picture], row, len(picture))
-    nearest = _reduce(first, picture, torch.full_like(labels, len(picture)), "amin")
+    nearest = _reduce(first, picture, overlaps.new_full(labels.shape, len(picture)), "amin")
     labels[overlap < low] = NEGATIVE
     ignored, _, shares = _overlaps(candidates, ignore)
     labels[_reduce(shares, ignored, shares.new_zeros(labels.shape), "amax") >= 0.5] = NEITHER
@@ -107,10 +109,10 @@ def match(
     if keep_best:
         best = overlaps.amax(dim=1, keepdim=True)
         kept = torch.where((overlaps == best) & (best > 0), row, -1)
-        kept = _reduce(kept, picture, torch.full_like(labels, -1), "amax")
+        kept = _reduce(kept, picture, overlaps.new_full(labels.shape, -1), "amax")
         labels[kept >= 0] = POSITIVE
         nearest = torch.where(kept >= 0, kept, nearest)
-    return labels, nearest
+    return labels, nearest.long()
 
 
 def _overlaps(candidates: Tensor, boxes: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
@@ -118,13 +120,19 @@ def _overlaps(candidates: Tensor, boxes: list[Tensor]) -> tuple[Tensor, Tensor, 
 
     And the share (S, A) of each candidate that lies in the box.
     """
-    counts = torch.tensor([len(rows) for rows in boxes], device=candidates.device)
-    picture = torch.arange(len(boxes), device=candidates.device).repeat_interleave(counts)
-    mine, theirs = torch.cat(boxes)[:, None], candidates[picture]
-    sides = torch.minimum(mine[..., 2:], theirs[..., 2:]) - torch.maximum(mine[..., :2], theirs[..., :2])
-    shared = sides.clamp(min=0).prod(dim=2)
-    area, own = ((table[..., 2:] - table[..., :2]).prod(dim=2) for table in (theirs, mine))
-    return picture, shared / (own + area - shared).clamp(min=1e-9), shared / area.clamp(min=1e-9)
+    owners = [index for index, rows in enumerate(boxes) for _ in range(len(rows))]
+    picture = torch.tensor(owners, dtype=torch.int64, device=candidates.device)
+    mine = torch.cat(boxes)[:, None]
+
+    def side(low: int, high: int) -> Tensor:
+        # One coordinate at a time: of many people in many pictures this table is the largest of a step.
+        end = torch.minimum(mine[..., high], candidates[..., high][picture])
+        return end.sub_(torch.maximum(mine[..., low], candidates[..., low][picture])).clamp_(min=0)
+
+    shared = side(0, 2).mul_(side(1, 3))
+    theirs, own = ((table[..., 2:] - table[..., :2]).prod(dim=2) for table in (candidates, mine))
+    area = theirs[picture]
+    return picture, shared / (own + area - shared).clamp_(min=1e-9), shared / area.clamp(min=1e-9)
 
 
 def _reduce(values: Tensor, picture: Tensor, start: Tensor, how: str) -> Tensor:

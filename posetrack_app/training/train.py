@@ -62,7 +62,7 @@ class TrainOptions:
     seed: int = 1
     device: str = "auto"
     compiled: bool = False
-    """Let torch.compile make the trunk's kernels: a minute of waiting, then faster steps."""
+    """Let torch.compile make the pose net's or the detector's trunk's kernels: a minute of waiting, then faster steps."""
     resume: bool = False
 
     def settings(self) -> dict[str, Any]:
@@ -93,6 +93,9 @@ def train_network(options: TrainOptions, say: Callable[[str], None]) -> Path:
         if first and not (options.out / "checkpoint.pt").exists():
             for file in ("settings.json", "log.jsonl"):
                 (options.out / file).unlink(missing_ok=True)
+        if options.compiled and isinstance(error, torch._dynamo.exc.TorchDynamoException):
+            why = " ".join(str(error).split())[:160]
+            raise InputError(f"--compile: {why}; leave it out, or install what it lacks") from error
         if isinstance(error, torch.OutOfMemoryError):
             raise InputError(
                 f"the GPU's memory is too small for batches of {options.batch}; free it of other programs, or start "
@@ -196,7 +199,13 @@ def _build_task(
     options: TrainOptions, pictures: Pictures, dev: Pictures, device: torch.device, say: Callable[[str], None]
 ) -> PoseTask | DetectorTask:
     needed = 16 / 9 * pictures.bytes  # with their halves, four bytes a pixel
-    on_card = device.type == "cuda" and needed < CARD_SHARE * torch.cuda.mem_get_info(device)[0]
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+    on_card = needed < CARD_SHARE * free
+    if free and not on_card:
+        say(
+            f"the pictures would need {needed / 1e9:.1f} GB of the GPU's memory, more than {CARD_SHARE:.0%} of the "
+            f"{free / 1e9:.1f} GB that are free: the CPU cuts the crops"
+        )
     try:
         if options.task == "pose":
             network = POSE_NETWORKS[options.network](len(KEYPOINTS))

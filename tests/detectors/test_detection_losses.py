@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import posetrack_detectors.detection_losses as detection_losses_module
+import pytest
 import torch
 from posetrack_detectors.boxes import decode, encode
 from posetrack_detectors.detection_losses import (
     NEGATIVE,
     NEITHER,
     POSITIVE,
+    box_losses,
     detection_losses,
     initialise_heads,
     match,
@@ -56,6 +61,35 @@ def test_match_keeps_the_best_candidate_of_every_person() -> None:
     people = torch.cat([PERSON, torch.tensor([[300.0, 300, 310, 310]])])
     labels, _ = match(candidates[None], [people], [NOBODY], 0.7, 0.3, keep_best=True)
     assert labels.tolist() == [[POSITIVE, NEGATIVE, NEGATIVE]]
+
+
+def test_a_candidate_stands_for_whom_it_fits_best() -> None:
+    candidates = torch.tensor([[0.0, 0, 40, 10], [0, 0, 5, 5]])
+    people = torch.tensor([[0.0, 0, 40, 9], [0, 0, 40, 5]])
+    # Nothing fits the second one better than the first candidate, which then is the second one's.
+    labels, nearest = match(candidates[None], [people], [NOBODY], 0.7, 0.3, keep_best=True)
+    assert labels.tolist() == [[POSITIVE, NEGATIVE]]
+    assert nearest[0, 0] == 1
+    _, nearest = match(candidates[None], [people[[0, 0]]], [NOBODY], 0.5, 0.5)
+    assert nearest[0, 0] == 0
+
+
+def test_a_picture_with_fewer_proposals_has_none_for_background(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[torch.Tensor] = []
+
+    def spy(labels: torch.Tensor, *counts: int) -> Any:
+        seen.append(labels.clone())
+        return sample(labels, *counts)
+
+    monkeypatch.setattr(detection_losses_module, "sample", spy)
+    network = FasterRCNN(TINY).train()
+    levels = network.pyramid(torch.randn(2, 3, 64, 64))
+    proposals = [
+        torch.tensor([[0.0, 0, 9, 9], [9, 9, 20, 30], [30, 30, 50, 60]]),
+        torch.tensor([[0.0, 0, 9, 9]]),
+    ]
+    box_losses(network, levels, proposals, [NOBODY, NOBODY], [NOBODY, NOBODY])
+    assert seen[0].tolist() == [[NEGATIVE] * 3, [NEGATIVE, NEITHER, NEITHER]]
 
 
 def test_ignored_boxes_are_no_background_but_people_in_them_count() -> None:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from posetrack_detectors.training.crop_plans import CropCutter, cut_crop, plan_tensors, stack
-from posetrack_detectors.training.detection_crops import DetectionCrops, visible_boxes
-from posetrack_detectors.training.labels import HEAD
+from posetrack_detectors.training.crop_plans import (
+    CropCutter,
+    CropPlan,
+    Tile,
+    cut_crop,
+    halved,
+    plan_tensors,
+    stack,
+    whole,
+)
+from posetrack_detectors.training.detection_crops import DetectionCrops, collate, visible_boxes
+from posetrack_detectors.training.labels import HEAD, LabelledPicture
 from posetrack_detectors.training.pictures import Pictures
 from posetrack_detectors.training.pose_crops import PoseCrops, people_with_keypoints, vary_person
 from small_sets import write_coco_set
@@ -59,6 +69,35 @@ def test_detection_squares_of_both_ways_are_equal(pictures: Pictures) -> None:
     off = difference(pictures, plain)
     assert off.mean() < 1.5
     assert np.percentile(off, 99) <= 12
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_a_halved_picture_is_cut_at_the_same_place(tmp_path: Path, level: int) -> None:
+    ramp = np.tile(np.arange(0, 244, 4, dtype=np.uint8)[None, :, None], (47, 1, 3))
+    pictures = Pictures(
+        [LabelledPicture("ramp", (47, 61), (), tmp_path / "none", lambda: ramp)], tmp_path, 512
+    )
+    pictures.decode()
+    affine = np.array([[0.5, 0, -5], [0, 0.5, -5]])
+    plans = [CropPlan((20, 10), (Tile(0, affine, whole((20, 10)), level=k),)) for k in (0, level)]
+    full, less = (cut_crop(plan, pictures).astype(int) for plan in plans)
+    assert np.abs(full - less).max() <= 1
+
+
+def test_halves_are_means_and_end_with_the_picture() -> None:
+    row = np.array([0, 100, 7], dtype=np.uint8)
+    assert halved(np.tile(row[None, :, None], (1, 1, 3)))[:, :, 1].tolist() == [[50, 7]]
+
+
+def test_a_batch_knows_whose_boxes_are_whose() -> None:
+    boxes, none, square = (
+        np.arange(8, dtype=np.float32).reshape(2, 4),
+        np.zeros((0, 4), np.float32),
+        torch.zeros(1),
+    )
+    _, people, ignore = collate([(square, boxes, none), (square, none, boxes[:1])])
+    assert (people[0].tolist(), people[1]) == (boxes.tolist(), [2, 0])
+    assert (ignore[0].tolist(), ignore[1]) == (boxes[:1].tolist(), [0, 1])
 
 
 def test_keypoints_stay_on_what_they_mark(pictures: Pictures) -> None:

@@ -18,7 +18,7 @@ from posetrack_detectors.faster_rcnn import FasterRCNN
 from posetrack_detectors.hrnet import COMPACT, COMPACT_DEEP, initialise
 from posetrack_detectors.pose_hrnet import PoseHRNet
 from posetrack_detectors.training import pose_task
-from posetrack_detectors.training.loop import Draws, _Run
+from posetrack_detectors.training.loop import Draws, _Run, update_average
 from posetrack_detectors.training.pose_task import PoseLearner, draw_targets
 from posetrack_detectors.training.weight_files import start_from, write_weights
 from safetensors.torch import load_file
@@ -164,6 +164,16 @@ def test_processes_draw_different_people_and_together_the_same_as_one() -> None:
     np.testing.assert_allclose(drawn, shares / 10, atol=0.01)
 
 
+def test_the_average_moves_by_a_tenth_and_has_the_latest_statistics() -> None:
+    average, network = torch.nn.BatchNorm1d(1), torch.nn.BatchNorm1d(1)
+    torch.nn.init.constant_(network.weight, 2.0)
+    network.running_mean.fill_(5.0)  # type: ignore[union-attr]
+    network.num_batches_tracked.fill_(3)  # type: ignore[union-attr]
+    update_average(average, network, 0.9)
+    torch.testing.assert_close(average.weight.detach(), torch.tensor([1.1]))
+    assert (average.running_mean, average.num_batches_tracked) == (5, 3)
+
+
 def test_an_unlabelled_keypoint_is_not_unlearned() -> None:
     network = torch.nn.Conv2d(3, 2, 4, stride=4)
     crops, points = torch.randn(2, 3, 32, 32), torch.rand(2, 2, 2) * 8
@@ -280,6 +290,19 @@ def test_too_little_memory_on_the_card_is_one_line(
     monkeypatch.setattr(_Run, "_learn", full)
     with pytest.raises(InputError, match=r"too small for batches of 4; .* smaller --batch"):
         train(*POSE, "--data", labels, "--out", tmp_path / "out", "--epochs", 0.5)
+
+
+@pytest.mark.parametrize("options", [POSE, DETECTOR], ids=["pose", "detector"])
+def test_what_cannot_be_compiled_is_one_line(
+    labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise torch._dynamo.exc.TorchDynamoException("no C++ compiler\nhere")
+
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda network: setattr(network, "forward", fail))
+    with pytest.raises(InputError, match=r"--compile: no C\+\+ compiler here; leave it out"):
+        train(*options, "--data", labels, "--out", tmp_path / "out", "--compile")
+    assert not (tmp_path / "out" / "settings.json").exists()
 
 
 def test_a_training_that_came_to_nothing_leaves_the_folder_free(

@@ -195,15 +195,14 @@ class CropCutter:
         lengths = self._shapes.prod(dim=2).flatten()
         self._starts = (lengths.cumsum(0) - lengths).view(self._shapes.shape[:2])
         self._pixels = torch.empty(int(lengths.sum()), dtype=torch.int32, device=device)
-        images, end = [pictures.image(index) for index in range(len(pictures))], 0
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for level in range(LEVELS):
-                if level:
-                    images = list(pool.map(halved, images))
-                for first in range(0, len(images), _TOGETHER):
-                    packed = _packed(images[first : first + _TOGETHER], device)
-                    begin, end = end, end + len(packed)
-                    self._pixels[begin:end] = packed
+            for first in range(0, len(pictures), _TOGETHER):
+                images = [pictures.image(index) for index in range(len(pictures))[first : first + _TOGETHER]]
+                for level in range(LEVELS):
+                    if level:
+                        images = list(pool.map(halved, images))
+                    packed, start = _packed(images, device), int(self._starts[level, first])
+                    self._pixels[start : start + len(packed)] = packed
 
     def __call__(self, plans: dict[str, Tensor], size: tuple[int, int]) -> Tensor:
         """See `cut_crops`."""
