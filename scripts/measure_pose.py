@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
 from dev_pictures import dev_pictures, parser, pose_estimator
 from posetrack_detectors.training.pose_crops import people_with_keypoints
-from posetrack_detectors.training.pose_quality import pose_quality, predict
+from posetrack_detectors.training.pose_quality import known, pose_quality, predict
 
 # Of the data set's description (TRAINING.md there): PP-TinyPose with flip, DARK decoding.
 ROWS = (
@@ -38,11 +39,12 @@ def main() -> None:
     if options.trained:
         people = [p for i, p in enumerate(people) if p.source != "lspet" or i % 10 == 0]
     coco = "coco_train2017" if options.trained else "coco_val2017_dev"
-    columns, seconds = [], []
+    columns, seconds, found = [], [], []
     for flip in (False, True):
         estimator = pose_estimator(options, flip=flip, size=size)
         began = time.perf_counter()
         keypoints, _ = predict(estimator, pictures, people)
+        found.append(keypoints)
         seconds.append(time.perf_counter() - began)
         quality = pose_quality(people, keypoints)
         columns.append({name.replace(coco, "coco"): value for name, value in quality.items()})
@@ -51,6 +53,13 @@ def main() -> None:
         shown = " | ".join(f"{column[name]:.3f}" for column in columns)
         compared = "" if options.trained else teacher
         print(f"| pose | {title.format(**columns[0])} | {shown} | {compared} |")
+    print("\n| labelled keypoints | COCO people | OKS-AR |\n|---|---|---|")
+    counts = np.where([p.source == coco for p in people], known(people).sum(axis=1), 0)
+    for least, most in ((1, 3), (4, 6), (7, 10), (11, 17)):
+        chosen = np.flatnonzero((counts >= least) & (counts <= most))
+        if len(chosen):
+            quality = pose_quality([people[k] for k in chosen], found[0][chosen])
+            print(f"| {least} to {most} | {len(chosen)} | {quality[f'{coco}_oks_ar']:.3f} |")
     print(f"\nThe flip test takes {seconds[1] / seconds[0]:.1f} times as long.")
 
 
