@@ -95,15 +95,18 @@ def match(
     better than. A candidate that lies half or more in an ignored box is no negative.
     """
     labels = torch.full(candidates.shape[:2], NEITHER, device=candidates.device)
-    picture, overlaps, _ = _overlaps(candidates, boxes)
-    row = torch.arange(len(picture), dtype=torch.float32, device=candidates.device)[
-        :, None
-    ]  # MPS reduces no int64
+    picture, shared, area = _shared(candidates, boxes)
+    people = torch.cat(boxes)
+    own = (people[:, 2:] - people[:, :2]).prod(dim=1, keepdim=True)
+    overlaps = shared / (own + area - shared).clamp_(min=1e-9)
+    # In float32, as MPS reduces no int64.
+    row = torch.arange(len(picture), dtype=torch.float32, device=candidates.device)[:, None]
     overlap = _reduce(overlaps, picture, overlaps.new_zeros(labels.shape), "amax")
     first = torch.where(overlaps == overlap[picture], row, len(picture))
     nearest = _reduce(first, picture, overlaps.new_full(labels.shape, len(picture)), "amin")
     labels[overlap < low] = NEGATIVE
-    ignored, _, shares = _overlaps(candidates, ignore)
+    ignored, shared, area = _shared(candidates, ignore)
+    shares = shared / area.clamp_(min=1e-9)
     labels[_reduce(shares, ignored, shares.new_zeros(labels.shape), "amax") >= 0.5] = NEITHER
     labels[overlap >= high] = POSITIVE
     if keep_best:
@@ -115,10 +118,10 @@ def match(
     return labels, nearest.long()
 
 
-def _overlaps(candidates: Tensor, boxes: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """Of all boxes, one picture after the other: its picture (S,), IoU (S, A) with that picture's candidates (N, A, 4).
+def _shared(candidates: Tensor, boxes: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Of all boxes, one picture after the other: its picture (S,), and of that picture's candidates (N, A, 4) the areas.
 
-    And the share (S, A) of each candidate that lies in the box.
+    First what they share with the box (S, A), then all of them (S, A).
     """
     owners = [index for index, rows in enumerate(boxes) for _ in range(len(rows))]
     picture = torch.tensor(owners, dtype=torch.int64, device=candidates.device)
@@ -129,10 +132,8 @@ def _overlaps(candidates: Tensor, boxes: list[Tensor]) -> tuple[Tensor, Tensor, 
         end = torch.minimum(mine[..., high], candidates[..., high][picture])
         return end.sub_(torch.maximum(mine[..., low], candidates[..., low][picture])).clamp_(min=0)
 
-    shared = side(0, 2).mul_(side(1, 3))
-    theirs, own = ((table[..., 2:] - table[..., :2]).prod(dim=2) for table in (candidates, mine))
-    area = theirs[picture]
-    return picture, shared / (own + area - shared).clamp_(min=1e-9), shared / area.clamp(min=1e-9)
+    areas = (candidates[..., 2:] - candidates[..., :2]).prod(dim=2)
+    return picture, side(0, 2).mul_(side(1, 3)), areas[picture]
 
 
 def _reduce(values: Tensor, picture: Tensor, start: Tensor, how: str) -> Tensor:

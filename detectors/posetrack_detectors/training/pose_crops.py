@@ -155,11 +155,13 @@ def _half_body(person: PosedPerson, rng: np.random.Generator) -> Array:
 def _close_up(person: PosedPerson, rng: np.random.Generator) -> Array:
     """The box around the head, or a hand's or foot's half of a limb; the whole one where that is not labelled, or tiny."""
     if rng.random() < HEADS:
-        box = _box_around(person, HEAD, 2, margin=float(rng.uniform(0.3, 0.8)))
+        part, least, most = HEAD, 0.3, 0.8
     else:
-        box = _box_around(person, LIMBS[rng.integers(len(LIMBS))], 2, margin=float(rng.uniform(0.2, 0.5)))
-    small = box is None or max(box[2:] - box[:2]) < LEAST_CLOSE_UP
-    return person.box if box is None or small else box
+        part, least, most = LIMBS[rng.integers(len(LIMBS))], 0.2, 0.5
+    box = _box_around(person, part, 2, margin=rng.uniform(least, most))
+    if box is None or max(box[2:] - box[:2]) < LEAST_CLOSE_UP:
+        return person.box
+    return box
 
 
 def _box_around(person: PosedPerson, part: tuple[int, ...], fewest: int, margin: float) -> Array | None:
