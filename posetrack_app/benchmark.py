@@ -78,6 +78,10 @@ def run_benchmark(
     predictions = out / "predictions"
     predictions.mkdir(parents=True, exist_ok=True)
     files = sorted(folder.glob("*.json"))
+    if found is not None:
+        known = {image_id for file in files for image_id in read_posetrack(file).image_ids.tolist()}
+        if known and not known & found.keys():
+            raise InputError(f"{detections}: none of its 'image_id's is that of a frame in {folder}")
     for k, file in enumerate(files, 1):
         target = predictions / file.name
         place = f"{k} of {len(files)}: {file.stem}"

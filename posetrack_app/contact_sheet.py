@@ -37,7 +37,8 @@ class _Sighting:
 def write_contact_sheet(video: Path, tracks: Tracks, out: Path, style: Style | None = None) -> int:
     """Write a PNG with the clearest view of every identity; gives how many there are.
 
-    Clearest is where mean keypoint score times the box's height is greatest.
+    Clearest is where mean keypoint score times the box's height is greatest; where that frame cannot be read (any
+    more), the cell stays empty.
     Raises InputError where the tracks hold nobody or are not of this video.
     """
     style = style or Style()
@@ -83,31 +84,43 @@ def _cells(
     cells: dict[int, NDArray[np.uint8]] = {}
     with open_video(video) as source:
         check_same_video(source.info, tracks)
+        aspect = float(source.info.pixel_aspect)
         for frame in source:
             for track_id in wanted.pop(frame.index, []):
                 plain = Style(only_ids=frozenset(), blur_faces=style.blur_faces)
                 image = draw_poses(frame.image, people[frame.index], tracks.skeleton, plain)
-                seen = sightings[track_id]
-                name = style.names.get(track_id, str(track_id))
-                cells[track_id] = _cell(image, people[frame.index].boxes[seen.row], track_id, name, seen)
+                box = people[frame.index].boxes[sightings[track_id].row]
+                cells[track_id] = _cut(image, box, aspect)
             if not wanted:
                 break
-    return [cells[track_id] for track_id in sightings if track_id in cells]
+    empty = np.full((_CELL[1], _CELL[0], 3), 32, np.uint8)
+    return [
+        _captioned(
+            cells.get(track_id, empty), colour_of(track_id), style.names.get(track_id, str(track_id)), seen
+        )
+        for track_id, seen in sightings.items()
+    ]
 
 
-def _cell(
-    image: NDArray[np.uint8], box: NDArray[np.floating], track_id: int, name: str, seen: _Sighting
-) -> NDArray[np.uint8]:
-    """The box with some surroundings, cut in the cell's proportions, over a caption."""
+def _cut(image: NDArray[np.uint8], box: NDArray[np.floating], aspect: float) -> NDArray[np.uint8]:
+    """The box with some surroundings in the cell's size; a pixel is to be shown `aspect` times as wide as high."""
     width, height = _CELL
     centre_x, centre_y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    scale = min(width / max(box[2] - box[0], 1.0), height / max(box[3] - box[1], 1.0)) * 0.8
-    matrix = np.array([[scale, 0, width / 2 - centre_x * scale], [0, scale, height / 2 - centre_y * scale]])
+    scale = 0.8 * min(width / max((box[2] - box[0]) * aspect, 1.0), height / max(box[3] - box[1], 1.0))
+    across = scale * aspect
+    matrix = np.array([[across, 0, width / 2 - centre_x * across], [0, scale, height / 2 - centre_y * scale]])
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    picture = cv2.warpAffine(image, matrix, _CELL, flags=how, borderValue=(32, 32, 32))
+    return np.asarray(cv2.warpAffine(image, matrix, _CELL, flags=how, borderValue=(32, 32, 32)), np.uint8)
+
+
+def _captioned(
+    picture: NDArray[np.uint8], colour: tuple[int, int, int], name: str, seen: _Sighting
+) -> NDArray[np.uint8]:
+    """The picture in a frame, over a line that says who it is and when."""
+    width, height = _CELL
     cell = np.full((height + _CAPTION + 4, width + 4, 3), 32, np.uint8)
     cell[2 : 2 + height, 2 : 2 + width] = picture
-    cell[2 + height : -2, 2:-2] = colour_of(track_id)
+    cell[2 + height : -2, 2:-2] = colour
     caption = f"{name}: {seen.first:.1f} to {seen.last:.1f} s"
     cv2.putText(cell, caption, (7, height + 19), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
     return cell

@@ -24,9 +24,10 @@ from posetrack_app.journal import Journal, journal_file, recorded_detector, reco
 from posetrack_app.manifest import manifest_file, versions, write_manifest
 from posetrack_app.overlay import OverlayWriter
 from posetrack_app.pipeline import StageClock
-from posetrack_app.sources import check_targets
+from posetrack_app.sources import check_targets, fingerprint
 from posetrack_app.suspicions import SuspicionWatch
 from posetrack_app.video import Video, is_stream, open_video, plain_name
+from posetrack_app.video.writer import partial_video
 
 STAGES = ("decode", "detect", "pose", "track", "write")
 
@@ -148,7 +149,8 @@ def _track(
     write_manifest(out, parts.device, facts)
     if journal is not None:
         if journal.taken:
-            partial_file(out).unlink(missing_ok=True)
+            for kept in (partial_file(out), *([partial_video(overlay)] if overlay else [])):
+                kept.unlink(missing_ok=True)
         journal.path.unlink(missing_ok=True)  # last: until here a killed run can be resumed
     return Report(out, writer.frames, len(writer.ids), seconds, stages, frames.losses)
 
@@ -164,8 +166,11 @@ def _journal(
     """The journal beside `out`; None for a stream, which cannot be had a second time."""
     if is_stream(video):
         return None
+    # Another video of the same name shows by its pictures: what is known of the same ones stays of use.
+    told = {name: value for name, value in info["video"].items() if name != "fingerprint"}
     made_with = {
         **info,
+        "video": told,
         # Other versions may give other answers, or make other tracks of the same answers.
         "versions": {"posetrack": __version__, **versions(("torch", "torchvision"))},
         # An overlay that is there is this run's own only if it was to write one from the start.
@@ -183,11 +188,11 @@ def _info(
         "video": {
             "file": plain_name(video), "width": source.width, "height": source.height,
             "rotation": source.rotation, "frame_rate": source.frame_rate, "frame_count": source.frame_count,
-            "seconds": source.seconds,
+            "seconds": source.seconds, "fingerprint": fingerprint(video),
         },
         "span": span,
         "decoder": source.decoder,
-        "coordinates": "pixels of the frame as displayed; x to the right, y down; (0, 0) is the first pixel's centre",
+        "coordinates": "pixels of the upright frame; x to the right, y down; (0, 0) is the first pixel's centre",
         "device": parts.device,
         "precision": parts.precision,
         "weights": parts.weights,
@@ -205,8 +210,10 @@ def _done_before(out: Path, info: dict[str, Any]) -> Report:
         found = json.loads(line.removesuffix(",\n") + "}")["info"]
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{out}: was not written by posetrack run; choose another name") from error
+    # Older versions wrote no fingerprint.
+    before = {**found, "video": {"fingerprint": info["video"]["fingerprint"], **found.get("video", {})}}
     for name in ("video", "span", "device", "precision", "weights", "config"):
-        if found.get(name) != info[name]:
+        if before.get(name) != info[name]:
             raise InputError(
                 f"{out}: is whole, but was made with another {name}; choose another name or add --force"
             )

@@ -15,6 +15,7 @@ from posetrack_app.config import Config
 from posetrack_app.errors import InputError
 from posetrack_app.run import Progress, Report, track_video
 from posetrack_app.sources import check_targets
+from posetrack_app.video.stream import shown_name
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def track_videos(
                 )  # fmt: skip
             outcome = Outcome(source, out, report)
             for loss in report.losses:
-                say(f"{source}: {loss}")
+                say(f"{shown_name(source)}: {loss}")
         except (InputError, OSError) as error:
             outcome = Outcome(source, out, failure=_one_line(error))
         except Exception as error:
@@ -79,15 +80,16 @@ def _one_line(error: Exception) -> str:
 
 def table(outcomes: Sequence[Outcome]) -> str:
     """One line a video, and the sum."""
-    width = max([len(outcome.source) for outcome in outcomes] + [5])
+    names = [shown_name(outcome.source) for outcome in outcomes]
+    width = max(map(len, [*names, "video"]))
     lines = [f"{'video':{width}} {'people':>6} {'frames':>7} {'fps':>6}  result"]
-    for outcome in outcomes:
+    for name, outcome in zip(names, outcomes, strict=True):
         if outcome.report is None:
-            lines.append(f"{outcome.source:{width}} {'':>6} {'':>7} {'':>6}  FAILED {outcome.failure}")
+            lines.append(f"{name:{width}} {'':>6} {'':>7} {'':>6}  FAILED {outcome.failure}")
             continue
         report = outcome.report
         rate = f"{report.rate:6.1f}" if report.seconds else "  done"
-        lines.append(f"{outcome.source:{width}} {report.tracks:6d} {report.frames:7d} {rate}  {report.out}")
+        lines.append(f"{name:{width}} {report.tracks:6d} {report.frames:7d} {rate}  {report.out}")
     failed = sum(outcome.report is None for outcome in outcomes)
     lines.append(f"{len(outcomes)} videos: {len(outcomes) - failed} done, {failed} failed")
     return "\n".join(lines)

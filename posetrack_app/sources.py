@@ -5,17 +5,20 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 from posetrack_app.errors import InputError
 from posetrack_app.formats.tracks import partial_file
-from posetrack_app.formats.whole import refuse_to_replace, refuse_to_replace_input
+from posetrack_app.formats.whole import check_name, refuse_to_replace, refuse_to_replace_input
 from posetrack_app.journal import journal_file
 from posetrack_app.manifest import manifest_file
-from posetrack_app.video.folder import is_image
+from posetrack_app.video.folder import is_image, list_images
 from posetrack_app.video.stream import is_stream, plain_name
+from posetrack_app.video.writer import partial_video
 
+_END_BYTES = 1 << 20
 _LONGEST_NAME = 100
 """Of a file that is named after an address; file systems take 255 bytes, endings and temporary marks included."""
 
@@ -128,12 +131,15 @@ def check_targets(
         raise InputError("--resume keeps what is there and --force does not; give one of them")
     there: list[Path] = []
     for source, out in zip(sources, outs, strict=True):
-        targets = [out, *files_beside(out), *([overlay] if overlay else [])]
+        drawn = [overlay, partial_video(overlay)] if overlay else []
+        targets = [out, *files_beside(out), *drawn]
+        for target in targets:
+            check_name(target)
         if out in files_beside(out):
             raise InputError(
                 f"{out}: this ending is of files that a run keeps beside its tracks; name it .json"
             )
-        if overlay in targets[:-1]:
+        if overlay in files_beside(out) or overlay == out:
             raise InputError(f"{overlay}: is another file of this run; choose another name for the overlay")
         _refuse_own_input(source, targets)
         if resume and is_stream(source):
@@ -168,6 +174,27 @@ def check_drawings(video: Path, tracks: Path, targets: Sequence[Path], *, force:
     _refuse_own_input(tracks, targets, "the tracks file itself")
     if not force:
         refuse_to_replace(*targets)
+
+
+def fingerprint(source: Path | str) -> str:
+    """What tells a video from others of its name: bytes, and a CRC-32 of its first and last MiB; "" of a stream.
+
+    Of a folder of pictures, all their bytes and a CRC-32 of their names and sizes.
+    """
+    if is_stream(source):
+        return ""
+    path = Path(source)
+    if path.is_dir():
+        pictures = [(picture.name, picture.stat().st_size) for picture in list_images(path)]
+        size, told = sum(size for _, size in pictures), repr(pictures).encode("utf-8", "surrogateescape")
+    else:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            told = file.read(_END_BYTES)
+            file.seek(max(0, size - _END_BYTES))
+            told += file.read()
+    return f"{size}-{zlib.crc32(told):08x}"
 
 
 def _file_name(source: str) -> Path:

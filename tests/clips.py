@@ -43,13 +43,14 @@ def write_clip(
     options: dict[str, str] | None = None,
     rotation: int | None = None,
     mirrored: bool = False,
-    tone: bool = False,
+    tone: bool | float = False,
     interlaced: bool = False,
     time_base: Fraction = MILLISECONDS,
 ) -> list[float]:
     """Write a clip of frames shown at `times` (in units of `time_base`, or a count at 25 a second).
 
-    `rotation` turns the picture counter-clockwise for display; `tone` adds sound. `interlaced` pictures
+    `rotation` turns the picture counter-clockwise for display; `tone` adds sound, as
+    long as the pictures or that many seconds. `interlaced` pictures
     hold a bar top right that moves on between even and odd lines. Gives the frames' seconds.
     """
     if isinstance(times, int):
@@ -73,5 +74,5 @@ def write_clip(
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
         if audio is not None:
-            write_tone(container, audio, float(times[-1] * time_base))
+            write_tone(container, audio, float(times[-1] * time_base) if tone is True else tone)
     return [float((time - times[0]) * time_base) for time in times]

@@ -7,6 +7,7 @@ import sys
 from typing import NoReturn
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from posetrack_app import __version__
 from posetrack_app.cli.benchmark import benchmark
@@ -58,9 +59,12 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         posetrack.main(standalone_mode=False)
-    except click.ClickException as error:
+    except NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)
+    except click.ClickException as error:
+        asked = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "posetrack"
+        _refuse(f"{error.format_message().rstrip('.')}; see {asked} --help")
     except InputError as error:
         _refuse(str(error))
     except OSError as error:

@@ -37,7 +37,8 @@ _FILE = click.Path(path_type=Path)
 @click.option(
     "--detections",
     type=_FILE,
-    help="Boxes to use in place of the detector's (COCO result file); [detector] min_score counts for them too.",
+    help="Boxes to use in place of the detector's (COCO result file). [detector] min_score and [tracker] confident "
+    "and weak count for them: --preset accurate or a --config with your detector's may fit better.",
 )
 @click.option(
     "--gt-boxes", is_flag=True, help="Use the boxes of the ground truth: scores poses and tracking alone."

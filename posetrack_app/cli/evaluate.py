@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
@@ -65,6 +66,8 @@ def evaluate(
     from posetrack_app.formats.json_file import write_json
     from posetrack_app.formats.whole import refuse_to_replace_input, write_whole
 
+    if not math.isfinite(margin):
+        raise InputError(f"--margin must be a number of points, got {margin:g}")
     targets = [target for target in (json_file, report) if target is not None]
     for file in (truth, predictions):
         refuse_to_replace_input(file, targets, "what is to be scored")

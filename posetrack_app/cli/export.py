@@ -73,7 +73,7 @@ def export(
         if entry.input is not None:
             network = load_pose_network(entry.network, entry.outputs, path)
             difference = export_pose_network(network, entry.input, target)
-            takes = f"crops {entry.input[0]}x{entry.input[1]}, {entry.outputs} heatmaps"
+            takes = f"crops {entry.input[0]}x{entry.input[1]} (width x height), {entry.outputs} heatmaps"
             agreement = (
                 f"largest difference from PyTorch: {difference:.1e} of the output's standard deviation"
             )
@@ -81,7 +81,7 @@ def export(
             detector, size = load_detector(entry.network, path), (int(stated[1]), int(stated[2]))
             share, count = export_detector(detector, size, target)
             width, height = detector_input(detector, size)
-            takes = f"picture {width}x{height}"
+            takes = f"picture {width}x{height} (width x height)"
             agreement = f"{share:.1%} of {count} detections in made-up pictures are PyTorch's"
     except MissingPackageError as error:
         raise InputError(str(error)) from None

@@ -69,7 +69,8 @@ def render(
         )
     if out is not None:
         rate = done / (time.perf_counter() - began)
-        click.echo(f"{out}: {done} frames drawn, {rate:.0f} a second")
+        of_all = f" of {len(content.frames)}" if done < len(content.frames) else ""
+        click.echo(f"{out}: {done}{of_all} frames drawn, {rate:.0f} a second")
     if contact_sheet is not None:
         click.echo(f"{contact_sheet}: {len(content.ids if ids is None else ids)} identities")
 

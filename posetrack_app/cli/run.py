@@ -68,13 +68,14 @@ def run(
 
     if out is not None:
         from posetrack_app.run import track_video
+        from posetrack_app.video.stream import shown_name
 
         with show_progress(sys.stderr) as progress:
             report = track_video(
                 sources[0], out, config=settings, device=device, overlay=overlay, progress=progress, **options
             )
         for loss in report.losses:
-            click.echo(f"posetrack: {sources[0]}: {loss}", err=True)
+            click.echo(f"posetrack: {shown_name(sources[0])}: {loss}", err=True)
         click.echo(report.summary())
         return
 

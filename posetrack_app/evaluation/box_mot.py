@@ -14,6 +14,8 @@ from posetrack_app.records import FloatArray, IntArray
 
 _EPSILON = np.finfo(np.float64).eps
 _MATCH_IOU = 0.5
+_LAST_FRAME = 10_000_000
+"""Four days at 25 frames a second: greater numbers are times, or mistakes."""
 _COUNTED_BY_MOTMETRICS = (
     "num_frames", "mota", "motp", "idf1", "idp", "idr", "idtp", "idfp", "idfn", "num_switches",
     "num_fragmentations", "num_misses", "num_false_positives", "num_objects", "num_matches", "num_detections",
@@ -57,7 +59,7 @@ def read_mot_boxes(path: Path, *, is_truth: bool = False) -> BoxTracks:
         try:
             values = [float(value) for value in line.replace(" ", ",").split(",") if value]
             whole = values[0].is_integer() and values[1].is_integer()
-            if len(values) < 6 or not whole or values[0] < 1:
+            if len(values) < 6 or not whole or not 1 <= values[0] <= _LAST_FRAME:
                 raise ValueError
         except (ValueError, IndexError):
             raise InputError(

@@ -91,6 +91,8 @@ def evaluate(
     for path in (truth, predicted):
         if not path.exists():
             raise InputError(f"{path}: there is no such file or folder")
+    if keypoint_threshold is not None and not math.isfinite(keypoint_threshold):
+        raise InputError(f"--keypoint-threshold must be a number, got {keypoint_threshold:g}")
     kind, content, found = kind_of(truth, predicted)
     if kind == "posetrack":
         return evaluate_posetrack(truth, predicted, protocols, keypoint_threshold, sweep)

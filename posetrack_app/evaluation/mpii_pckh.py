@@ -29,13 +29,19 @@ def score_pckh(
     """Percentages by column, of parsed files.
 
     `truth`: `gt` (N, 16, 2) 1-based pixels, `joint_missing` (N, 16), `head_box_x1y1x2y2` (N, 4);
-    `predicted`: `pred` (N, 16, 2) 0-based pixels.
+    `predicted`: `pred` (N, 16, 2) 0-based pixels. InputError where numbers are missing, or a head box is none.
     """
     joints = _table(truth_path, truth, "gt", (-1, 16, 2))
     missing = _table(truth_path, truth, "joint_missing", (len(joints), 16)) != 0
     heads = _table(truth_path, truth, "head_box_x1y1x2y2", (len(joints), 4))
     found = _table(predicted_path, predicted, "pred", (len(joints), 16, 2)) + 1
     size = 0.6 * np.linalg.norm(heads[:, 2:] - heads[:, :2], axis=1)
+    unusable = np.flatnonzero(~(size > 0))  # NaN too
+    if len(unusable):
+        raise InputError(
+            f"{truth_path}: person {unusable[0]} has no head box in 'head_box_x1y1x2y2', and its size is the unit; "
+            "leave that person out of both files"
+        )
     error = np.linalg.norm(found - joints, axis=2) / size[:, None]
     visible = (~missing).sum(axis=0)
     averaged = visible.astype(np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,14 @@ def posetrack17_sequence(path: Path, content: Mapping[str, Any]) -> PoseSequence
         frame_names = [frame["image"][0]["name"] for frame in frames]
         people = [person for frame in frames for person in frame["annorect"]]
         counts = [len(frame["annorect"]) for frame in frames]
+        if not all(isinstance(frame["annorect"], list) for frame in frames):
+            raise TypeError
     except (KeyError, IndexError, TypeError):
         raise InputError(
             f"{path}: every entry of 'annolist' needs image[0].name and a list 'annorect'"
         ) from None
     rows = rows_in_frame_order(path, frame_names, np.repeat(np.arange(len(frames)), counts))
-    points = [_points(person) for person in people]
+    points = [_points(rows, row, person) for row, person in enumerate(people)]
     has_points = np.array([listed is not None for listed in points], bool)
     keypoints, present, scores = _keypoints(rows, points)
     has_people = frames_with_people(rows)
@@ -57,13 +60,19 @@ def posetrack17_sequence(path: Path, content: Mapping[str, Any]) -> PoseSequence
     )
 
 
-def _points(person: Person) -> list[Any] | None:
+def _points(rows: Rows, row: int, person: Any) -> list[Any] | None:
     """The person's list of points; None where there is no such list (poseval then drops the person)."""
+    if not isinstance(person, dict):
+        rows.fail(row, "is no object in braces")
     listed = person.get("annopoints")
-    if not listed or "point" not in listed[0]:
+    if not listed:
         return None
-    points: list[Any] = listed[0]["point"]
-    return points
+    if not isinstance(listed, list) or not isinstance(listed[0], dict):
+        rows.fail(row, "needs its 'annopoints' as a list of one object")
+    points = listed[0].get("point", [])
+    if not isinstance(points, list):
+        rows.fail(row, "needs its 'point' in 'annopoints' as a list")
+    return points if "point" in listed[0] else None
 
 
 def _keypoints(rows: Rows, points: list[list[Any] | None]) -> tuple[FloatArray, BoolArray, FloatArray]:
@@ -78,7 +87,7 @@ def _keypoints(rows: Rows, points: list[list[Any] | None]) -> tuple[FloatArray, 
         seen = set()
         for point in listed or ():
             try:
-                joint = point["id"][0]
+                joint = operator.index(point["id"][0])
                 if 0 <= joint < count and joint not in seen:
                     seen.add(joint)
                     target.append(row * count + joint)

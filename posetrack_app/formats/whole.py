@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import glob
+import errno
 import os
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from posetrack_app.errors import InputError
@@ -20,9 +21,19 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 def check_place(path: Path) -> None:
     """InputError where no file of that name can come to be."""
+    check_name(path)
     if path.is_dir():
         raise InputError(f"{path}: is a folder; give the name of the file to write")
     check_folder_of(path)
+
+
+def check_name(path: Path) -> None:
+    """InputError where the file system takes no name that long."""
+    try:
+        path.lstat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(f"{path}: this name is too long for a file; choose a shorter one") from error
 
 
 def check_folder_of(path: Path) -> None:
@@ -48,20 +59,31 @@ def refuse_to_replace_input(source: Path, targets: Iterable[Path], name: str) ->
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """The name of a file to write, which becomes `path` when the block ends well; InputError if that fails."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path)
     try:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # Where it could not be written it often cannot be removed either; the error above says why.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def temporary_beside(path: Path, ending: str = "") -> Path:
+    """Where this process writes `path` until it is whole: in its folder, hidden, and short however long its name is."""
+    return path.with_name(f"{_temporary_start(path)}{os.getpid()}.tmp{ending}")
 
 
 def remove_leftovers(path: Path) -> None:
     """Remove what killed processes left of `path` beside it; only where nobody else can be writing it now."""
-    for file in path.parent.glob(f".{glob.escape(path.name)}.[0-9]*.tmp*"):
+    for file in path.parent.glob(f"{_temporary_start(path)}[0-9]*.tmp*"):
         file.unlink(missing_ok=True)
+
+
+def _temporary_start(path: Path) -> str:
+    return f".posetrack-{zlib.crc32(os.fsencode(path.name)):08x}-"
 
 
 @contextmanager
@@ -69,7 +91,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """A new folder to fill, which becomes `path` when the block ends well; `path` must not exist yet."""
     if path.exists():
         raise InputError(f"{path}: exists already; give the name of a new folder")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path)
     try:
         temporary.mkdir()
         yield temporary

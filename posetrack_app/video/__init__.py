@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from posetrack_app.errors import InputError
@@ -44,6 +45,11 @@ def open_video(
     line each, what could not be read and `.missing` which frames that were, as [first, last] indices.
     Raises InputError for what is not a readable video.
     """
+    for name, seconds in {"start": start, "stop": stop, "duration": duration}.items():
+        if seconds is not None and not math.isfinite(seconds):
+            raise InputError(
+                f"--{name} must be a number of seconds, got {seconds:g}; leave it out for no limit"
+            )
     if stride < 1:
         raise InputError(f"--stride must be 1 or more, got {stride}")
     if duration is not None and duration <= 0:

@@ -62,7 +62,12 @@ class DecordPictures:
                     continue  # before the start of an edit list: decoded, never shown
                 done = range(done.start, index + 1)
                 if index in self._wanted:
-                    yield index, times[index], picture.asnumpy()
+                    image = picture.asnumpy()
+                    if (
+                        image.shape[1::-1] != self._size
+                    ):  # the film changes its size: PyAV brings all to the first
+                        raise DecoderFailedError(f"decord's frame {index} is of another size")
+                    yield index, times[index], image
 
     def _open(self, piece: bytes) -> Any:
         # fault_tol: a frame that decord would fill in with a copy of its neighbour ends the reading instead.

@@ -151,7 +151,7 @@ def probe(path: Path) -> Probe:
         pts = sorted(set(times))
         if untimed or len(pts) < packets:
             pts = []
-        declared = _declared_seconds(stream)
+        declared = declared_seconds(stream)
         held = float((ends[1] - ends[0]) * time_base) if ends else declared
         if declared > held + 0.5 and not restarts:
             losses.append(f"the header promises {declared:.1f} s, the file holds {held:.1f} s: it is cut off")
@@ -176,14 +176,15 @@ def probe(path: Path) -> Probe:
         )
 
 
-def _declared_seconds(stream: Any) -> float:
-    """The length of the video stream by the file's header; 0 where it says none."""
+def declared_seconds(stream: Any) -> float:
+    """The length of the video stream by the header of its container; 0 where it says none."""
     if stream.duration:
         return float(stream.duration * stream.time_base)
+    late = float((stream.start_time or 0) * stream.time_base)  # the tag counts from the start of the file
     hours, _, rest = stream.metadata.get("DURATION", "").partition(":")  # Matroska: 00:00:04.000000000
     minutes, _, seconds = rest.partition(":")
     try:
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - max(late, 0.0)
     except ValueError:
         return 0.0
 

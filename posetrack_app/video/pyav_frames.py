@@ -148,8 +148,11 @@ def display_matrix(frame: Any) -> tuple[int, int, int, int]:
 
 
 def clockwise_turn(matrix: tuple[int, int, int, int]) -> int:
-    """The turn of a display matrix: 0, 90, 180 or 270 degrees."""
-    return round(math.degrees(math.atan2(matrix[1], matrix[0])) / 90) % 4 * 90
+    """The turn of a display matrix: 0, 90, 180 or 270 degrees; of one that mirrors, after mirroring left and right."""
+    a, b, c, d = matrix
+    if a * d < b * c:
+        a, b = -a, -b
+    return round(math.degrees(math.atan2(b, a)) / 90) % 4 * 90
 
 
 def as_displayed(

@@ -26,6 +26,7 @@ from posetrack_app.records import Frame
 from posetrack_app.video.deinterlace import INTERLACED, deinterlaced
 from posetrack_app.video.ffmpeg_log import silence_ffmpeg
 from posetrack_app.video.info import VideoInfo, describe_damages, pixel_aspect
+from posetrack_app.video.probe import declared_seconds
 from posetrack_app.video.pyav_frames import Picture, as_displayed, clockwise_turn, display_matrix
 
 _ADDRESSES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt", "tcp", "http", "https")
@@ -34,6 +35,12 @@ _PATIENT = ("http", "https", "tcp")
 _TIMEOUT_SECONDS = 10.0
 _GIVE_UP_SECONDS = 60.0
 """A broken stream is called again for this long."""
+_SEGMENTED = ("hls", "dash")
+"""FFmpeg's formats of playlists, whose segments may be missing."""
+_LOST_SECONDS = 1.0
+"""A longer step between two frames of a playlist is a segment that is missing."""
+_CAMERA_PICTURES = "mpjpeg"
+"""FFmpeg's format of JPEG pictures one after another over HTTP (`multipart/x-mixed-replace`)."""
 _OPTIONS = {"rtsp_transport": "tcp", "reconnect": "1", "reconnect_delay_max": "4"}
 """FFmpeg's; a file over HTTP that breaks off is asked for again from the byte where it broke (Range)."""
 
@@ -53,6 +60,11 @@ def plain_name(source: Path | str) -> str:
         return "standard input"
     parts = urlsplit(str(source))
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else str(source)
+
+
+def shown_name(source: Path | str) -> str:
+    """The source's name for the screen of the one who gave it: a file's as given, an address without its secrets."""
+    return plain_name(source) if is_stream(source) else as_text(str(source))
 
 
 class StreamReader:
@@ -75,6 +87,7 @@ class StreamReader:
         self.missing: list[tuple[int, int]] = []
         self._damaged: list[int] = []
         self.expected: int | None = None
+        self._is_camera = False
         self._latest: _Latest | None = None
         self._connected = self._webcam() if source.startswith("webcam:") else self._network()
         self._pictures: Iterator[Picture] = self._connected
@@ -82,7 +95,7 @@ class StreamReader:
         if first is None:
             raise InputError(f"{self._name}: no frame came from this stream")
         height, width = first[2].shape[:2]
-        if source != "-" and source.partition("://")[0] not in _PATIENT:
+        if self._is_camera or (source != "-" and source.partition("://")[0] not in _PATIENT):
             self._latest = _Latest(self._connected)
             self._pictures = iter(self._latest)
         self._pictures = itertools.chain([first], self._pictures)
@@ -161,8 +174,7 @@ class StreamReader:
                 if shown.index < 0:
                     raise InputError(self._cannot_open(reason)) from error
             if self._source == "-":
-                if reason != "the stream ended early":
-                    self.losses.append(f"the stream broke off after frame {shown.index} ({reason})")
+                self.losses.append(f"the stream broke off after frame {shown.index} ({reason})")
                 return
             waited = time.monotonic() - last_try
             if waited > _GIVE_UP_SECONDS or shown.seconds + waited > (self._duration or float("inf")):
@@ -186,6 +198,10 @@ class StreamReader:
         """The pictures of one connection that come after those in `shown`, which is kept up to date."""
         is_input, scheme = self._source == "-", self._source.partition("://")[0]
         silence_ffmpeg()
+        if is_input and sys.stdin is None:
+            raise InputError(
+                "standard input: is closed; send the video there, as in `posetrack run - < video.ts`"
+            )
         container: Any = av.open(
             sys.stdin.buffer if is_input else self._source,
             options={} if is_input else _OPTIONS,
@@ -200,23 +216,27 @@ class StreamReader:
             stream.thread_type = "AUTO"
             rate = stream.average_rate or stream.guessed_rate
             self._rate = float(rate) if rate else self._rate
-            length = max(container.duration or 0, 0) / av.time_base
-            is_http, is_measured = scheme in ("http", "https"), container.size > 0
+            length = declared_seconds(stream) or max(container.duration or 0, 0) / av.time_base
+            # The size of a playlist is not the video's.
+            is_segmented = container.format.name in _SEGMENTED
+            is_http, is_measured = scheme in ("http", "https"), container.size > 0 and not is_segmented
             is_endless = not length and not (is_http and is_measured)
+            self._is_camera = container.format.name == _CAMERA_PICTURES
             shown.begin(
                 is_endless=is_endless,
                 is_live=is_endless and not is_input,
                 # FFmpeg calls the end of an answer of unknown size an error.
                 ends_in_error=is_http and not is_measured,
+                is_segmented=is_segmented,
                 length=length,
             )
             is_first = True
             # PTS are the decoder's, in the stream's unit: the filter counts in its own.
             noted = (
-                ((frame.pts, damaged, frame.interlaced_frame), frame)
+                ((frame.pts, frame.duration or 0, damaged, frame.interlaced_frame), frame)
                 for frame, damaged in _decoded(container, stream)
             )
-            for (pts, damaged, is_interlaced), frame in deinterlaced(noted):
+            for (pts, duration, damaged, is_interlaced), frame in deinterlaced(noted):
                 matrix = shown.matrix or display_matrix(frame)
                 if shown.matrix is None:
                     shown.matrix, self._rotation = matrix, clockwise_turn(matrix)
@@ -229,9 +249,12 @@ class StreamReader:
                 is_first = False
                 # Frames that were waiting in the decoder at a break carry no unit of their own.
                 seconds = None if pts is None else float(pts * stream.time_base)
+                if self._is_camera:
+                    seconds = time.monotonic()  # such pictures carry no times: FFmpeg makes up 25 a second
                 place = shown.place(seconds, damaged, self._rate, self._note_gap)
                 if place is None:
                     continue
+                shown.end = place[1] + float(duration * stream.time_base)
                 if frame.is_corrupt:
                     self._damaged.append(place[0])
                 yield *place, image
@@ -248,9 +271,9 @@ class _Shown:
 
     def __init__(self) -> None:
         self.index = -1
-        self.seconds = 0.0
+        self.seconds = self.end = 0.0
         self._length = 0.0
-        self._is_live = self._ends_in_error = self.is_over = False
+        self._is_live = self._was_live = self._ends_in_error = self._is_segmented = self.is_over = False
         self._first: int | None = None
         self.matrix: tuple[int, int, int, int] | None = None
         self.size: tuple[int, int] | None = None
@@ -260,9 +283,12 @@ class _Shown:
         self._is_endless = False
         self._began = 0.0
 
-    def begin(self, *, is_endless: bool, is_live: bool, ends_in_error: bool, length: float) -> None:
+    def begin(
+        self, *, is_endless: bool, is_live: bool, ends_in_error: bool, is_segmented: bool, length: float
+    ) -> None:
         """A connection stands, to a sender that promises `length` seconds, 0 for none."""
-        self._is_endless, self._is_live = is_endless, is_live
+        self._was_live |= self._is_live
+        self._is_endless, self._is_live, self._is_segmented = is_endless, is_live, is_segmented
         self._ends_in_error, self._length = ends_in_error, length
         if is_endless:
             self._origin = None
@@ -280,7 +306,9 @@ class _Shown:
             return True
         if self.index < 0 or self._is_live or (failed and not self._ends_in_error):
             return False
-        return self.seconds > self._length - 1.0
+        if self._was_live:
+            return not failed  # its sender has come to an end, and says how much of it is kept
+        return self.end > self._length - 1.0
 
     def broke_off(self, reason: str) -> None:
         """The next picture comes after a break."""
@@ -302,9 +330,15 @@ class _Shown:
             damaged = round((pts - self._last_pts) * rate) - 1
         elif self._reason:  # only the clock on the wall knows how long the break was
             damaged = max(0, round((now - self._began - self.seconds) * rate) - 1)
+        reason = self._reason or "could not be decoded"
+        if self._is_segmented and not self._reason and pts is not None and self._last_pts is not None:
+            jump = pts - self._last_pts
+            # FFmpeg goes on with the next segment, without a word.
+            if _LOST_SECONDS < jump < _GIVE_UP_SECONDS:
+                damaged, reason = round(jump * rate) - 1, "the sender has lost them"
         step = 1 + max(0, damaged)
         if step > 1 and self.index >= 0:
-            note_gap(self.index + 1, self.index + step - 1, self._reason or "could not be decoded")
+            note_gap(self.index + 1, self.index + step - 1, reason)
         expected = 0.0 if self.index < 0 else self.seconds + step / rate
         if pts is None:
             seconds = expected

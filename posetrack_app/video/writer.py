@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrack_app.errors import InputError
-from posetrack_app.formats.whole import check_folder_of
+from posetrack_app.formats.whole import check_folder_of, temporary_beside
 from posetrack_app.video.ffmpeg_log import silence_ffmpeg
 from posetrack_app.video.info import VideoInfo
 from posetrack_app.video.probe import ffmpeg_name
@@ -58,7 +58,7 @@ class VideoWriter:
     """Writes RGB images to `path` at their times; the first is shown at time 0, the sound moves with it.
 
     The sound comes from the file `info.path`. `path` appears when it is whole; where the block ends by an
-    exception, what is done is kept as `<name>.partial.mp4`. Odd sizes are padded by one pixel for H.264. A
+    exception, what is done is kept as `partial_video(path)`. Odd sizes are padded by one pixel for H.264. A
     picture is encoded while the caller makes the next one; two are in memory at most.
     """
 
@@ -76,7 +76,7 @@ class VideoWriter:
         check_folder_of(path)
         if "libx264" not in av.codecs_available:
             raise InputError("this PyAV has no H.264 encoder (libx264); reinstall it: pip install --force av")
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp.mp4")
+        self._temporary = temporary_beside(path, ".mp4")
         silence_ffmpeg()
         try:
             self._container: Any = av.open(
@@ -134,7 +134,7 @@ class VideoWriter:
         sound.mux_until(tick / _CLOCK)
 
     def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> None:
-        target = self.path if kind is None else self.path.with_name(f"{self.path.stem}.partial.mp4")
+        target = self.path if kind is None else partial_video(self.path)
         try:
             if self._sound is not None:
                 self._wait()
@@ -147,7 +147,9 @@ class VideoWriter:
             self._encoder.shutdown()
             with contextlib.suppress(OSError, av.FFmpegError):  # what a file that went wrong says once more
                 self._container.close()
-            self._temporary.unlink(missing_ok=True)
+            # Where it could not be written it often cannot be removed either.
+            with contextlib.suppress(OSError):
+                self._temporary.unlink(missing_ok=True)
         if kind is None and not self.frames:
             raise InputError(f"{self.path}: not written, as there is no frame to show")
         if kind is not None and self.frames:
@@ -162,6 +164,11 @@ class VideoWriter:
             os.replace(self._temporary, target)
         except (OSError, av.FFmpegError) as error:
             raise InputError(f"{target}: cannot be finished ({error.strerror})") from error
+
+
+def partial_video(path: Path) -> Path:
+    """Where the drawn frames of a run go that ended early: `overlay.partial.mp4` for `overlay.mp4`."""
+    return path.with_name(f"{path.stem}.partial.mp4")
 
 
 def _yuv420(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

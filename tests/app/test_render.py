@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from fakes import people
 
 from posetrack_app.cli import posetrack
+from posetrack_app.contact_sheet import write_contact_sheet
 from posetrack_app.drawing import Style, draw_poses
 from posetrack_app.errors import InputError
 from posetrack_app.formats import TracksWriter, read_tracks
@@ -244,6 +245,43 @@ def write_tracks(path: Path, indices: range = range(20), **info: Any) -> None:
     with TracksWriter(path, skeleton=POSETRACK, info={"video": info}) as writer:
         for index in indices:
             writer.write(index, index / 25, people({1: (10 + index, 10), 4: (90, 30)}))
+
+
+def test_a_person_whose_frame_cannot_be_read_has_an_empty_cell(tmp_path: Path) -> None:
+    """The pictures were there when the tracks were made."""
+    (tmp_path / "in").mkdir()
+    for k in range(3):
+        cv2.imwrite(str(tmp_path / "in" / f"{k}.png"), clips.numbered_image(k))
+    with TracksWriter(tmp_path / "t.json", skeleton=POSETRACK, info={}) as writer:
+        writer.write(0, 0.0, people({1: (10, 10)}))
+        writer.write(1, 0.04, people({4: (90, 30)}))
+    (tmp_path / "in" / "1.png").write_bytes(b"broken")
+    command = ["render", "in", "t.json", "--contact-sheet", "sheet.png", "--out", "o.mp4"]
+    command = [str(tmp_path / word) if "." in word or word == "in" else word for word in command]
+    result = CliRunner().invoke(posetrack, command, catch_exceptions=False)
+    assert "2 identities" in result.output
+    assert "1 of 2 frames drawn" in result.output
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet is not None
+    assert sheet[2:242, 2:182].std() > 20
+    assert sheet[2:242, 186:366].std() == 0
+
+
+@pytest.mark.parametrize("aspect", [1, 2])
+def test_people_on_the_sheet_have_their_shape(tmp_path: Path, aspect: int) -> None:
+    """A box as high as wide in stored pixels: where those are shown twice as wide, it is half as high in its cell."""
+    options = {"x264-params": f"sar={aspect}/1"}
+    clips.write_clip(tmp_path / "in.mp4", times=1, options=options, size=(320, 224))
+    somebody = people({1: (80, 56)})
+    somebody.boxes[:] = [40, 16, 120, 96]
+    with TracksWriter(tmp_path / "t.json", skeleton=POSETRACK, info={}) as writer:
+        writer.write(0, 0.0, somebody)
+    write_contact_sheet(tmp_path / "in.mp4", read_tracks(tmp_path / "t.json"), tmp_path / "sheet.png")
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet is not None
+    red = sheet[2:242, 2:182, 2] > 128
+    # The red quarter is 112 stored pixels high, the box 80 wide and 0.8 of the cell's 180.
+    assert red[:, 90].sum() == pytest.approx(112 * 0.8 * 180 / (80 * aspect), abs=4)
 
 
 def test_a_span_is_drawn_from_its_own_start(tmp_path: Path) -> None:

@@ -181,6 +181,7 @@ def test_the_overlay_is_whole_too(video: Path, tmp_path: Path) -> None:
     track_video(
         video, out, overlay=overlay, resume=True, config=killed_run.config(), parts=killed_run.fake_parts()
     )
+    assert not list(tmp_path.glob("*.partial.*"))
     with av.open(str(overlay)) as container:
         assert sum(1 for _ in container.decode(video=0)) == FRAMES
 
@@ -231,6 +232,31 @@ def test_another_video_of_the_same_name_is_not_mixed_in(
     killed_run.run_fake(mirrored, out, True)
     assert "not those of the earlier run" in capsys.readouterr().err
     assert out.read_bytes() == fresh.read_bytes()
+
+
+def test_a_video_that_is_done_is_known_by_its_bytes(video: Path, tmp_path: Path) -> None:
+    """Another one of the same name, size and length is not "done"; files of older versions tell nothing of it."""
+    another, out = tmp_path / "clip.mp4", tmp_path / "tracks.json"
+    another.write_bytes(video.read_bytes()[:-1] + b"!")
+    killed_run.run_fake(video, out, False)
+    killed_run.run_fake(video, out, True)
+    with pytest.raises(InputError, match="made with another video"):
+        killed_run.run_fake(another, out, True)
+    content = json.loads(out.read_text())
+    del content["info"]["video"]["fingerprint"]
+    first, _, rest = out.read_text().partition("\n")
+    out.write_text(f'{{"info": {json.dumps(content["info"])},\n{rest}')
+    killed_run.run_fake(another, out, True)
+    assert first.startswith('{"info"')
+
+
+def test_what_is_gone_is_not_offered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "out").mkdir()
+    journal = Journal(tmp_path / "out" / "t.resume", {})
+    journal.answer(1, lambda: [np.zeros(3)])
+    shutil.rmtree(tmp_path / "out")
+    journal.__exit__(KeyboardInterrupt)
+    assert capsys.readouterr().err == ""
 
 
 def test_two_runs_cannot_write_the_same(tmp_path: Path) -> None:

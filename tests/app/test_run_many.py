@@ -95,7 +95,7 @@ def test_targets_are_not_written_over(tmp_path: Path) -> None:
         check_targets(sources, outs)
 
 
-@pytest.mark.parametrize("name", ["t.run.json", "t.partial.json", "overlay.mp4"])
+@pytest.mark.parametrize("name", ["t.run.json", "t.partial.json", "overlay.mp4", "overlay.partial.mp4"])
 @pytest.mark.parametrize("resume", [True, False])
 def test_what_else_a_run_writes_is_not_written_over(tmp_path: Path, name: str, resume: bool) -> None:
     (tmp_path / name).touch()
@@ -111,6 +111,10 @@ def test_the_video_itself_is_never_written_over(tmp_path: Path) -> None:
     for target in ("a.mp4", "link.mp4"):
         with pytest.raises(InputError, match="is the video itself"):
             check_targets([str(video)], [out], tmp_path / target, force=True)
+    kept = tmp_path / "a.partial.mp4"
+    kept.touch()
+    with pytest.raises(InputError, match="is the video itself"):
+        check_targets([str(kept)], [out], tmp_path / "a.mp4", force=True)
     with pytest.raises(InputError, match="is another file of this run"):
         check_targets([str(video)], [out], out, force=True)
     with pytest.raises(InputError, match=r"x.resume: this ending is of files that a run keeps"):
@@ -187,6 +191,15 @@ def test_resume_leaves_what_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "done" in run_many.table(outcomes).splitlines()[1]
     outcomes, _ = track(tmp_path, ["a"], monkeypatch, resume=True, stride=2)
     assert "made with another span" in outcomes[0].failure
+    picture = tmp_path / "a" / "0.png"
+    picture.write_bytes(picture.read_bytes() + b" ")
+    outcomes, _ = track(tmp_path, ["a"], monkeypatch, resume=True)
+    assert "made with another video" in outcomes[0].failure
+
+
+def test_the_table_holds_no_secrets(tmp_path: Path) -> None:
+    outcome = run_many.Outcome("rtsp://user:secret@host/live", tmp_path / "live.json", failure="gone")
+    assert run_many.table([outcome]).splitlines()[1].startswith("rtsp://host/live ")
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -99,6 +99,9 @@ def test_detections_replace_the_detector(tree: Path) -> None:
     file.write_text(json.dumps([{"image_id": 1000}]))
     with pytest.raises(InputError, match="entry 0 needs 'image_id', 'bbox'"):
         _run(tree, detections=file)
+    file.write_text(json.dumps([{**rows[0], "image_id": 7}]))
+    with pytest.raises(InputError, match="none of its 'image_id's is that of a frame"):
+        _run(tree, detections=file)
 
 
 def test_where_the_detector_rests_so_do_the_given_boxes(tree: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from posetrack_app.errors import InputError
 from posetrack_app.evaluation.evaluation import evaluate
+from posetrack_app.formats.posetrack import read_posetrack
 from posetrack_app.skeleton import COCO, POSETRACK
 
 EDGE = Path(__file__).resolve().parents[1] / "golden" / "eval" / "edge"
@@ -126,6 +127,61 @@ def test_what_is_wrong_with_a_prediction(write: Any, make_video: Any, change: Ch
     change(content)
     with pytest.raises(InputError, match=says):
         evaluate(truth, write("pred", content), ["corrected"])
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda f: f.update(annorect=f["annorect"][0]), "needs image.0..name and a list 'annorect'"),
+        (lambda f: f.update(annorect=["somebody"]), "frame 0 .*person 0 is no object"),
+        (
+            lambda f: f["annorect"][0].update(annopoints=f["annorect"][0]["annopoints"][0]),
+            "person 0 needs its 'annopoints' as a list",
+        ),
+        (
+            lambda f: f["annorect"][0]["annopoints"][0].update(point={"id": [0], "x": [1], "y": [2]}),
+            "person 0 needs its 'point' in 'annopoints' as a list",
+        ),
+        (
+            lambda f: f["annorect"][0]["annopoints"][0]["point"][0].update(id=[1.5]),
+            "person 0 has a point without 'id'",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_posetrack17_file(tmp_path: Path, change: Change, says: str) -> None:
+    person = {"track_id": [0], "annopoints": [{"point": [{"id": [3], "x": [10.0], "y": [20.0]}]}]}
+    frame = {"image": [{"name": "images/val/000001_mpii_test/0.jpg"}], "annorect": [person]}
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps({"annolist": [frame]}))
+    assert read_posetrack(file).keypoints[0, 3].tolist() == [10, 20]
+    change(frame)
+    file.write_text(json.dumps({"annolist": [frame]}))
+    with pytest.raises(InputError, match=says):
+        read_posetrack(file)
+
+
+def test_thresholds_are_numbers(write: Any, make_video: Any) -> None:
+    truth = write("gt", make_video([[(0, 100.0)]]))
+    with pytest.raises(InputError, match="--keypoint-threshold must be a number, got nan"):
+        evaluate(truth, truth, ["corrected"], float("nan"))
+
+
+@pytest.mark.parametrize("head", [[5, 5, 5, 5], [1, 2, None, 4]])
+def test_mpii_people_need_a_head_box(tmp_path: Path, head: list[Any]) -> None:
+    """It is the unit of every distance: without one all keypoints would count as missed."""
+    joints = [[[10.0 * k, 20.0] for k in range(16)]] * 2
+    truth = {"gt": joints, "joint_missing": [[0] * 16] * 2, "head_box_x1y1x2y2": [[0, 0, 30, 40], head]}
+    (tmp_path / "gt.json").write_text(json.dumps(truth))
+    (tmp_path / "pred.json").write_text(json.dumps({"pred": joints}))
+    with pytest.raises(InputError, match=r"gt\.json: person 1 has no head box"):
+        evaluate(tmp_path / "gt.json", tmp_path / "pred.json", ["corrected"])
+
+
+def test_times_are_no_frame_numbers(tmp_path: Path) -> None:
+    """They would be that many frames without anybody."""
+    (tmp_path / "gt.txt").write_text("1764000000000,1,10,10,50,50,1\n")
+    with pytest.raises(InputError, match="line 1 is not 'frame,id,x,y,width,height"):
+        evaluate(tmp_path / "gt.txt", tmp_path / "gt.txt", ["corrected"])
 
 
 def test_not_json(write: Any, make_video: Any) -> None:

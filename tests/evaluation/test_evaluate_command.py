@@ -89,6 +89,15 @@ def test_baseline(tmp_path: Path) -> None:
     assert "not scored now" in _run("--baseline", earlier, "--margin", "0.6", expect=1).stderr
 
 
+def test_the_margin_is_a_number(tmp_path: Path) -> None:
+    """Nothing is less than NaN: every fall would pass."""
+    with pytest.raises(InputError, match="--margin must be a number of points, got nan"):
+        CliRunner().invoke(
+            posetrack, ["evaluate", "a.txt", "b.txt", "--margin", "nan"], catch_exceptions=False,
+            standalone_mode=False,
+        )  # fmt: skip
+
+
 def test_a_baseline_of_another_kind_is_refused() -> None:
     with pytest.raises(InputError, match="has no 'totals'"):
         _run("--baseline", SET / "expected.json")

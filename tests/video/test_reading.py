@@ -6,6 +6,7 @@ import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,7 @@ def test_a_mirrored_picture_is_mirrored_back(tmp_path: Path) -> None:
     with open_video(tmp_path / "clip.mp4") as video:
         images = [frame.image for frame in video]
         assert "PyAV" in video.info.decoder
+        assert video.info.rotation == 0
     assert [clips.read_number(image[:, ::-1]) for image in images] == [0, 1, 2]
 
 
@@ -162,6 +164,43 @@ def test_a_cut_off_file_gives_what_is_there_and_says_so(tmp_path: Path, ending: 
     assert np.allclose([time for _, time, _ in frames[:-4]], np.arange(len(frames) - 4) / 25, atol=1e-3)
     if ending != "ts":  # a transport stream has no length that it could fall short of
         assert any("cut off" in loss for loss in losses)
+
+
+def test_pictures_that_start_late_are_not_cut_off(tmp_path: Path) -> None:
+    """Matroska counts a stream's length from the file's start: that the sound began first is no loss."""
+    import av
+
+    container: Any = av.open(str(tmp_path / "late.mkv"), "w")
+    with container:
+        video = container.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 160, 112, "yuv420p"
+        audio = container.add_stream("aac", rate=44100, layout="mono")
+        for number in range(50):
+            frame = av.VideoFrame.from_ndarray(clips.numbered_image(number), "rgb24")
+            frame.pts, frame.time_base = 75 + number, Fraction(1, 25)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        clips.write_tone(container, audio, 5.0)
+    _, frames, losses = read(tmp_path / "late.mkv")
+    assert [number for *_, number in frames] == list(range(50))
+    assert losses == []
+
+
+def test_pictures_that_change_their_size_come_in_the_first(tmp_path: Path) -> None:
+    """As some broadcasts and calls do; decord would go on in pixels of the new size."""
+    parts = []
+    for first, size in ((0, (160, 112)), (100, (320, 224))):
+        path = tmp_path / f"{first}.ts"
+        times = [40 * (first + k) for k in range(100)]
+        clips.write_clip(path, times=times, options={"g": "10", "bf": "0"}, size=size)
+        parts.append(path.read_bytes())
+    (tmp_path / "both.ts").write_bytes(b"".join(parts))
+    with open_video(tmp_path / "both.ts") as video:
+        frames = [(frame.index, clips.read_number(frame.image), frame.image.shape) for frame in video]
+        assert video.info.decoder.startswith("decord")
+        assert "another size" in video.info.decoder
+    assert frames == [(k, k % 100, (112, 160, 3)) for k in range(200)]
+    assert video.losses == []
 
 
 def _put_index_first(path: Path) -> None:
@@ -398,6 +437,8 @@ def test_a_span_without_frames(tmp_path: Path) -> None:
     clips.write_clip(tmp_path / "clip.mp4", times=10)
     with pytest.raises(InputError, match=r"no frame in 5 to inf s; the video ends at 0\.36 s"):
         open_video(tmp_path / "clip.mp4", start=5)
+    with pytest.raises(InputError, match="--start must be a number of seconds, got nan"):
+        open_video(tmp_path / "clip.mp4", start=float("nan"))
     with pytest.raises(InputError, match="--stop must be later"):
         open_video(tmp_path / "clip.mp4", start=5, stop=4)
     with pytest.raises(InputError, match="--stride"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import itertools
+import re
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import av
 import clips
 import cv2
 import numpy as np
@@ -143,19 +145,71 @@ def test_text_is_no_video() -> None:
         open_video(address)
 
 
-READ_INPUT = (
-    "import sys; sys.path.insert(0, sys.argv[1]); import clips; from posetrack_app.video import open_video\n"
-    "with open_video('-') as video: print([(f.index, clips.read_number(f.image)) for f in video], video.info.frame_rate)"
-)
+READ_INPUT = """
+import sys; sys.path.insert(0, sys.argv[1])
+import clips
+from posetrack_app.video import open_video
+with open_video("-") as video:
+    print([(frame.index, clips.read_number(frame.image)) for frame in video], video.info.frame_rate, video.losses)
+"""
+
+
+def read_input(content: bytes) -> str:
+    command = [sys.executable, "-c", READ_INPUT, str(Path(clips.__file__).parent)]
+    ended = subprocess.run(command, input=content, capture_output=True, check=False)
+    assert ended.returncode == 0, ended.stderr.decode()
+    return ended.stdout.decode().strip()
+
+
+def test_standard_input_that_breaks_off(tmp_path: Path) -> None:
+    """A file whose head says how long it is to be."""
+    path = tmp_path / "clip.mkv"
+    clips.write_clip(path, times=100, options={"g": "10"})
+    assert read_input(path.read_bytes()).endswith("25.0 []")
+    broken = read_input(path.read_bytes()[: path.stat().st_size // 2])
+    assert re.search(
+        r"25\.0 \['the stream broke off after frame [3-6]\d \(the stream ended early\)'\]$", broken
+    )
+
+
+@pytest.mark.parametrize("kind", ["longer sound", "long last picture"])
+def test_a_stream_that_is_whole_has_no_loss(tmp_path: Path, kind: str) -> None:
+    """The file is longer than the time of its last picture, over HTTP and through a pipe."""
+    path = tmp_path / "clip.mp4"
+    clips.write_clip(
+        tmp_path / "in.mp4", times=20, options={"bf": "0"}, tone=4.0 if "sound" in kind else False
+    )
+    source: Any = av.open(str(tmp_path / "in.mp4"))
+    target: Any = av.open(str(path), "w", options={"movflags": "faststart"})
+    with source, target:
+        streams = [target.add_stream_from_template(stream) for stream in source.streams]
+        for packet in source.demux():
+            if packet.dts is None:
+                continue
+            seconds = packet.pts * packet.time_base
+            if packet.stream.type == "video" and seconds > 0.75 and "picture" in kind:
+                packet.duration = round(4 / packet.time_base)
+            packet.stream = streams[packet.stream.index]
+            target.mux(packet)
+
+    def answer(request: http.server.BaseHTTPRequestHandler, number: int) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", str(path.stat().st_size))
+        request.end_headers()
+        request.wfile.write(path.read_bytes())
+
+    with serving(answer) as address:
+        frames, losses = numbers(address)
+    assert [number for *_, number in frames] == list(range(20))
+    assert losses == []
+    assert read_input(path.read_bytes()).endswith(" []")
 
 
 @pytest.mark.parametrize("ending", ["ts", "mkv"])
 def test_standard_input(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"clip.{ending}"
     clips.write_clip(path, times=20)
-    command = [sys.executable, "-c", READ_INPUT, str(Path(clips.__file__).parent)]
-    ended = subprocess.run(command, input=path.read_bytes(), capture_output=True, check=False)
-    assert ended.stdout.decode().strip() == f"{[(k, k) for k in range(20)]} 25.0", ended.stderr.decode()
+    assert read_input(path.read_bytes()) == f"{[(k, k) for k in range(20)]} 25.0 []"
 
 
 class FakeCamera:
@@ -265,8 +319,6 @@ class LiveSender:
 
 def write_numbers(path: Path, numbers: range) -> None:
     """A transport stream of these pictures, whose own clock starts at 0 again."""
-    import av
-
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=25, options={"g": "5", "tune": "zerolatency"})
         video.width, video.height, video.pix_fmt = 160, 112, "yuv420p"
@@ -299,8 +351,6 @@ def test_a_live_sender_that_dies_and_comes_back(tmp_path: Path, monkeypatch: pyt
 def test_a_sender_that_comes_back_with_sound_only_is_called_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import av
-
     monkeypatch.setattr(stream_module, "_GIVE_UP_SECONDS", 1.0)
     song: Any = av.open(str(tmp_path / "song.ts"), "w")
     with song:

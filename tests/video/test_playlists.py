@@ -1,0 +1,131 @@
+"""HLS playlists and JPEG cameras over HTTP: senders on this machine, FFmpeg's own readers of them."""
+
+from __future__ import annotations
+
+import http.server
+import time
+from collections.abc import Callable
+from typing import Any
+
+import av
+import clips
+import cv2
+import pytest
+from test_streams import numbers, serving
+
+from posetrack_app.video import open_video
+from posetrack_app.video import stream as stream_module
+
+SEGMENTS, SEGMENT_FRAMES = 6, 25
+
+
+@pytest.fixture(scope="module")
+def segments(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """A second of transport stream each, whose clock runs on from one to the next."""
+    folder = tmp_path_factory.mktemp("hls")
+    options = {"hls_time": "1", "hls_list_size": "0", "hls_segment_filename": str(folder / "%d.ts")}
+    container: Any = av.open(str(folder / "list.m3u8"), "w", format="hls", options=options)
+    with container:
+        video = container.add_stream(
+            "libx264", rate=25, options={"g": "25", "sc_threshold": "0", "tune": "zerolatency"}
+        )
+        video.width, video.height, video.pix_fmt = 160, 112, "yuv420p"
+        for number in range(SEGMENTS * SEGMENT_FRAMES):
+            frame = av.VideoFrame.from_ndarray(clips.numbered_image(number), "rgb24")
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+    return [(folder / f"{k}.ts").read_bytes() for k in range(SEGMENTS)]
+
+
+def sender(segments: list[bytes], playlist: Callable[[], tuple[int, range, bool]]) -> Any:
+    """Answers with the segments, and with a list of those that `playlist` gives: status, which, whether it ends."""
+
+    def answer(request: http.server.BaseHTTPRequestHandler, _: int) -> None:
+        name = request.path.rpartition("/")[2]
+        if name.endswith(".ts"):
+            number = int(name.removesuffix(".ts"))
+            content = segments[number] if number < len(segments) else b""
+            status = 200 if content else 404
+        else:
+            status, listed, is_over = playlist()
+            lines = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:1"]
+            lines.append(f"#EXT-X-MEDIA-SEQUENCE:{listed.start}")
+            lines += [f"#EXTINF:1.0,\n{number}.ts" for number in listed]
+            content = "\n".join(lines + ["#EXT-X-ENDLIST"] * is_over + [""]).encode()
+        request.send_response(status)
+        request.send_header("Content-Length", str(len(content)))
+        request.end_headers()
+        request.wfile.write(content)
+
+    return answer
+
+
+def test_a_whole_playlist(segments: list[bytes]) -> None:
+    with serving(sender(segments, lambda: (200, range(SEGMENTS), True))) as address:
+        frames, losses = numbers(f"{address}/list.m3u8")
+    assert [(index, number) for index, _, number in frames] == [(k, k) for k in range(150)]
+    assert losses == []
+
+
+def test_a_segment_that_is_missing_is_a_gap(segments: list[bytes]) -> None:
+    """FFmpeg goes on with the next one without a word."""
+    there = [b"" if k == 2 else content for k, content in enumerate(segments)]
+    with (
+        serving(sender(there, lambda: (200, range(SEGMENTS), True))) as address,
+        open_video(f"{address}/list.m3u8") as video,
+    ):
+        frames = [(frame.index, clips.read_number(frame.image)) for frame in video]
+    assert frames == [(k, k) for k in range(150) if not 50 <= k < 75]
+    assert video.missing == [(50, 74)]
+    assert video.losses == ["frames 50 to 74 are missing (the sender has lost them)"]
+
+
+def live(ending: float, *, dies: bool) -> Callable[[], tuple[int, range, bool]]:
+    """A segment more every half a second; after `ending` seconds the sender dies, or says that this was all."""
+    began = time.monotonic()
+
+    def playlist() -> tuple[int, range, bool]:
+        seconds = time.monotonic() - began
+        last = min(SEGMENTS, 1 + int(min(seconds, ending) * 2))
+        return 503 if dies and seconds > ending else 200, range(max(0, last - 3), last), seconds > ending
+
+    return playlist
+
+
+def test_a_live_sender_that_stops_is_called_again(
+    segments: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_module, "_GIVE_UP_SECONDS", 1.5)
+    with serving(sender(segments, live(1.2, dies=True))) as address:
+        frames, losses = numbers(f"{address}/live.m3u8")
+    assert [number for *_, number in frames] == list(range(75))
+    assert len(losses) == 1
+    assert "broke off after frame 74 and did not come back" in losses[0]
+
+
+def test_a_live_sender_that_comes_to_its_end(segments: list[bytes]) -> None:
+    with serving(sender(segments, live(3.0, dies=False))) as address:
+        frames, losses = numbers(f"{address}/live.m3u8")
+    assert [(index, number) for index, _, number in frames] == [(k, k) for k in range(150)]
+    assert losses == []
+
+
+def test_pictures_of_a_camera_stand_at_the_times_they_came() -> None:
+    """They carry none, and FFmpeg makes up 25 a second."""
+    pictures = [cv2.imencode(".jpg", clips.numbered_image(k)[..., ::-1])[1].tobytes() for k in range(12)]
+
+    def answer(request: http.server.BaseHTTPRequestHandler, _: int) -> None:
+        request.send_response(200)
+        request.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
+        request.end_headers()
+        for picture in pictures:
+            head = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
+            request.wfile.write(head.encode() + picture + b"\r\n")
+            time.sleep(0.15)
+
+    with serving(answer) as address, open_video(address, duration=1.5) as video:
+        frames = [(frame.index, frame.seconds, clips.read_number(frame.image)) for frame in video]
+    assert [index for index, *_ in frames] == [number for *_, number in frames]
+    assert len(frames) > 5
+    assert all(abs(seconds - 0.15 * number) < 0.4 for _, seconds, number in frames)
+    assert frames[-1][1] > 0.8
