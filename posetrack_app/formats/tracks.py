@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
-import shutil
+import os
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -34,8 +35,8 @@ class TracksWriter:
     `info` stands at the top of the file, with versions and counts of this file's own; `finish(info_updates)` adds
     what is known at the end only. Where `info` says that the poses are not `complete`, the file says so too.
     `file_name` names a frame by its index, as in "{index:06d}.jpg". Coordinates are rounded to 2 decimals,
-    scores to 4. Where the block ends by an exception, the frames so far are kept as `<name>.partial.json` and
-    a line on stderr says so.
+    scores to 4. Where the block ends by an exception, the frames so far are kept as `<name>.partial.json`, on a
+    full disk in the system's folder for temporary files, and a line on stderr says so.
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class TracksWriter:
         self._skeleton = skeleton
         self._info = dict(info)
         self._file_name = file_name
-        self._open: list[IO[str]] = []
+        self._open: list[IO[bytes]] = []
+        self._written = [0, 0]
+        """Bytes of whole frames in each of these."""
         check_place(path)
         try:
             # Without names: nothing of them is left behind, however the process ends.
             for _ in ("images", "annotations"):
-                side = tempfile.TemporaryFile("w+", encoding="utf-8", dir=path.parent)  # noqa: SIM115
+                side = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115
                 self._open.append(side)
         except OSError as error:
             self._close()
@@ -73,7 +76,6 @@ class TracksWriter:
         is_cut: bool = False,
     ) -> None:
         """Add one frame and its people; zero people is an ordinary frame. The rest is as in `records.Frame`."""
-        images, annotations = self._open
         image = {
             "id": frame_index,
             "frame_index": frame_index,
@@ -87,14 +89,19 @@ class TracksWriter:
             if (motion != np.eye(2, 3)).any():
                 image["camera_motion"] = motion.ravel().tolist()
         people = [_dumps(person) for person in self._people(frame_index, tracked)]
+        added = [
+            "".join(",\n" + line if before or k else line for k, line in enumerate(lines)).encode()
+            for before, lines in ((self.frames, [_dumps(image)]), (self.people, people))
+        ]
         try:
-            images.write((",\n" if self.frames else "") + _dumps(image))
-            for person in people:
-                annotations.write((",\n" if self.people else "") + person)
-                self.people += 1
+            for file, content in zip(self._open, added, strict=True):
+                file.write(content)
+                file.flush()  # what a full disk refuses is to be known before the next frame
         except OSError as error:
             raise InputError(f"{self.path}: cannot write on ({error.strerror})") from error
+        self._written = [size + len(content) for size, content in zip(self._written, added, strict=True)]
         self.frames += 1
+        self.people += len(people)
         self.ids.update(tracked.ids.tolist())
 
     def write_frame(self, frame: Frame | TrackedFrame, tracked: TrackedPoses) -> None:
@@ -166,24 +173,28 @@ class TracksWriter:
             "tracks": len(self.ids),
         }
         info |= {name: value for name, value in self._info.items() if name not in info}
-        with whole_file(target) as whole, whole.open("w", encoding="utf-8") as out:
-            out.write(f'{{"info": {_dumps(info)},\n"categories": [{_dumps(_category(self._skeleton))}],\n')
-            for name, lines in zip(("images", "annotations"), self._open, strict=True):
-                out.write(f'"{name}": [\n')
-                lines.seek(0)
-                shutil.copyfileobj(lines, out, 1 << 20)
-                out.write("\n]" + (",\n" if name == "images" else "}\n"))
+        head = f'{{"info": {_dumps(info)},\n"categories": [{_dumps(_category(self._skeleton))}],\n'
+        with whole_file(target) as whole, whole.open("wb") as out:
+            out.write(head.encode())
+            for name, lines, size in zip(("images", "annotations"), self._open, self._written, strict=True):
+                out.write(f'"{name}": [\n'.encode())
+                _copy(lines, size, out)
+                out.write(b"\n]" + (b",\n" if name == "images" else b"}\n"))
         self._close()
 
     def _keep_partial(self) -> None:
-        target = partial_file(self.path)
+        beside = partial_file(self.path)
         try:
-            self._join(target, complete=False)
-        except InputError as error:
+            try:
+                self._join(beside, complete=False)
+            except InputError:  # no room there; elsewhere there may be
+                beside = Path(tempfile.mkdtemp(prefix="posetrack-")) / beside.name
+                self._join(beside, complete=False)
+        except (InputError, OSError) as error:
             print(f"posetrack: {error}; the {self.frames} frames done so far are not kept", file=sys.stderr)
             self._close()
             return
-        print(f"posetrack: the {self.frames} frames done so far are kept in {target}", file=sys.stderr)
+        print(f"posetrack: the {self.frames} frames done so far are kept in {beside}", file=sys.stderr)
 
     def _close(self) -> None:
         for file in self._open:
@@ -191,6 +202,19 @@ class TracksWriter:
             with suppress(OSError):
                 file.close()
         self._open = []
+
+
+def _copy(source: IO[bytes], size: int, target: IO[bytes]) -> None:
+    """Append the first `size` bytes of `source` to `target`."""
+    # Without the buffer of `source`: it may hold what a full disk refused, and would ask it again.
+    with os.fdopen(os.dup(source.fileno()), "rb", buffering=0) as file:
+        file.seek(0)
+        while size:
+            part = file.read(min(size, 1 << 20))
+            if not part:
+                raise OSError(errno.EIO, "what was written is gone")
+            target.write(part)
+            size -= len(part)
 
 
 def partial_file(path: Path) -> Path:

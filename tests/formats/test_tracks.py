@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,13 @@ import numpy as np
 import pytest
 from small_tracks import some_people
 
+from posetrack_app import formats
 from posetrack_app.errors import InputError
 from posetrack_app.formats import Tracks, TracksWriter, read_tracks
 from posetrack_app.formats.convert import write_tracks
 from posetrack_app.formats.posetrack18 import posetrack18_sequence
 from posetrack_app.formats.validate import find_faults
+from posetrack_app.formats.whole import whole_file
 from posetrack_app.records import TrackedPoses
 from posetrack_app.skeleton import COCO, POSETRACK, Skeleton
 
@@ -130,6 +134,52 @@ def test_an_exception_keeps_what_is_done(tmp_path: Path, capsys: pytest.CaptureF
     assert partial.info["complete"] is False
     assert "tracks.partial.json" in capsys.readouterr().err
     assert sorted(file.name for file in tmp_path.iterdir()) == ["tracks.json", "tracks.partial.json"]
+
+
+class FullDisk:
+    """A file of a disk that takes no more."""
+
+    def __init__(self, file: Any) -> None:
+        self.fileno, self.file = file.fileno, file
+
+    def write(self, content: bytes) -> int:
+        return len(content)
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def close(self) -> None:
+        self.file.close()
+        self.flush()
+
+
+def test_on_a_full_disk_the_frames_go_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stream cannot be had a second time."""
+    full, roomy = tmp_path / "full", tmp_path / "roomy"
+    full.mkdir()
+    roomy.mkdir()
+    poses = [some_people([1, 2], k, lowest=-50) for k in range(3)]
+    writer = TracksWriter(full / "t.json", skeleton=POSETRACK, info={})
+    writer.write(0, 0.0, poses[0])
+    writer.write(1, 0.04, poses[1])
+    writer._open[1] = FullDisk(writer._open[1])  # type: ignore[call-overload]
+
+    def no_room(path: Path) -> Any:
+        if path.parent == full:
+            raise InputError("no room")
+        return whole_file(path)
+
+    monkeypatch.setattr(formats.tracks, "whole_file", no_room)
+    monkeypatch.setattr(tempfile, "tempdir", str(roomy))
+    with pytest.raises(InputError, match=r"cannot write on \(No space left"), writer:
+        writer.write(2, 0.08, poses[2])
+    (kept,) = roomy.glob("posetrack-*/t.partial.json")
+    assert str(kept) in capsys.readouterr().err
+    frames = read_tracks(kept).frames
+    assert [frame.index for frame in frames] == [0, 1]
+    assert all(same(frame.tracked, expected) for frame, expected in zip(frames, poses, strict=False))
 
 
 def test_an_exception_before_the_first_frame_leaves_nothing(tmp_path: Path) -> None:
