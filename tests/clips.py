@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrack_app.synthetic import write_tone
+from posetrack_app.video import VideoInfo, open_video
 
 MILLISECONDS = Fraction(1, 1000)
 BITS = 8
@@ -76,3 +77,10 @@ def write_clip(
         if audio is not None:
             write_tone(container, audio, float(times[-1] * time_base) if tone is True else tone)
     return [float((time - times[0]) * time_base) for time in times]
+
+
+def read(path: Path, **span: Any) -> tuple[VideoInfo, list[tuple[int, float, int]], list[str]]:
+    """(info, [(index, seconds, number drawn in the picture)], losses) of a clip."""
+    with open_video(path, **span) as video:
+        frames = [(frame.index, frame.seconds, read_number(frame.image)) for frame in video]
+        return video.info, frames, video.losses

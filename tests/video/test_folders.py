@@ -1,0 +1,72 @@
+"""A folder of pictures as a video."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import clips
+import cv2
+import pytest
+
+from posetrack_app.errors import InputError
+from posetrack_app.video import open_video
+
+
+def test_a_folder_of_images_in_natural_order(tmp_path: Path) -> None:
+    for number in (0, 1, 2, 10, 11):
+        image = clips.numbered_image(number)
+        cv2.imwrite(str(tmp_path / f"img{number}.png"), image[..., ::-1])
+    (tmp_path / "notes.txt").write_text("no image")
+    info, frames, losses = clips.read(tmp_path, folder_rate=10.0)
+    assert frames == [(0, 0.0, 0), (1, 0.1, 1), (2, 0.2, 2), (3, 0.3, 10), (4, 0.4, 11)]
+    assert info.frame_rate == 10
+    assert losses == []
+
+
+def test_hidden_files_in_a_folder_of_images_are_none(tmp_path: Path) -> None:
+    """macOS writes a `._` file beside each picture on disks that are not its own."""
+    cv2.imwrite(str(tmp_path / "img0.png"), clips.numbered_image(0)[..., ::-1])
+    (tmp_path / "._img0.png").write_bytes(b"\0\5\26\7")
+    _, frames, losses = clips.read(tmp_path)
+    assert [(index, number) for index, _, number in frames] == [(0, 0)]
+    assert losses == []
+
+
+def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(folder: Path) -> None:  # root may read any folder
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(InputError, match="no permission to read this folder"):
+        open_video(tmp_path)
+
+
+def test_a_bad_image_is_a_gap(tmp_path: Path) -> None:
+    for number in range(4):
+        size = (96, 64) if number != 2 else (64, 96)
+        cv2.imwrite(str(tmp_path / f"{number}.png"), clips.numbered_image(number, *size)[..., ::-1])
+    (tmp_path / "1.png").write_bytes(b"no image")
+    _, frames, losses = clips.read(tmp_path)
+    assert [(index, number) for index, _, number in frames] == [(0, 0), (3, 3)]
+    assert "1.png" in losses[0]
+    assert "64x96" in losses[1]
+
+
+def test_an_image_that_cannot_be_opened_is_a_gap(tmp_path: Path) -> None:
+    for number in range(5):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), clips.numbered_image(number)[..., ::-1])
+    with open_video(tmp_path) as video:
+        for name in ("1.png", "3.png"):
+            (tmp_path / name).unlink()
+        (tmp_path / "3.png").mkdir()  # refused to everybody; root may read any file
+        assert [frame.index for frame in video] == [0, 2, 4]
+    assert video.losses == [f"frame {index} ({index}.png) could not be read" for index in (1, 3)]
+    assert video.missing == [(1, 1), (3, 3)]
+
+
+def test_a_folder_without_images(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no images"):
+        open_video(tmp_path)
+    (tmp_path / "1.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match="cannot be read"):
+        open_video(tmp_path)
