@@ -91,10 +91,12 @@ def render(
     from posetrack_app.drawing import Style
     from posetrack_app.overlay import render_video
     from posetrack_app.sources import check_drawings
+    from posetrack_app.video.writer import partial_video
 
     if out is None and contact_sheet is None:
         raise InputError("say what to write: out, contact_sheet or both")
-    targets = [Path(target) for target in (out, contact_sheet) if target is not None]
+    targets = [] if out is None else [Path(out), partial_video(Path(out))]
+    targets += [] if contact_sheet is None else [Path(contact_sheet)]
     tracks_file = tracks.path if isinstance(tracks, Tracks) else Path(tracks)
     check_drawings(Path(video), tracks_file, targets, force=force)
     content = _tracks(tracks)

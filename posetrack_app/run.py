@@ -148,9 +148,9 @@ def _track(
     }  # fmt: skip
     write_manifest(out, parts.device, facts)
     if journal is not None:
-        if journal.taken:
-            for kept in (partial_file(out), *([partial_video(overlay)] if overlay else [])):
-                kept.unlink(missing_ok=True)
+        # Of an earlier run that stopped: this one has all of it, or was told to write over it.
+        for kept in (partial_file(out), *([partial_video(overlay)] if overlay else [])):
+            kept.unlink(missing_ok=True)
         journal.path.unlink(missing_ok=True)  # last: until here a killed run can be resumed
     return Report(out, writer.frames, len(writer.ids), seconds, stages, frames.losses)
 

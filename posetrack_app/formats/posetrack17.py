@@ -67,12 +67,12 @@ def _points(rows: Rows, row: int, person: Any) -> list[Any] | None:
     listed = person.get("annopoints")
     if not listed:
         return None
-    if not isinstance(listed, list) or not isinstance(listed[0], dict):
+    if not isinstance(listed, list) or not isinstance(listed[0] or {}, dict):
         rows.fail(row, "needs its 'annopoints' as a list of one object")
-    points = listed[0].get("point", [])
-    if not isinstance(points, list):
+    points = listed[0]["point"] if listed[0] and "point" in listed[0] else None
+    if not isinstance(points, list | None):
         rows.fail(row, "needs its 'point' in 'annopoints' as a list")
-    return points if "point" in listed[0] else None
+    return points
 
 
 def _keypoints(rows: Rows, points: list[list[Any] | None]) -> tuple[FloatArray, BoolArray, FloatArray]:

@@ -17,6 +17,7 @@ import numpy as np
 from posetrack_app import __version__
 from posetrack_app.errors import InputError
 from posetrack_app.formats.absent import is_absent
+from posetrack_app.formats.json_file import as_text
 from posetrack_app.formats.pose_sequence import BoolArray
 from posetrack_app.formats.whole import check_place, whole_file
 from posetrack_app.records import ORIGINS, FloatArray, Frame, TrackedPoses
@@ -80,7 +81,7 @@ class TracksWriter:
             "id": frame_index,
             "frame_index": frame_index,
             "seconds": round(seconds, 6),
-            "file_name": file_name or self._file_name.format(index=frame_index),
+            "file_name": as_text(file_name or self._file_name.format(index=frame_index)),
         }
         if is_cut:
             image["cut"] = True

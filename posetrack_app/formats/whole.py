@@ -28,9 +28,12 @@ def check_place(path: Path) -> None:
 
 
 def check_name(path: Path) -> None:
-    """InputError where the file system takes no name that long."""
+    """InputError where the file system takes no name that long; its folder need not exist yet."""
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
     try:
-        path.lstat()
+        (folder / path.name).lstat()
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise InputError(f"{path}: this name is too long for a file; choose a shorter one") from error

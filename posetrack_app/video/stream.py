@@ -37,8 +37,8 @@ _GIVE_UP_SECONDS = 60.0
 """A broken stream is called again for this long."""
 _SEGMENTED = ("hls", "dash")
 """FFmpeg's formats of playlists, whose segments may be missing."""
-_LOST_SECONDS = 1.0
-"""A longer step between two frames of a playlist is a segment that is missing."""
+_LONG_STEP = 0.5
+"""Seconds from a playlist's frame to the next, a key frame, that may be a segment that its sender has lost."""
 _CAMERA_PICTURES = "mpjpeg"
 """FFmpeg's format of JPEG pictures one after another over HTTP (`multipart/x-mixed-replace`)."""
 _OPTIONS = {"rtsp_transport": "tcp", "reconnect": "1", "reconnect_delay_max": "4"}
@@ -156,7 +156,7 @@ class StreamReader:
         shown = _Shown()
         last_try, pause = time.monotonic(), 0.5
         while True:
-            reason = "the stream ended early"
+            reason, before = "the stream ended early", shown.index
             try:
                 for picture in self._connection(shown):
                     last_try, pause = time.monotonic(), 0.5
@@ -166,6 +166,11 @@ class StreamReader:
                         self.losses.append(
                             f"after frame {shown.index} the sender began anew with the same picture: its recording ends"
                         )
+                    return
+                if shown.index == before >= 0 and not shown.is_endless:
+                    self.losses.append(
+                        f"the stream ended after frame {before}, before the length that it promises"
+                    )
                     return
             except (av.FFmpegError, OSError) as error:
                 if shown.is_whole(failed=True):
@@ -216,12 +221,15 @@ class StreamReader:
             stream.thread_type = "AUTO"
             rate = stream.average_rate or stream.guessed_rate
             self._rate = float(rate) if rate else self._rate
-            length = declared_seconds(stream) or max(container.duration or 0, 0) / av.time_base
+            # That of the whole may be its sound's; what a pipe brings cannot be asked for again to make sure.
+            length = declared_seconds(stream)
+            if not length and not is_input:
+                length = max(container.duration or 0, 0) / av.time_base
             # The size of a playlist is not the video's.
             is_segmented = container.format.name in _SEGMENTED
             is_http, is_measured = scheme in ("http", "https"), container.size > 0 and not is_segmented
             is_endless = not length and not (is_http and is_measured)
-            self._is_camera = container.format.name == _CAMERA_PICTURES
+            self._is_camera = is_endless and not is_input and container.format.name == _CAMERA_PICTURES
             shown.begin(
                 is_endless=is_endless,
                 is_live=is_endless and not is_input,
@@ -233,10 +241,10 @@ class StreamReader:
             is_first = True
             # PTS are the decoder's, in the stream's unit: the filter counts in its own.
             noted = (
-                ((frame.pts, frame.duration or 0, damaged, frame.interlaced_frame), frame)
+                ((frame.pts, frame.duration or 0, frame.key_frame, damaged, frame.interlaced_frame), frame)
                 for frame, damaged in _decoded(container, stream)
             )
-            for (pts, duration, damaged, is_interlaced), frame in deinterlaced(noted):
+            for (pts, duration, is_key, damaged, is_interlaced), frame in deinterlaced(noted):
                 matrix = shown.matrix or display_matrix(frame)
                 if shown.matrix is None:
                     shown.matrix, self._rotation = matrix, clockwise_turn(matrix)
@@ -251,6 +259,10 @@ class StreamReader:
                 seconds = None if pts is None else float(pts * stream.time_base)
                 if self._is_camera:
                     seconds = time.monotonic()  # such pictures carry no times: FFmpeg makes up 25 a second
+                if step := shown.long_step(seconds, is_key):
+                    self.losses.append(
+                        f"after frame {shown.index} the times step by {step:.1f} s: the sender may have lost a segment"
+                    )
                 place = shown.place(seconds, damaged, self._rate, self._note_gap)
                 if place is None:
                     continue
@@ -279,8 +291,9 @@ class _Shown:
         self.size: tuple[int, int] | None = None
         self._origin: float | None = None
         self._last_pts: float | None = None
+        self._longest_step = 0.0
         self._reason = ""
-        self._is_endless = False
+        self.is_endless = False
         self._began = 0.0
 
     def begin(
@@ -288,7 +301,7 @@ class _Shown:
     ) -> None:
         """A connection stands, to a sender that promises `length` seconds, 0 for none."""
         self._was_live |= self._is_live
-        self._is_endless, self._is_live, self._is_segmented = is_endless, is_live, is_segmented
+        self.is_endless, self._is_live, self._is_segmented = is_endless, is_live, is_segmented
         self._ends_in_error, self._length = ends_in_error, length
         if is_endless:
             self._origin = None
@@ -297,7 +310,7 @@ class _Shown:
         """Whether a connection to an endless sender that begins with `image` brings what came before."""
         checksum = zlib.crc32(image.tobytes())
         self._first = checksum if self._first is None else self._first
-        self.is_over = self._is_endless and self.index >= 0 and checksum == self._first
+        self.is_over = self.is_endless and self.index >= 0 and checksum == self._first
         return self.is_over
 
     def is_whole(self, *, failed: bool) -> bool:
@@ -314,6 +327,19 @@ class _Shown:
         """The next picture comes after a break."""
         self._reason = reason
 
+    def long_step(self, pts: float | None, is_key: bool) -> float:
+        """Seconds from the last frame to this one of a playlist, where that is far more than ever; else 0.
+
+        FFmpeg goes on with the next segment where one is missing, without a word. Segments begin with key frames.
+        """
+        if not self._is_segmented or self._reason or pts is None or self._last_pts is None:
+            return 0.0
+        step = pts - self._last_pts
+        if is_key and step > max(_LONG_STEP, 3 * self._longest_step):
+            return step
+        self._longest_step = max(self._longest_step, step)
+        return 0.0
+
     def place(
         self, pts: float | None, damaged: int, rate: float, note_gap: Callable[[int, int, str], None]
     ) -> tuple[int, float] | None:
@@ -324,21 +350,15 @@ class _Shown:
         now = time.monotonic()
         if self.index < 0:
             self._began = now
-        if self._reason and not self._is_endless and pts is not None and self._last_pts is not None:
+        if self._reason and not self.is_endless and pts is not None and self._last_pts is not None:
             if pts <= self._last_pts + 1e-6:
                 return None  # the connection began at the start again
             damaged = round((pts - self._last_pts) * rate) - 1
         elif self._reason:  # only the clock on the wall knows how long the break was
             damaged = max(0, round((now - self._began - self.seconds) * rate) - 1)
-        reason = self._reason or "could not be decoded"
-        if self._is_segmented and not self._reason and pts is not None and self._last_pts is not None:
-            jump = pts - self._last_pts
-            # FFmpeg goes on with the next segment, without a word.
-            if _LOST_SECONDS < jump < _GIVE_UP_SECONDS:
-                damaged, reason = round(jump * rate) - 1, "the sender has lost them"
         step = 1 + max(0, damaged)
         if step > 1 and self.index >= 0:
-            note_gap(self.index + 1, self.index + step - 1, reason)
+            note_gap(self.index + 1, self.index + step - 1, self._reason or "could not be decoded")
         expected = 0.0 if self.index < 0 else self.seconds + step / rate
         if pts is None:
             seconds = expected

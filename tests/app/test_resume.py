@@ -259,6 +259,19 @@ def test_what_is_gone_is_not_offered(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().err == ""
 
 
+def test_what_a_stopped_run_kept_goes_with_the_next_whole_one(video: Path, tmp_path: Path) -> None:
+    """Also with --force: it would be in the way of runs to come."""
+    out, overlay = tmp_path / "tracks.json", tmp_path / "overlay.mp4"
+    stop_after(30, video, out, overlay=overlay)
+    assert len(list(tmp_path.glob("*.partial.*"))) == 2
+    track_video(
+        video, out, overlay=overlay, force=True, config=killed_run.config(), parts=killed_run.fake_parts()
+    )
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "overlay.mp4", "tracks.json", "tracks.run.json"
+    ]  # fmt: skip
+
+
 def test_two_runs_cannot_write_the_same(tmp_path: Path) -> None:
     with (
         Journal(tmp_path / "t.resume", {}),

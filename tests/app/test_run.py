@@ -99,6 +99,7 @@ def test_run_writes_tracks_and_overlay(tmp_path: Path) -> None:
         (["noise.mp4", "--out", "t.json", "--stop", "nan"], "--stop must be a number of seconds, got nan"),
         (["noise.mp4", "--out", "t.json", "--duration", "inf"], "--duration must be a number of seconds"),
         (["noise.mp4", "--out", f"{'n' * 245}.json"], "this name is too long for a file"),
+        (["noise.mp4", "--out-dir", "d", "--list", "long.txt"], "this name is too long for a file"),
         (["webcam:x", "--out", "t.json"], "the first one is webcam:0"),
         (["rtsp://u:secret@127.0.0.1:9/x", "--out", "t.json"], "rtsp://127.0.0.1:9/x: cannot be opened"),
     ],
@@ -113,6 +114,7 @@ def test_bad_input_is_one_line(
     write_noise(tmp_path / "noise.mp4", 1)
     (tmp_path / "text.mp4").write_text("not a video")
     (tmp_path / "wrong.toml").write_text("[detektor]\n")
+    (tmp_path / "long.txt").write_text(f"{'n' * 245}.mp4")
     (tmp_path / "stopped.resume").write_text("")
     (tmp_path / "old.run.json").write_text("")
     (tmp_path / "lost.toml").write_text("[pose]\nweights = 'lost.pth'\n")

@@ -197,6 +197,15 @@ def test_resume_leaves_what_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "made with another video" in outcomes[0].failure
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are Unicode")
+def test_pictures_whose_names_are_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_folder(tmp_path / "a")
+    (tmp_path / "a" / "0.png").rename(os.fsdecode(os.fsencode(tmp_path / "a") + b"/0\xff.png"))
+    outcomes, _ = track(tmp_path, ["a"], monkeypatch)
+    assert outcomes[0].report is not None
+    assert read_tracks(outcomes[0].out).frames[0].file_name == "0\ufffd.png"
+
+
 def test_the_table_holds_no_secrets(tmp_path: Path) -> None:
     outcome = run_many.Outcome("rtsp://user:secret@host/live", tmp_path / "live.json", failure="gone")
     assert run_many.table([outcome]).splitlines()[1].startswith("rtsp://host/live ")

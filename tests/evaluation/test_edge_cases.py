@@ -154,6 +154,10 @@ def test_what_is_wrong_with_a_posetrack17_file(tmp_path: Path, change: Change, s
     file = tmp_path / "a.json"
     file.write_text(json.dumps({"annolist": [frame]}))
     assert read_posetrack(file).keypoints[0, 3].tolist() == [10, 20]
+    for nothing in ([], [[]], [{}], [{"point": None}]):
+        nobody = {"annolist": [{**frame, "annorect": [{"annopoints": nothing}]}]}
+        (tmp_path / "nobody.json").write_text(json.dumps(nobody))
+        assert not read_posetrack(tmp_path / "nobody.json").has_points.any()
     change(frame)
     file.write_text(json.dumps({"annolist": [frame]}))
     with pytest.raises(InputError, match=says):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.server
+import itertools
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import av
@@ -67,27 +69,38 @@ def test_a_whole_playlist(segments: list[bytes]) -> None:
     assert losses == []
 
 
-def test_a_segment_that_is_missing_is_a_gap(segments: list[bytes]) -> None:
+def test_a_segment_that_is_missing_is_said(segments: list[bytes]) -> None:
     """FFmpeg goes on with the next one without a word."""
     there = [b"" if k == 2 else content for k, content in enumerate(segments)]
     with (
         serving(sender(there, lambda: (200, range(SEGMENTS), True))) as address,
         open_video(f"{address}/list.m3u8") as video,
     ):
-        frames = [(frame.index, clips.read_number(frame.image)) for frame in video]
-    assert frames == [(k, k) for k in range(150) if not 50 <= k < 75]
-    assert video.missing == [(50, 74)]
-    assert video.losses == ["frames 50 to 74 are missing (the sender has lost them)"]
+        frames = [(frame.seconds, clips.read_number(frame.image)) for frame in video]
+    assert [number for _, number in frames] == [k for k in range(150) if not 50 <= k < 75]
+    assert all(abs(seconds - number / 25) < 0.01 for seconds, number in frames)
+    assert video.losses == ["after frame 49 the times step by 1.0 s: the sender may have lost a segment"]
 
 
-def live(ending: float, *, dies: bool) -> Callable[[], tuple[int, range, bool]]:
-    """A segment more every half a second; after `ending` seconds the sender dies, or says that this was all."""
+def test_a_missing_end_is_said_at_once(segments: list[bytes]) -> None:
+    """The sender is there and has no more: no minute of calling it again."""
     began = time.monotonic()
+    with serving(sender(segments[:-2], lambda: (200, range(SEGMENTS), True))) as address:
+        frames, losses = numbers(f"{address}/list.m3u8")
+    assert [number for *_, number in frames] == list(range(100))
+    assert losses == ["the stream ended after frame 99, before the length that it promises"]
+    assert time.monotonic() - began < 40
+
+
+def live(segments: int, *, dies: bool) -> Callable[[], tuple[int, range, bool]]:
+    """A segment more each time that it is asked, up to `segments`; then the sender dies, or says that this was all."""
+    asked = itertools.count(1)
 
     def playlist() -> tuple[int, range, bool]:
-        seconds = time.monotonic() - began
-        last = min(SEGMENTS, 1 + int(min(seconds, ending) * 2))
-        return 503 if dies and seconds > ending else 200, range(max(0, last - 3), last), seconds > ending
+        last = next(asked)
+        is_over = last > segments
+        last = min(last, segments)
+        return 503 if dies and is_over else 200, range(max(0, last - 3), last), is_over
 
     return playlist
 
@@ -96,7 +109,7 @@ def test_a_live_sender_that_stops_is_called_again(
     segments: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream_module, "_GIVE_UP_SECONDS", 1.5)
-    with serving(sender(segments, live(1.2, dies=True))) as address:
+    with serving(sender(segments, live(3, dies=True))) as address:
         frames, losses = numbers(f"{address}/live.m3u8")
     assert [number for *_, number in frames] == list(range(75))
     assert len(losses) == 1
@@ -104,7 +117,7 @@ def test_a_live_sender_that_stops_is_called_again(
 
 
 def test_a_live_sender_that_comes_to_its_end(segments: list[bytes]) -> None:
-    with serving(sender(segments, live(3.0, dies=False))) as address:
+    with serving(sender(segments, live(SEGMENTS, dies=False))) as address:
         frames, losses = numbers(f"{address}/live.m3u8")
     assert [(index, number) for index, _, number in frames] == [(k, k) for k in range(150)]
     assert losses == []
@@ -129,3 +142,23 @@ def test_pictures_of_a_camera_stand_at_the_times_they_came() -> None:
     assert len(frames) > 5
     assert all(abs(seconds - 0.15 * number) < 0.4 for _, seconds, number in frames)
     assert frames[-1][1] > 0.8
+
+
+def test_a_recording_of_such_pictures_keeps_the_times_that_ffmpeg_gives_it(tmp_path: Path) -> None:
+    """Read as fast as it comes, the clock would say nothing, and most would pass by."""
+    pictures = [cv2.imencode(".jpg", clips.numbered_image(k)[..., ::-1])[1].tobytes() for k in range(40)]
+    head = "--next\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n"
+    content = b"".join(head.format(len(one)).encode() + one + b"\r\n" for one in pictures)
+
+    def answer(request: http.server.BaseHTTPRequestHandler, _: int) -> None:
+        request.send_response(200)
+        request.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
+        request.send_header("Content-Length", str(len(content)))
+        request.end_headers()
+        request.wfile.write(content)
+
+    with serving(answer) as address:
+        frames, losses = numbers(address)
+    assert [(index, number) for index, _, number in frames] == [(k, k) for k in range(40)]
+    assert frames[-1][1] == pytest.approx(39 / 25)
+    assert losses == []

@@ -172,6 +172,12 @@ def test_standard_input_that_breaks_off(tmp_path: Path) -> None:
     )
 
 
+def test_longer_sound_is_no_break_of_a_pipe(tmp_path: Path) -> None:
+    """FLV tells one length, of sound and pictures together."""
+    clips.write_clip(tmp_path / "clip.flv", times=20, tone=4.0)
+    assert read_input((tmp_path / "clip.flv").read_bytes()).endswith(" []")
+
+
 @pytest.mark.parametrize("kind", ["longer sound", "long last picture"])
 def test_a_stream_that_is_whole_has_no_loss(tmp_path: Path, kind: str) -> None:
     """The file is longer than the time of its last picture, over HTTP and through a pipe."""
