@@ -5,10 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import sys
-import threading
 import time
-import zlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +16,6 @@ from urllib.parse import urlsplit
 import av
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from posetrack_app.errors import InputError
 from posetrack_app.formats.json_file import as_text
@@ -26,8 +23,10 @@ from posetrack_app.records import Frame
 from posetrack_app.video.deinterlace import INTERLACED, deinterlaced
 from posetrack_app.video.ffmpeg_log import silence_ffmpeg
 from posetrack_app.video.info import VideoInfo, describe_damages, pixel_aspect
+from posetrack_app.video.latest import Latest
 from posetrack_app.video.probe import declared_seconds
 from posetrack_app.video.pyav_frames import Picture, as_displayed, clockwise_turn, display_matrix
+from posetrack_app.video.shown import Shown
 
 _ADDRESSES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt", "tcp", "http", "https")
 _PATIENT = ("http", "https", "tcp")
@@ -37,8 +36,6 @@ _GIVE_UP_SECONDS = 60.0
 """A broken stream is called again for this long."""
 _SEGMENTED = ("hls", "dash")
 """FFmpeg's formats of playlists, whose segments may be missing."""
-_LONG_STEP = 0.5
-"""Seconds from a playlist's frame to the next, a key frame, that may be a segment that its sender has lost."""
 _CAMERA_PICTURES = "mpjpeg"
 """FFmpeg's format of JPEG pictures one after another over HTTP (`multipart/x-mixed-replace`)."""
 _OPTIONS = {"rtsp_transport": "tcp", "reconnect": "1", "reconnect_delay_max": "4"}
@@ -88,7 +85,7 @@ class StreamReader:
         self._damaged: list[int] = []
         self.expected: int | None = None
         self._is_camera = False
-        self._latest: _Latest | None = None
+        self._latest: Latest | None = None
         self._connected = self._webcam() if source.startswith("webcam:") else self._network()
         self._pictures: Iterator[Picture] = self._connected
         first = next(self._pictures, None)
@@ -96,7 +93,7 @@ class StreamReader:
             raise InputError(f"{self._name}: no frame came from this stream")
         height, width = first[2].shape[:2]
         if self._is_camera or (source != "-" and source.partition("://")[0] not in _PATIENT):
-            self._latest = _Latest(self._connected)
+            self._latest = Latest(self._connected)
             self._pictures = iter(self._latest)
         self._pictures = itertools.chain([first], self._pictures)
         self.info = VideoInfo(
@@ -153,7 +150,7 @@ class StreamReader:
 
     def _network(self) -> Generator[Picture, None, None]:
         """The pictures, over broken connections; raises InputError where the first cannot be made."""
-        shown = _Shown()
+        shown = Shown()
         last_try, pause = time.monotonic(), 0.5
         while True:
             reason, before = "the stream ended early", shown.index
@@ -199,7 +196,7 @@ class StreamReader:
             "or an MP4 made with -movflags faststart"
         )
 
-    def _connection(self, shown: _Shown) -> Iterator[Picture]:
+    def _connection(self, shown: Shown) -> Iterator[Picture]:
         """The pictures of one connection that come after those in `shown`, which is kept up to date."""
         is_input, scheme = self._source == "-", self._source.partition("://")[0]
         silence_ffmpeg()
@@ -278,101 +275,6 @@ class StreamReader:
         self.losses.append(f"frames {first} to {last} are missing ({reason})")
 
 
-class _Shown:
-    """What came so far: where the next picture stands in the whole."""
-
-    def __init__(self) -> None:
-        self.index = -1
-        self.seconds = self.end = 0.0
-        self._length = 0.0
-        self._is_live = self._was_live = self._ends_in_error = self._is_segmented = self.is_over = False
-        self._first: int | None = None
-        self.matrix: tuple[int, int, int, int] | None = None
-        self.size: tuple[int, int] | None = None
-        self._origin: float | None = None
-        self._last_pts: float | None = None
-        self._longest_step = 0.0
-        self._reason = ""
-        self.is_endless = False
-        self._began = 0.0
-
-    def begin(
-        self, *, is_endless: bool, is_live: bool, ends_in_error: bool, is_segmented: bool, length: float
-    ) -> None:
-        """A connection stands, to a sender that promises `length` seconds, 0 for none."""
-        self._was_live |= self._is_live
-        self.is_endless, self._is_live, self._is_segmented = is_endless, is_live, is_segmented
-        self._ends_in_error, self._length = ends_in_error, length
-        if is_endless:
-            self._origin = None
-
-    def is_replay(self, image: NDArray[np.uint8]) -> bool:
-        """Whether a connection to an endless sender that begins with `image` brings what came before."""
-        checksum = zlib.crc32(image.tobytes())
-        self._first = checksum if self._first is None else self._first
-        self.is_over = self.is_endless and self.index >= 0 and checksum == self._first
-        return self.is_over
-
-    def is_whole(self, *, failed: bool) -> bool:
-        """Whether a connection's end is the stream's, too."""
-        if self.is_over:
-            return True
-        if self.index < 0 or self._is_live or (failed and not self._ends_in_error):
-            return False
-        if self._was_live:
-            return not failed  # its sender has come to an end, and says how much of it is kept
-        return self.end > self._length - 1.0
-
-    def broke_off(self, reason: str) -> None:
-        """The next picture comes after a break."""
-        self._reason = reason
-
-    def long_step(self, pts: float | None, is_key: bool) -> float:
-        """Seconds from the last frame to this one of a playlist, where that is far more than ever; else 0.
-
-        FFmpeg goes on with the next segment where one is missing, without a word. Segments begin with key frames.
-        """
-        if not self._is_segmented or self._reason or pts is None or self._last_pts is None:
-            return 0.0
-        step = pts - self._last_pts
-        if is_key and step > max(_LONG_STEP, 3 * self._longest_step):
-            return step
-        self._longest_step = max(self._longest_step, step)
-        return 0.0
-
-    def place(
-        self, pts: float | None, damaged: int, rate: float, note_gap: Callable[[int, int, str], None]
-    ) -> tuple[int, float] | None:
-        """(index, seconds) of a frame at `pts` seconds of its connection, after `damaged` lost ones.
-
-        None where it came before.
-        """
-        now = time.monotonic()
-        if self.index < 0:
-            self._began = now
-        if self._reason and not self.is_endless and pts is not None and self._last_pts is not None:
-            if pts <= self._last_pts + 1e-6:
-                return None  # the connection began at the start again
-            damaged = round((pts - self._last_pts) * rate) - 1
-        elif self._reason:  # only the clock on the wall knows how long the break was
-            damaged = max(0, round((now - self._began - self.seconds) * rate) - 1)
-        step = 1 + max(0, damaged)
-        if step > 1 and self.index >= 0:
-            note_gap(self.index + 1, self.index + step - 1, self._reason or "could not be decoded")
-        expected = 0.0 if self.index < 0 else self.seconds + step / rate
-        if pts is None:
-            seconds = expected
-        else:
-            if self._origin is None:
-                self._origin = pts - expected
-            seconds = pts - self._origin
-        if self.index >= 0 and seconds <= self.seconds:
-            seconds = expected
-        self.index += step
-        self.seconds, self._last_pts, self._reason = seconds, pts, ""
-        return self.index, seconds
-
-
 def _decoded(container: Any, stream: Any) -> Iterator[tuple[Any, int]]:
     """Each decoded frame, and how many damaged packets came before it."""
     damaged = 0
@@ -401,48 +303,3 @@ def _decoded(container: Any, stream: Any) -> Iterator[tuple[Any, int]]:
         for frame in frames:
             yield frame, damaged
             damaged = 0
-
-
-class _Latest:
-    """Takes pictures in a thread of its own and gives the latest; `passed` counts those nobody came for."""
-
-    def __init__(self, pictures: Generator[Picture, None, None]) -> None:
-        self.passed = 0
-        self._pictures = pictures
-        self._ready = threading.Condition()
-        self._next: Picture | None = None
-        self._failure: BaseException | None = None
-        self._is_over = self._is_closed = False
-        threading.Thread(target=self._take, daemon=True).start()
-
-    def close(self) -> None:
-        """End the thread, and the connection, with the next picture that comes."""
-        self._is_closed = True
-
-    def __iter__(self) -> Iterator[Picture]:
-        while True:
-            with self._ready:
-                while self._next is None and not self._is_over:
-                    self._ready.wait(0.5)  # a wait without end would not hear ctrl-C on every system
-                picture, self._next = self._next, None
-            if picture is None:
-                if self._failure is not None:
-                    raise self._failure
-                return
-            yield picture
-
-    def _take(self) -> None:
-        try:
-            for picture in self._pictures:
-                with self._ready:
-                    self.passed += self._next is not None
-                    self._next = picture
-                    self._ready.notify()
-                if self._is_closed:
-                    break
-        except BaseException as error:
-            self._failure = error  # raised where the pictures are asked for
-        self._pictures.close()
-        with self._ready:
-            self._is_over = True
-            self._ready.notify()

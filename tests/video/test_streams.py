@@ -25,7 +25,7 @@ import rtsp_camera
 from posetrack_app.errors import InputError
 from posetrack_app.video import is_stream, open_video, plain_name
 from posetrack_app.video import stream as stream_module
-from posetrack_app.video.stream import _Latest
+from posetrack_app.video.latest import Latest
 
 Answer = Callable[[http.server.BaseHTTPRequestHandler, int], None]
 
@@ -263,7 +263,7 @@ def test_an_error_of_the_camera_thread_is_not_lost() -> None:
         raise ValueError("unplugged")
 
     with pytest.raises(ValueError, match="unplugged"):
-        list(_Latest(pictures()))
+        list(Latest(pictures()))
 
 
 def test_gives_up_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
