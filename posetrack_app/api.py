@@ -105,10 +105,11 @@ def render(
         raise InputError(f"{tracks_file}: nobody has the id {', '.join(map(str, unknown))} there")
     style = Style(trails, ids, blur_faces, names or {}, side_by_side)
     done = 0
-    if contact_sheet is not None:
-        done = write_contact_sheet(Path(video), content, Path(contact_sheet), style)
     if out is not None:
         done = render_video(Path(video), content, Path(out), style, on_frame)
+    if contact_sheet is not None:
+        shown = write_contact_sheet(Path(video), content, Path(contact_sheet), style)
+        done = shown if out is None else done
     return done
 
 

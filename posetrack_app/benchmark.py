@@ -20,7 +20,7 @@ from posetrack_app.config import Config
 from posetrack_app.errors import InputError
 from posetrack_app.evaluation.dataset import annotation_folder, picture_file
 from posetrack_app.evaluation.evaluation import Evaluation, evaluate_posetrack
-from posetrack_app.formats.json_file import load_json, write_json
+from posetrack_app.formats.json_file import json_files, load_json, write_json
 from posetrack_app.formats.official import official_predictions
 from posetrack_app.formats.pose_sequence import PoseSequence
 from posetrack_app.formats.posetrack import read_posetrack
@@ -77,7 +77,7 @@ def run_benchmark(
     made_with = json.loads(json.dumps(described))  # as it comes back from a file
     predictions = out / "predictions"
     predictions.mkdir(parents=True, exist_ok=True)
-    files = sorted(folder.glob("*.json"))
+    files = json_files(folder)
     if found is not None:
         known = {image_id for file in files for image_id in read_posetrack(file).image_ids.tolist()}
         if known and not known & found.keys():

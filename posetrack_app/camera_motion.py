@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrack_app.records import FloatArray, Frame, Poses
+from posetrack_app.records import Detections, FloatArray, Frame, Poses
 
+_People = TypeVar("_People", Detections, Poses)
 _LONG_SIDE = 320
 _MAX_POINTS, _MIN_POINTS = 150, 12
 _WINDOW = (11, 11)
@@ -21,12 +23,12 @@ _CUT_FOLLOWED = 0.3
 """Share of the points that could be followed below which they are."""
 
 
-def follow_camera(stream: Iterable[tuple[Frame, Poses]]) -> Iterator[tuple[Frame, Poses]]:
+def follow_camera(stream: Iterable[tuple[Frame, _People]]) -> Iterator[tuple[Frame, _People]]:
     """Every frame with how the camera moved since the one before it, or that it is the first after a cut."""
     camera = CameraMotion()
-    for frame, poses in stream:
-        motion = camera.follow(frame.image, poses.boxes)
-        yield replace(frame, camera_motion=motion, is_cut=motion is None), poses
+    for frame, people in stream:
+        motion = camera.follow(frame.image, people.boxes)
+        yield replace(frame, camera_motion=motion, is_cut=motion is None), people
 
 
 class CameraMotion:

@@ -41,9 +41,13 @@ def track_people(
         flow = DenseFlow()
         unique, move = flow.watch(unique), flow.move
     tracker, smoother = build_tracker(config, move)
-    if config.camera_motion:
+    if config.camera_motion and not _propagates(config):
         unique = follow_camera(unique)
     return clock.pull("track", link_poses(unique, tracker, smoother, config.tracker.patience_seconds))
+
+
+def _propagates(config: Config) -> bool:
+    return config.propagation.enabled or config.propagation.detect_every > 1
 
 
 def _poses(
@@ -59,10 +63,12 @@ def _poses(
         max_people=config.detector.max_people,
         batch=config.detector.batch,
     )
-    if not settings.enabled and settings.detect_every == 1:
+    if not _propagates(config):
         people = clock.pull("detect", detect(frames))
         return estimate_poses(people, parts.estimator, batch=config.pose.batch)
     people = clock.pull("detect", detect_every(frames, detect, settings.detect_every))
+    if config.camera_motion:
+        people = follow_camera(people)  # here: nobody is to be carried over a cut
     # Of boxes that are known to be right (1) none is a double; what flow carries onto one still is.
     overlap = config.duplicates.box_overlap
     return propagate_poses(

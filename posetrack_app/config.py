@@ -221,8 +221,8 @@ def _checked(name: str, value: Any, now: Any, where: str) -> Any:
         raise InputError(f"{where}: '{name}' must be 1 or more, got {value}")
     if name == "short_side" and value and not 32 <= value <= 4096:
         raise InputError(f"{where}: '{name}' must be from 32 to 4096, or 0, got {value}")
-    if name in ("input_width", "input_height") and (value < 0 or value % 32):
-        raise InputError(f"{where}: '{name}' must be a multiple of 32, got {value}")
+    if name in ("input_width", "input_height") and (not 0 <= value <= 1024 or value % 32):
+        raise InputError(f"{where}: '{name}' must be a multiple of 32 up to 1024, got {value}")
     if isinstance(value, (int, float)) and value < 0:
         raise InputError(f"{where}: '{name}' must be 0 or more, got {value:g}")
     return value

@@ -75,7 +75,8 @@ def propagate_poses(
     person, unless it overlaps a detection or a better such box by more than `box_overlap`. Its score is the one
     before times `fade` times the mean of the sure keypoint scores relative to the frame where he was detected, so
     somebody who left fades below `min_score` and is dropped; so is whoever was not detected for more than
-    `max_seconds`, lest what was detected in error stays. Frames cannot be batched: each needs the one before.
+    `max_seconds`, lest what was detected in error stays. Nobody is carried over a cut. Frames cannot be batched: each
+    needs the one before.
     """
     flow = DenseFlow()
     before: Poses | None = None
@@ -83,6 +84,8 @@ def propagate_poses(
     detected_at: FloatArray = np.zeros(0)
     for frame, detections in people:
         flow.see(frame.image)
+        if frame.is_cut:
+            before = None
         boxes, scores = detections.boxes, detections.scores
         reference = np.full(len(boxes), np.nan)
         last = np.full(len(boxes), frame.seconds)

@@ -16,7 +16,7 @@ from posetrack_app.formats.json_file import as_text
 from posetrack_app.formats.poses_reader import read_poses
 from posetrack_app.linking import link_poses
 from posetrack_app.offline import SecondPass, second_pass
-from posetrack_app.records import Frame, Poses, TrackedPoses
+from posetrack_app.records import INTERPOLATED, Frame, Poses, TrackedPoses
 from posetrack_app.suspicions import SuspicionWatch
 
 _OF_THE_RUN = {"stage_seconds", "suspicions"}
@@ -55,7 +55,9 @@ def relink_file(source: Path, out: Path, config: Config, offline: SecondPass | N
     linked = list(link_poses(_stream(stored), tracker, smoother, patience_seconds=patience))
     nobodies = sum(len(frame.tracked) for frame in stored.frames) - sum(len(found) for _, found in linked)
     if offline is not None:
+        before = _seen(linked)
         linked = _after_second_pass(linked, stored, offline)
+        nobodies += before - _seen(linked)  # ghosts
     watch = SuspicionWatch()
     with TracksWriter(out, skeleton=stored.skeleton, info=_info(stored, config, offline)) as writer:
         for frame, tracked in linked:
@@ -85,6 +87,11 @@ def _after_second_pass(
     shots = np.cumsum([frame.is_cut for frame in frames])
     poses = second_pass(seconds, [tracked for _, tracked in linked], stored.skeleton, settings, shots)
     return list(zip(frames, poses, strict=True))
+
+
+def _seen(linked: list[tuple[Frame, TrackedPoses]]) -> int:
+    """Poses that are not made up to fill a gap."""
+    return sum(int((tracked.origins != INTERPOLATED).sum()) for _, tracked in linked)
 
 
 def _stream(stored: Tracks) -> Iterator[tuple[Frame, Poses]]:

@@ -148,8 +148,8 @@ def check_targets(
             continue
         if journal_file(out).exists():
             raise InputError(
-                f"{journal_file(out)}: a run of {out.name} was stopped; add --resume to go on with it, "
-                "or --force to start over"
+                f"{journal_file(out)}: a run of {out.name} was stopped, or still goes on; add --resume to go on "
+                "with one that was stopped, or --force to start over"
             )
         there += [target for target in targets if target.exists()]
     if there:

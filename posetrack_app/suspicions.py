@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -48,6 +48,15 @@ class _Sighting:
         """Square root of the box's area."""
         return float(np.sqrt(np.maximum(self.box[2:] - self.box[:2], 1.0).prod()))
 
+    def carried(self, motion: FloatArray) -> _Sighting:
+        """The same one in the picture after the camera's `motion` (2, 3)."""
+        turn, shift = motion[:, :2], motion[:, 2]
+        half = 0.5 * (self.box[2:] - self.box[:2]) * np.sqrt(abs(np.linalg.det(turn)))
+        centre = turn @ self.centre + shift
+        return replace(
+            self, box=np.concatenate([centre - half, centre + half]), velocity=turn @ self.velocity
+        )
+
     def expected(self, seconds: float) -> FloatArray:
         """Where the centre is at `seconds` if the motion goes on."""
         return self.centre + self.velocity * (seconds - self.seconds)
@@ -72,6 +81,13 @@ class SuspicionWatch:
         frame, seconds = picture.index, picture.seconds
         if picture.is_cut:
             self._last, self._meeting = {}, {}
+        elif picture.camera_motion is not None:
+            motion = picture.camera_motion
+            self._last = {number: sighting.carried(motion) for number, sighting in self._last.items()}
+            self._meeting = {
+                pair: (one.carried(motion), other.carried(motion))
+                for pair, (one, other) in self._meeting.items()
+            }
         now: dict[int, _Sighting] = {}
         ids = tracked.ids.tolist()
         for row, number in enumerate(ids):

@@ -192,7 +192,7 @@ def import_file(path: Path, folder: Path | None = None) -> list[Published]:
     """Copy a published weight file, or all of a bundle, into the folder, checked; returns what came in."""
     if not path.is_file():
         raise InputError(f"{path} is not there")
-    if path.suffix == ".tar" and tarfile.is_tarfile(path) and path.name not in _by_file():
+    if tarfile.is_tarfile(path) and path.name not in _by_file():
         return _import_bundle(path, folder)
     entry = _by_file().get(path.name) or _by_digest(sha256_of(path))
     if entry is None:

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from posetrack_detectors.checkpoints import CheckpointError
+from posetrack_detectors.whole_file import whole_file
 
 Floats = NDArray[np.floating[Any]]
 
@@ -139,10 +140,9 @@ def read_calibration(path: Path, keypoints: int) -> Calibration | None:
 def write_calibration(path: Path, calibration: Calibration) -> None:
     """Store the calibration in the .safetensors weight file, in place of an earlier one; tensors stay as they are."""
     metadata = {**read_metadata(path), _METADATA: json.dumps(calibration.knots)}
-    beside = path.with_suffix(".tmp")
-    save_file(load_file(path), beside, metadata=metadata)
-    beside.chmod(0o644)
-    beside.replace(path)
+    with whole_file(path) as beside:
+        save_file(load_file(path), beside, metadata=metadata)
+        beside.chmod(0o644)
 
 
 def read_metadata(path: Path) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,9 +58,15 @@ def read_mot_boxes(path: Path, *, is_truth: bool = False) -> BoxTracks:
         if not line.strip():
             continue
         try:
-            values = [float(value) for value in line.replace(" ", ",").split(",") if value]
+            parts = line.rstrip(" ,").split(",") if "," in line else line.split()
+            values = [float(part) for part in parts]
             whole = values[0].is_integer() and values[1].is_integer()
-            if len(values) < 6 or not whole or not 1 <= values[0] <= _LAST_FRAME:
+            if (
+                not all(map(math.isfinite, values[:7]))
+                or len(values) < 6
+                or not whole
+                or not 1 <= values[0] <= _LAST_FRAME
+            ):
                 raise ValueError
         except (ValueError, IndexError):
             raise InputError(

@@ -60,9 +60,13 @@ def score_keypoints(truth_path: Path, truth: Any, results_path: Path, results: S
     """AP and AR of parsed COCO files; images with a `crowdIndex` are scored by CrowdPose's rules."""
     people = read_images(truth_path, truth)
     crowdpose = any(image.crowd_index is not None for image in people.values())
-    sigmas = read_sigmas(truth_path, truth)
+    sigmas, category = read_sigmas(truth_path, truth)
     add_annotated(people, truth_path, truth["annotations"], len(sigmas), crowdpose)
-    add_detected(people, results_path, results, len(sigmas), truth_path)
+    # Results that name no category are of people too.
+    of_people = [
+        one for one in results if not isinstance(one, dict) or one.get("category_id", category) == category
+    ]
+    add_detected(people, results_path, of_people, len(sigmas), truth_path)
     images = {key: _image(image, sigmas, crowdpose) for key, image in people.items()}
     ranges = ("all",) if crowdpose else ("all", "medium", "large")
     curves = {name: _precision_recall(list(images.values()), _AREAS[name]) for name in ranges}
@@ -117,7 +121,7 @@ def _image(people: ImagePeople, sigmas: FloatArray, crowdpose: bool) -> _Image:
         areas = boxes[:, 2] * boxes[:, 3] * _CROWDPOSE_AREA
     else:
         areas = np.array([person.area for person in annotated], np.float64)
-    extent = np.ptp(found[..., :2], axis=1) if len(found) else np.zeros((0, 2))
+    detected_areas = np.array([people.detected[k].area for k in order], np.float64)
     oks = np.zeros((len(found), len(annotated)))
     for k, person in enumerate(annotated):
         oks[:, k] = object_keypoint_similarity(
@@ -125,7 +129,7 @@ def _image(people: ImagePeople, sigmas: FloatArray, crowdpose: bool) -> _Image:
         )
     crowd = np.array([person.is_crowd for person in annotated], bool)
     ignored = crowd | np.array([person.labelled == 0 for person in annotated], bool)
-    return _Image(oks, scores[order], extent[:, 0] * extent[:, 1], areas, ignored, crowd)
+    return _Image(oks, scores[order], detected_areas, areas, ignored, crowd)
 
 
 def _precision_recall(

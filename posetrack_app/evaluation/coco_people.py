@@ -36,10 +36,11 @@ class Annotated:
 
 @dataclass(frozen=True, eq=False)
 class Detected:
-    """One person of the results: keypoints (K, 3), score."""
+    """One person of the results: keypoints (K, 3), score, area in px²."""
 
     keypoints: FloatArray
     score: float
+    area: float
 
 
 @dataclass(eq=False)
@@ -73,8 +74,8 @@ def read_images(path: Path, truth: Any) -> dict[Any, ImagePeople]:
     return {key: images[key] for key in sorted(images)}
 
 
-def read_sigmas(path: Path, truth: Mapping[str, Any]) -> FloatArray:
-    """(K,) of the keypoints that the annotations name; InputError where they name none or unknown ones."""
+def read_sigmas(path: Path, truth: Mapping[str, Any]) -> tuple[FloatArray, Any]:
+    """(K,) of the keypoints that the annotations name, and their category's id; InputError for none or unknown ones."""
     categories = truth.get("categories")
     entries = categories if isinstance(categories, list) else []
     named = [entry for entry in entries if isinstance(entry, dict) and "keypoints" in entry]
@@ -88,7 +89,7 @@ def read_sigmas(path: Path, truth: Mapping[str, Any]) -> FloatArray:
         raise InputError(
             f"{path}: no OKS sigma is known for {', '.join(unknown)}; known: {', '.join(SIGMAS)}"
         )
-    return np.array([SIGMAS[name] for name in names])
+    return np.array([SIGMAS[name] for name in names]), named[0].get("id")
 
 
 def add_annotated(
@@ -108,9 +109,15 @@ def add_annotated(
 def add_detected(
     images: Mapping[Any, ImagePeople], path: Path, people: Sequence[Any], keypoints: int, truth_path: Path
 ) -> None:
-    """Put the people of the results into their images; InputError says which cannot be used."""
+    """Put the people of the results into their images; InputError says which cannot be used.
+
+    Their areas are those of their boxes where the first one has a box, else of their keypoints' extent (pycocotools).
+    """
+    by_box = bool(people) and isinstance(people[0], dict) and bool(people[0].get("bbox"))
     for image, where, person, points in _placed(images, path, people, keypoints, truth_path):
-        image.detected.append(Detected(points, _number(path, where, person, "score")))
+        extent = _numbers(path, where, person, "bbox", 4)[2:] if by_box else np.ptp(points[:, :2], axis=0)
+        score = _number(path, where, person, "score")
+        image.detected.append(Detected(points, score, float(extent.prod())))
 
 
 def _placed(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from posetrack_app.errors import InputError
-from posetrack_app.formats.json_file import load_json
+from posetrack_app.formats.json_file import json_files, load_json
 from posetrack_app.formats.pose_sequence import PoseSequence
 from posetrack_app.formats.posetrack import posetrack_sequence
 
@@ -55,7 +55,7 @@ def annotation_folder(root: Path, split: str) -> Path:
     """The folder with a JSON file for each video of the split; InputError if there is none."""
     for name in _ANNOTATION_FOLDERS:
         folder = root / name / split
-        if folder.is_dir() and any(folder.glob("*.json")):
+        if folder.is_dir() and json_files(folder):
             return folder
     raise InputError(
         f"{root}: has no annotations/{split} with .json files; give the folder that holds 'annotations' and 'images'"
@@ -101,7 +101,7 @@ def _check_split(root: Path, folder: Path, split: str) -> SplitReport:
     report.layout = layouts.most_common(1)[0][0] if layouts else "no PoseTrack layout"
     if len(layouts) > 1:
         report.odd.append(f"{folder}: mixes layouts: {', '.join(f'{n} {k}' for k, n in layouts.items())}")
-    listed = {file.stem for file in folder.glob("*.json")}
+    listed = {file.stem for file in json_files(folder)}
     for pictures in sorted(path for path in (root / "images" / split).glob("*") if path.is_dir()):
         if pictures.name not in listed:
             report.odd.append(f"{pictures}: pictures without annotations")

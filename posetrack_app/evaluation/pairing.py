@@ -9,6 +9,7 @@ import numpy as np
 
 from posetrack_app.errors import InputError
 from posetrack_app.evaluation.scene import SequencePair
+from posetrack_app.formats.json_file import json_files
 from posetrack_app.formats.pose_sequence import PoseSequence, rows_in_frame_order
 from posetrack_app.formats.posetrack import read_posetrack
 
@@ -26,7 +27,7 @@ def sequence_files(truth: Path, predicted: Path) -> list[tuple[Path, Path]]:
         return [(truth, predicted / truth.name if predicted.is_dir() else predicted)]
     if predicted.is_file():
         raise InputError(f"{truth} is a folder but {predicted} a file; give two folders or two files")
-    files = sorted(truth.glob("*.json"))
+    files = json_files(truth)
     if not files:
         raise InputError(f"{truth}: holds no .json file")
     for file in files:

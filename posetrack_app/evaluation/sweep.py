@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,7 +31,10 @@ class SweepPoint:
 
 
 def sweep_thresholds(pairs: Sequence[SequencePair], protocol: Protocol) -> list[SweepPoint]:
-    """20 thresholds from keeping everything on: 0, 0.05, ... 0.95, or even steps where scores leave 0..1."""
+    """20 thresholds: 0, 0.05, ... 0.95, or even steps from the lowest score on where scores leave 0..1.
+
+    Keypoints without a score are below all of them.
+    """
     if protocol.pairs_by_image_id:
         pairs = [paired_by_image_id(pair) for pair in pairs]
     points = []
@@ -40,9 +44,7 @@ def sweep_thresholds(pairs: Sequence[SequencePair], protocol: Protocol) -> list[
         ap = joint_scores(rank_joints(scene, candidates), protocol.ap_without_truth).ap
         mota = summed_mot_scores(count_events(scene, candidates, protocol)).mota
         points.append(
-            SweepPoint(
-                round(threshold, 6), 100 * float(with_total(ap)[-1]), 100 * float(with_total(mota)[-1])
-            )
+            SweepPoint(threshold, 100 * float(with_total(ap)[-1]), 100 * float(with_total(mota)[-1]))
         )
     return points
 
@@ -67,4 +69,5 @@ def _thresholds(pairs: Sequence[SequencePair]) -> list[float]:
         raise InputError("the predictions have no keypoint scores; there is nothing to sweep")
     if scores.min(initial=0) >= 0 and scores.max(initial=1) <= 1:
         return [step / _STEPS for step in range(_STEPS)]
-    return [float(t) for t in np.linspace(scores.min(), scores.max(), _STEPS, endpoint=False)]
+    steps = np.linspace(scores.min(), scores.max(), _STEPS, endpoint=False)
+    return [math.floor(step * 1e6) / 1e6 for step in steps.tolist()]  # down: the first one keeps the lowest

@@ -31,6 +31,11 @@ def load_json(path: Path) -> Any:
         raise InputError(f"{path}: not one of our JSON files (a number has thousands of digits)") from error
 
 
+def json_files(folder: Path) -> list[Path]:
+    """The .json files of a folder by name; hidden ones (macOS: `._a.json`) are none."""
+    return sorted(file for file in folder.glob("*.json") if not file.name.startswith("."))
+
+
 def as_text(name: str) -> str:
     """A file's name as text that JSON can hold, where its bytes are no UTF-8 (Linux)."""
     return os.fsencode(name).decode("utf-8", "replace")

@@ -124,9 +124,9 @@ def _people_in_frame_order(
     return rows, [annotations[k] for k in order.tolist()]
 
 
-def _frame_of(person: Person, frame_of: Mapping[int, int]) -> int:
+def _frame_of(person: Person, frame_of: Mapping[float, int]) -> int:
     image_id = person.get("image_id")
-    return frame_of.get(image_id, -1) if isinstance(image_id, int) else -1
+    return frame_of.get(image_id, -1) if isinstance(image_id, int | float) else -1
 
 
 def _numbers(rows: Rows, people: Sequence[Person], key: str, length: int) -> FloatArray:
@@ -143,7 +143,7 @@ def _numbers(rows: Rows, people: Sequence[Person], key: str, length: int) -> Flo
     try:
         numbers = np.fromiter(chain.from_iterable([person[key] for person in people]), np.float64)
         whole = all(len(person[key]) == length for person in people) and bool(np.isfinite(numbers).all())
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         whole = False
     if not whole:
         rows.fail_first(people, good, f"needs '{key}' as a list of {length} finite numbers")

@@ -31,7 +31,7 @@ def write_trc(tracks: Tracks, path: Path) -> None:
     Units are pixels with y upwards (minus the image's y) and z = 0, as OpenSim has y upwards; absent keypoints, and
     all in frames where the person is not seen, have empty cells. Frames are numbered from 1 at their true times.
     """
-    _check_folder(path)
+    _check_folder(path, tracks)
     numbers = np.array([frame.index + 1 for frame in tracks.frames])
     times = np.array([frame.seconds for frame in tracks.frames])
     rate = _rate(tracks, times)
@@ -52,7 +52,7 @@ def write_trc_c3d(tracks: Tracks, path: Path) -> None:
     Frames from 1 at a constant rate, from the video's first frame to its last, the same in every file; places
     between frames are interpolated over short steps. C3D wants a length: a pixel counts as 1 mm.
     """
-    _check_folder(path)
+    _check_folder(path, tracks)
     times = np.array([frame.seconds for frame in tracks.frames])
     times -= times[:1]
     rate = _rate(tracks, times)
@@ -68,7 +68,9 @@ def write_trc_c3d(tracks: Tracks, path: Path) -> None:
             (folder / name).write_text(text)
 
 
-def _check_folder(path: Path) -> None:
+def _check_folder(path: Path, tracks: Tracks) -> None:
+    if not tracks.ids:
+        raise InputError(f"{tracks.path}: holds nobody, so there is no file to write")
     if path.suffix:
         raise InputError(
             f"{path}: one TRC file is written for each identity; give a folder, without an ending"

@@ -24,6 +24,8 @@ def check_place(path: Path) -> None:
     check_name(path)
     if path.is_dir():
         raise InputError(f"{path}: is a folder; give the name of the file to write")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is a device or a pipe; give the name of a file to write")
     check_folder_of(path)
 
 
@@ -61,11 +63,15 @@ def refuse_to_replace_input(source: Path, targets: Iterable[Path], name: str) ->
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """The name of a file to write, which becomes `path` when the block ends well; InputError if that fails."""
+    """The name of a file to write, which becomes `path` when the block ends well; InputError if that fails.
+
+    Where `path` is a link, what it leads to is written.
+    """
+    check_place(path)
     temporary = temporary_beside(path)
     try:
         yield temporary
-        os.replace(temporary, path)
+        os.replace(temporary, os.path.realpath(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
@@ -76,12 +82,14 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 def temporary_beside(path: Path, ending: str = "") -> Path:
     """Where this process writes `path` until it is whole: in its folder, hidden, and short however long its name is."""
-    return path.with_name(f"{_temporary_start(path)}{os.getpid()}.tmp{ending}")
+    place = Path(os.path.realpath(path))
+    return place.with_name(f"{_temporary_start(place)}{os.getpid()}.tmp{ending}")
 
 
 def remove_leftovers(path: Path) -> None:
     """Remove what killed processes left of `path` beside it; only where nobody else can be writing it now."""
-    for file in path.parent.glob(f"{_temporary_start(path)}[0-9]*.tmp*"):
+    place = Path(os.path.realpath(path))
+    for file in place.parent.glob(f"{_temporary_start(place)}[0-9]*.tmp*"):
         file.unlink(missing_ok=True)
 
 

@@ -51,10 +51,14 @@ def read_coco(
             raise InputError(f"{path}: annotations[{k}] cannot be used: {_reason(error)}") from None
     folder = images or _images_folder(path, content["images"], elsewhere)
     pictures = []
+    ids: set[Any] = set()
     for k, image in enumerate(content["images"]):
         try:
             name, size = str(image["file_name"]), (int(image["height"]), int(image["width"]))
             labels = tuple(people.get(image["id"], ()))
+            if image["id"] in ids:
+                raise ValueError(f"its id {image['id']} is that of another picture; number them anew")
+            ids.add(image["id"])
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"{path}: images[{k}] cannot be used: {_reason(error)}") from None
         file = folder / name
@@ -79,7 +83,7 @@ def labelled_person(annotation: Mapping[str, Any], columns: dict[int, int]) -> L
         keypoints[ours] = table[theirs, :2]
         weights[ours] = np.where(flags == 1, HIDDEN_WEIGHT, 1.0) * (flags > 0)
         measured[ours] = flags > 0
-    if "bbox" in annotation:
+    if annotation.get("bbox"):
         x, y, width, height = (float(v) for v in annotation["bbox"])
         box = np.array([x, y, x + width, y + height])
     elif measured.any():
@@ -106,18 +110,22 @@ def columns_of(names: list[Any]) -> dict[int, int]:
 
 
 def read_picture(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-    """(H, W, 3) RGB as stored, or turned as its EXIF says where the labels are for that `size` (height, width).
+    """(H, W, 3) RGB turned as its EXIF says, or as stored where the labels are for that `size` (height, width).
 
     InputError names a picture that is missing, broken, or of another shape than its labels.
     """
-    stored = read_rgb(path, as_stored=True)
-    if stored is None:
+    upright = read_rgb(path)
+    if upright is None:
         state = "cannot be read as a picture" if path.exists() else "is not there"
         raise InputError(f"{path}: {state}; give the folder of the pictures with --images")
-    if size is None or stored.shape[:2] == size:
+    if size is None or upright.shape[:2] == size:
+        return upright
+    stored = read_rgb(path, as_stored=True)
+    assert stored is not None  # it could be read just now
+    if stored.shape[:2] == size:
         return stored
-    for picture in (stored, read_rgb(path)):
-        if picture is not None and _same_aspect(picture.shape[:2], size):
+    for picture in (upright, stored):
+        if _same_aspect(picture.shape[:2], size):
             return picture
     raise InputError(
         f"{path}: is {stored.shape[1]}x{stored.shape[0]}, but its labels are for {size[1]}x{size[0]}; label it again"
@@ -154,6 +162,8 @@ def _images_folder(path: Path, images: list[Any], elsewhere: Path | None) -> Pat
     above = path.parent.parent
     candidates = [path.parent, path.parent / "images", above, above / split, above / "images"]
     candidates += [above / "images" / split, *([elsewhere] if elsewhere else [])]
+    if not images:
+        raise InputError(f"{path}: lists no pictures")
     first = next((image.get("file_name") for image in images if isinstance(image, dict)), None)
     for folder in candidates:
         if first is not None and (folder / str(first)).is_file():

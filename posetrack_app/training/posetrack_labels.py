@@ -12,7 +12,7 @@ from posetrack_detectors.training.labels import LabelledPerson, LabelledPicture,
 
 from posetrack_app.errors import InputError
 from posetrack_app.evaluation.dataset import annotation_folder, picture_file
-from posetrack_app.formats.json_file import load_json
+from posetrack_app.formats.json_file import json_files, load_json
 from posetrack_app.skeleton import POSETRACK
 from posetrack_app.training.coco_labels import columns_of, labelled_person, read_picture
 
@@ -23,7 +23,7 @@ def read_posetrack(root: Path, split: str) -> list[LabelledPicture]:
     InputError names the file and what in it cannot be used.
     """
     pictures = []
-    for file in sorted(annotation_folder(root, split).glob("*.json")):
+    for file in json_files(annotation_folder(root, split)):
         pictures.extend(_read_sequence(root, file))
     if not pictures:
         raise InputError(f"{root}: no frame of '{split}' is labelled")

@@ -7,9 +7,10 @@ import math
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from posetrack_detectors.checkpoints import CheckpointError
@@ -26,6 +27,7 @@ from posetrack_detectors.training.weight_files import start_from
 
 from posetrack_app.assemble import DETECTORS, choose_device, choose_precision
 from posetrack_app.errors import InputError
+from posetrack_app.file_lock import lock
 from posetrack_app.formats.json_file import load_json, write_json
 from posetrack_app.training.data import read_training_data
 from posetrack_app.training.log import append_log, cut_log, draw_curves, read_log
@@ -84,10 +86,10 @@ def train_network(options: TrainOptions, say: Callable[[str], None]) -> Path:
     device = (
         torch.device(name, int(os.environ.get("LOCAL_RANK", 0))) if name == "cuda" else torch.device(name)
     )
-    if first:
-        _prepare_folder(options)
+    held: AbstractContextManager[Any] = _prepare_folder(options) if first else nullcontext()
     try:
-        _train(options, device, world, first, say if first else _silent)
+        with held:
+            _train(options, device, world, first, say if first else _silent)
     except BaseException as error:
         # Where there is nothing to resume the folder is free again.
         if first and not (options.out / "checkpoint.pt").exists():
@@ -96,6 +98,8 @@ def train_network(options: TrainOptions, say: Callable[[str], None]) -> Path:
         if options.compiled and isinstance(error, torch._dynamo.exc.TorchDynamoException):
             why = " ".join(str(error).split())[:160]
             raise InputError(f"--compile: {why}; leave it out, or install what it lacks") from error
+        if isinstance(error, ValueError) and "more than 1 value per channel" in str(error):
+            raise InputError("--batch: of crops this small a batch needs 2 or more") from error
         if isinstance(error, torch.OutOfMemoryError):
             raise InputError(
                 f"the GPU's memory is too small for batches of {options.batch}; free it of other programs, or start "
@@ -132,14 +136,16 @@ def _train(
 def _learn(
     task: Task, schedule: Schedule, options: TrainOptions, device: torch.device, say: Callable[[str], None]
 ) -> None:
-    log = options.out / "log.jsonl"
+    log, resumed_at = options.out / "log.jsonl", -1
     try:
         for record in train(task, schedule, options.out, device, resume=options.resume):
             if "resumed_at" in record:
-                cut_log(log, record["resumed_at"])
-                say(f"resumed at {record['resumed_at']} samples")
+                resumed_at = record["resumed_at"]
+                cut_log(log, resumed_at)
+                say(f"resumed at {resumed_at} samples")
                 continue
-            append_log(log, record)
+            if record["seen"] > resumed_at:  # else it is there: the training had ended
+                append_log(log, record)
             say(json.dumps(record))
             if "loss" not in record:
                 draw_curves(read_log(log), options.out)
@@ -147,8 +153,11 @@ def _learn(
         raise InputError(str(error)) from error
 
 
-def _prepare_folder(options: TrainOptions) -> None:
-    """The folder for a new training, or that of one to go on with; InputError where it is not what is wanted."""
+def _prepare_folder(options: TrainOptions) -> IO[bytes]:
+    """The folder for a new training, or that of one to go on with; InputError where it is not what is wanted.
+
+    What is given back is to stay open: it holds the folder for this process alone.
+    """
     file = options.out / "settings.json"
     if file.exists() and not (options.out / "checkpoint.pt").exists():
         raise InputError(
@@ -169,7 +178,7 @@ def _prepare_folder(options: TrainOptions) -> None:
             write_json(file, options.settings())
         except OSError as error:
             raise InputError(f"--out {options.out}: cannot be written into ({error.strerror})") from error
-        return
+        return _held(file)
     if not file.is_file():
         raise InputError(f"{options.out}: holds no training to resume; leave out --resume")
     before, now = load_json(file), options.settings()
@@ -178,6 +187,15 @@ def _prepare_folder(options: TrainOptions) -> None:
             raise InputError(
                 f"{options.out}: was started with {name} = {before.get(name)}, not {value}; a resumed training keeps it"
             )
+    return _held(file)
+
+
+def _held(settings: Path) -> IO[bytes]:
+    file = settings.open("rb")
+    if not lock(file):
+        file.close()
+        raise InputError(f"{settings.parent}: another process trains into it; wait for it or stop it")
+    return file
 
 
 def _decode(pictures: Pictures, cache: Path, world: int, first: bool, say: Callable[[str], None]) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrack_app.errors import InputError
-from posetrack_app.formats.whole import check_folder_of, temporary_beside
+from posetrack_app.formats.whole import check_place, temporary_beside
 from posetrack_app.video.ffmpeg_log import silence_ffmpeg
 from posetrack_app.video.info import VideoInfo
 from posetrack_app.video.probe import ffmpeg_name
@@ -73,7 +73,7 @@ class VideoWriter:
         self._encoding: Future[None] | None = None
         if path.suffix.lower() != ".mp4":
             raise InputError(f"{path}: overlays are MP4 files; give a name that ends in .mp4")
-        check_folder_of(path)
+        check_place(path)
         if "libx264" not in av.codecs_available:
             raise InputError("this PyAV has no H.264 encoder (libx264); reinstall it: pip install --force av")
         self._temporary = temporary_beside(path, ".mp4")
@@ -161,7 +161,7 @@ class VideoWriter:
             sound.mux_until(self._last_tick / _CLOCK + 1 / self._info.frame_rate)
             sound.close()
             self._container.close()
-            os.replace(self._temporary, target)
+            os.replace(self._temporary, os.path.realpath(target))
         except (OSError, av.FFmpegError) as error:
             raise InputError(f"{target}: cannot be finished ({error.strerror})") from error
 

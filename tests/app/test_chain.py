@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from posetrack_app.assemble import Parts
 from posetrack_app.chain import track_people
 from posetrack_app.config import Config, DuplicatesConfig, PoseConfig, PropagationConfig, TrackerConfig
-from posetrack_app.records import DETECTED, PROPAGATED, FloatArray, TrackedPoses
+from posetrack_app.records import DETECTED, PROPAGATED, FloatArray, Frame, TrackedPoses
 from posetrack_app.skeleton import POSETRACK
 
 PERSON = np.array([[10.0, 5, 30, 40]]), np.array([0.99])
@@ -49,6 +49,22 @@ def test_propagation_finds_the_missed(enabled: bool, count: int, method: str) ->
     assert {number for poses in tracked for number in poses.ids.tolist()} == {1}
     assert tracked[3].origins.tolist() == [DETECTED]
     assert tracked[4].origins.tolist() == [PROPAGATED] * count
+
+
+def test_a_cut_is_known_before_people_are_carried_on() -> None:
+    """Half the film is of one place, half of another; the detector misses the person just after the cut."""
+    rng = np.random.default_rng(0)
+    places = [rng.integers(low, low + 100, (48, 64, 3), dtype=np.uint8) for low in (0, 150)]
+    seen = [True] * 4 + [False] * 4
+    detector = iter([PERSON if is_seen else NOBODY for is_seen in seen])
+    parts = Parts(
+        lambda images: [next(detector) for _ in images], _Estimator(), POSETRACK, "cpu", "float32", {}
+    )
+    config = Config(propagation=PropagationConfig(enabled=True), tracker=TrackerConfig(confirmations=1))
+    frames = [Frame(k, k / 10, places[k // 4]) for k in range(8)]
+    linked = list(track_people(frames, parts, config))
+    assert [frame.is_cut for frame, _ in linked] == [k == 4 for k in range(8)]
+    assert [len(tracked) for _, tracked in linked] == [1] * 4 + [0] * 4
 
 
 def test_the_detector_rests_between() -> None:

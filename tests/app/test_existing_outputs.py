@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from functools import partial
 from pathlib import Path
 
 import clips
@@ -49,6 +52,27 @@ def test_an_existing_file_is_kept_unless_force_is_given(
     )
     assert forced.exit_code == 0
     assert out.read_bytes() != before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="makes pipes and links")
+@pytest.mark.parametrize("ending", ["csv", "mp4"])
+def test_links_are_followed_and_pipes_are_left_alone(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    clips.write_clip(Path("clip.mp4"), times=3)
+    write_somebody(Path("tracks.json"))
+    Path("elsewhere").mkdir()
+    Path(f"link.{ending}").symlink_to(f"elsewhere/real.{ending}")
+    os.mkfifo(f"pipe.{ending}")
+    write = partial(api.render, "clip.mp4") if ending == "mp4" else partial(api.convert, to="csv")
+    write("tracks.json", out=f"link.{ending}")
+    assert Path(f"link.{ending}").is_symlink()
+    assert Path(f"elsewhere/real.{ending}").stat().st_size > 100
+    with pytest.raises(InputError, match=f"pipe.{ending}: is a device or a pipe"):
+        write("tracks.json", out=f"pipe.{ending}")
+    assert Path(f"pipe.{ending}").is_fifo()
+    assert not [file for file in Path("elsewhere").iterdir() if file.name.startswith(".")]
 
 
 OWN_INPUTS = {

@@ -98,6 +98,15 @@ def test_who_is_not_detected_is_carried_on_for_a_while_only(max_seconds: float, 
     assert [len(found) for _, found in poses] == [1] * (2 + carried) + [0] * (5 - carried)
 
 
+def test_nobody_is_carried_over_a_cut() -> None:
+    frames = [
+        (Frame(k, k / 25, _picture(k), is_cut=k == 4), found)
+        for k, (_, found) in enumerate(_people([k < 3 for k in range(8)]))
+    ]
+    found = [len(poses) for _, poses in propagate_poses(frames, _Estimator(), box_overlap=0.5)]
+    assert found == [1, 1, 1, 1, 0, 0, 0, 0]
+
+
 def test_nobody_ever() -> None:
     poses = propagate_poses(_people([False] * 3), _Estimator(), box_overlap=0.5)
     assert [len(found) for _, found in poses] == [0, 0, 0]

@@ -210,6 +210,31 @@ def test_poses_that_are_nobodys_are_counted(tmp_path: Path) -> None:
     assert again.poses >= 20
 
 
+def test_ghosts_that_the_second_pass_drops_are_counted(tmp_path: Path) -> None:
+    """Somebody who is there for four frames, unsure, besides one who stays."""
+    with TracksWriter(tmp_path / "in.json", skeleton=POSETRACK, info={}) as writer:
+        for index in range(30):
+            count = 2 if index < 4 else 1
+            corner = np.array([[3.0 * index, 0], [400.0, 5]])[:count]
+            keypoints = corner[:, None] + np.random.default_rng(0).uniform(0, 1, (1, 17, 2)) * [50, 150]
+            boxes = np.concatenate([corner, corner + np.array([50.0, 150.0])], axis=1)
+            scores, shares = np.array([0.95, 0.5])[:count], np.full((count, 17), 0.8)
+            writer.write(
+                index,
+                index / 25,
+                TrackedPoses(boxes, scores, keypoints, shares, np.arange(count) + 1, keypoints),
+            )
+    (tmp_path / "low.toml").write_text("[tracker]\nconfident = 0.4\n")
+    plain, offline = (
+        link_file(
+            tmp_path / "in.json", tmp_path / f"{second}.json", config=tmp_path / "low.toml", offline=second
+        )
+        for second in (False, True)
+    )
+    assert (plain.tracks, plain.nobodies) == (2, 0)
+    assert (offline.tracks, offline.nobodies) == (1, 4)
+
+
 def test_posetrack18_without_ids(tmp_path: Path) -> None:
     _write(tmp_path / "in.json")
     content = json.loads((tmp_path / "in.json").read_text())

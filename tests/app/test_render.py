@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 from fakes import people
 
+from posetrack_app import render
 from posetrack_app.cli import posetrack
 from posetrack_app.contact_sheet import write_contact_sheet
 from posetrack_app.drawing import Style, draw_poses
@@ -265,6 +266,16 @@ def test_a_person_whose_frame_cannot_be_read_has_an_empty_cell(tmp_path: Path) -
     assert sheet is not None
     assert sheet[2:242, 2:182].std() > 20
     assert sheet[2:242, 186:366].std() == 0
+
+
+def test_a_video_without_people_is_drawn_though_there_is_no_sheet(tmp_path: Path) -> None:
+    clips.write_clip(tmp_path / "in.mp4", times=3)
+    with TracksWriter(tmp_path / "t.json", skeleton=POSETRACK, info={}) as writer:
+        for index in range(3):
+            writer.write(index, index / 25, people({}))
+    with pytest.raises(InputError, match="holds none of the people"):
+        render(tmp_path / "in.mp4", tmp_path / "t.json", tmp_path / "o.mp4", contact_sheet=tmp_path / "s.png")
+    assert len(packet_times(tmp_path / "o.mp4")) == 3
 
 
 @pytest.mark.parametrize("aspect", [1, 2])

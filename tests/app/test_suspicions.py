@@ -11,9 +11,12 @@ NO_PICTURE = np.zeros((1, 1, 3), dtype=np.uint8)
 
 
 def _watch(
-    people: list[dict[int, tuple[float, float]]], *, cut: int = -1, large: range = range(0)
+    people: list[dict[int, tuple[float, float]]], *, cut: int = -1, large: range = range(0), jolt: int = -1
 ) -> list[tuple[tuple[int, ...], str]]:
-    """`cut` is the first frame of a second shot; in the frames `large` everybody is three times as large."""
+    """`cut` is the first frame of a second shot; in the frames `large` everybody is three times as large.
+
+    At `jolt` the camera turns away by 400 pixels.
+    """
     watch = SuspicionWatch()
     for index, frame in enumerate(people):
         corner = np.array(list(frame.values())).reshape(-1, 2)
@@ -22,7 +25,8 @@ def _watch(
         boxes = np.concatenate([corner, corner + sides], axis=1)
         ids = np.array(list(frame), dtype=np.int64)
         scores = np.ones(len(corner)), np.ones((len(corner), 17))
-        picture = Frame(index, index / 25, NO_PICTURE, is_cut=index == cut)
+        motion = np.array([[1.0, 0, 400], [0, 1, 0]]) if index == jolt else None
+        picture = Frame(index, index / 25, NO_PICTURE, camera_motion=motion, is_cut=index == cut)
         watch.see(picture, TrackedPoses(boxes, scores[0], keypoints, scores[1], ids, keypoints))
     assert all(0 <= suspicion.score <= 1 for suspicion in watch.found)
     return [(suspicion.ids, suspicion.reason) for suspicion in watch.found]
@@ -55,6 +59,13 @@ def test_somebody_new_elsewhere_is_fine() -> None:
 
 def test_jump() -> None:
     assert _watch([{1: (0.0 if i < 20 else 400.0, 0.0)} for i in range(40)]) == [((1,), "jump")]
+
+
+def test_a_jolt_of_the_camera_is_nobodys_jump() -> None:
+    moved = [{1: (2.0 * i + (400.0 if i >= 20 else 0.0), 0.0)} for i in range(40)]
+    assert _watch(moved, jolt=20) == []
+    lost = [{1 if i < 20 else 2: (2.0 * i + (400.0 if i >= 20 else 0.0), 0.0)} for i in range(40)]
+    assert _watch(lost, jolt=20) == [((1, 2), "new")]
 
 
 def test_growing_at_once() -> None:

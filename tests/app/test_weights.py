@@ -226,6 +226,12 @@ def test_bundle_and_import(registered: Published, tmp_path: Path) -> None:
     assert (tmp_path / "b" / "net.pth").read_bytes() == CONTENT
 
 
+def test_a_bundle_may_have_any_name(registered: Published, tmp_path: Path) -> None:
+    fetch(registered, tmp_path / "a")
+    bundle([registered], tmp_path / "my.bundle", tmp_path / "a")
+    assert import_file(tmp_path / "my.bundle", tmp_path / "b") == [registered]
+
+
 def test_what_ships_with_posetrack_needs_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="embedded-pose ships with posetrack and needs no bundle"):
         bundle([find("embedded-pose")], tmp_path / "out.tar", tmp_path)

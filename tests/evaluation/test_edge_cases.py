@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from posetrack_app.errors import InputError
@@ -186,6 +187,54 @@ def test_times_are_no_frame_numbers(tmp_path: Path) -> None:
     (tmp_path / "gt.txt").write_text("1764000000000,1,10,10,50,50,1\n")
     with pytest.raises(InputError, match="line 1 is not 'frame,id,x,y,width,height"):
         evaluate(tmp_path / "gt.txt", tmp_path / "gt.txt", ["corrected"])
+
+
+@pytest.mark.parametrize("row", ["1,1,10,,50,50,1", "1,1,10,10,nan,50,1", "1,1,10,10,50"])
+def test_a_row_that_lacks_a_number_is_no_other_row(tmp_path: Path, row: str) -> None:
+    (tmp_path / "good.txt").write_text(
+        "1,1,10,10,50,50,1,-1,-1,-1\r\n2 1 10 10 50 50 1\n3, 1, 10, 10, 50, 50,\n"
+    )
+    assert evaluate(tmp_path / "good.txt", tmp_path / "good.txt", ["corrected"]).totals["MOTA"] == 100
+    (tmp_path / "gt.txt").write_text(f"1,1,10,10,50,50,1\n{row}\n")
+    with pytest.raises(InputError, match="line 2 is not 'frame,id,x,y,width,height"):
+        evaluate(tmp_path / "gt.txt", tmp_path / "good.txt", ["corrected"])
+
+
+def test_hidden_files_are_no_videos(write: Any, make_video: Any) -> None:
+    """macOS writes a `._` file beside each on disks that are not its own."""
+    truth, predicted = write("gt", make_video([[(0, 100.0)]])), write("pred", make_video([[(0, 100.0)]]))
+    (truth / "._000001_mpii_test.json").write_bytes(b"\0\5\26\7")
+    assert evaluate(truth, predicted, ["corrected"]).totals["corrected mAP"] == 100
+
+
+def _coco_person(x: float, side: float, **more: Any) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    points = np.concatenate([rng.uniform(0, side, (17, 2)) + [x, 0], np.full((17, 1), 2)], axis=1)
+    return {"image_id": 1, "category_id": 1, "keypoints": points.ravel().tolist(), **more}
+
+
+def _coco_stats(tmp_path: Path, results: list[dict[str, Any]]) -> dict[str, float | None]:
+    person = _coco_person(0, 60, id=1, area=3600, bbox=[0, 0, 60, 60], iscrowd=0, num_keypoints=17)
+    category = {"id": 1, "name": "person", "keypoints": list(COCO.keypoints)}
+    truth = {"images": [{"id": 1}], "annotations": [person], "categories": [category]}
+    (tmp_path / "gt.json").write_text(json.dumps(truth))
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    return evaluate(tmp_path / "gt.json", tmp_path / "results.json", ["corrected"]).totals
+
+
+@pytest.mark.parametrize(("boxes", "ap"), [(False, 100), (True, 50)])
+def test_coco_areas_of_results_are_those_of_their_boxes(tmp_path: Path, boxes: bool, ap: float) -> None:
+    """pycocotools: where the first result has one. The false alarm's keypoints are too close for a medium person."""
+    alarm, found = _coco_person(900, 20, score=0.9), _coco_person(0, 60, score=0.8)
+    if boxes:
+        alarm["bbox"], found["bbox"] = [890, 0, 40, 40], [0, 0, 60, 60]
+    assert _coco_stats(tmp_path, [alarm, found])["AP_M"] == pytest.approx(ap, abs=0.1)
+
+
+def test_coco_results_of_other_categories_are_not_people(tmp_path: Path) -> None:
+    alarm, found = _coco_person(900, 60, score=0.9), _coco_person(0, 60, score=0.8)
+    assert _coco_stats(tmp_path, [alarm, found])["AP"] == pytest.approx(50, abs=0.1)
+    assert _coco_stats(tmp_path, [{**alarm, "category_id": 2}, found])["AP"] == pytest.approx(100, abs=0.1)
 
 
 def test_not_json(write: Any, make_video: Any) -> None:

@@ -110,6 +110,14 @@ def test_for_c3d_a_frame_after_a_long_gap_is_not_lost(tmp_path: Path) -> None:
     assert [row for row, line in enumerate(lines[6:46]) if line.split("\t")[2]] == [5, 15, 25, 35]
 
 
+@pytest.mark.parametrize("name", ["trc", "trc-c3d"])
+def test_nobody_makes_no_folder(tmp_path: Path, name: str) -> None:
+    empty = Tracks(tmp_path / "t.json", {}, POSETRACK, [])
+    with pytest.raises(InputError, match=r"t\.json: holds nobody"):
+        WRITERS[name](empty, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_rate_is_that_of_the_rows(tmp_path: Path) -> None:
     """Every third frame of a video of 30 a second: 10 rows a second."""
     frames = ((index, index / 30, some_people([1], index)) for index in range(0, 15, 3))

@@ -85,6 +85,12 @@ def test_crowds_and_other_categories(tmp_path: Path) -> None:
         ({"categories": 7.5}, "'categories' must be a list"),
         ({"categories": [{"id": 1, "name": "person", "keypoints": 17}]}, "must be a list of names"),
         ({"images": [{"id": 0, "file_name": "000.png"}]}, r"images\[0\].*height"),
+        (
+            {"images": [{"id": 0, "file_name": "000.png", "height": HEIGHT, "width": WIDTH}] * 2},
+            r"images\[1\].*its id 0 is that of another picture",
+        ),
+        ({"images": [], "annotations": []}, "lists no pictures"),
+        ({"annotations": [{"image_id": 0, "category_id": 1, "bbox": None}]}, "neither 'bbox' nor keypoints"),
         ({"images": [{"id": 0, "file_name": "a.png", "height": 9, "width": 9}]}, "--images"),
     ],
 )
@@ -262,5 +268,9 @@ def test_a_phone_picture_is_turned_where_it_was_labelled_upright(tmp_path: Path)
     assert upright[30, 5, 0] < 50
     smaller = read_picture(tmp_path / "p.jpg", (120, 80))  # labelled before it was made smaller
     assert smaller.shape == (60, 40, 3)
+    _photo(
+        tmp_path / "u.jpg", orientation=3
+    )  # stored upside down, of one size either way: viewers show it turned
+    assert read_picture(tmp_path / "u.jpg", (40, 60))[35, 30, 0] > 200
     with pytest.raises(InputError, match="is 60x40, but its labels are for 60x60"):
         read_picture(tmp_path / "p.jpg", (60, 60))

@@ -17,10 +17,11 @@ from posetrack_detectors.calibration import read_calibration, read_metadata
 from posetrack_detectors.faster_rcnn import FasterRCNN
 from posetrack_detectors.hrnet import COMPACT, COMPACT_DEEP, initialise
 from posetrack_detectors.pose_hrnet import PoseHRNet
-from posetrack_detectors.training import pose_task
+from posetrack_detectors.training import pose_task, weight_files
 from posetrack_detectors.training.loop import Draws, _Run, update_average
 from posetrack_detectors.training.pose_task import PoseLearner, draw_targets
 from posetrack_detectors.training.weight_files import start_from, write_weights
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from small_sets import write_coco_set
 
@@ -28,6 +29,7 @@ from posetrack_app.assemble import build_parts
 from posetrack_app.cli import posetrack
 from posetrack_app.config import load_config
 from posetrack_app.errors import InputError
+from posetrack_app.file_lock import lock
 from posetrack_app.training.log import read_log
 from posetrack_app.weights import EMBEDDED
 
@@ -272,6 +274,43 @@ def test_a_training_is_not_written_over_and_not_resumed_as_another(labels: Path,
     (tmp_path / "out/checkpoint.pt").unlink()
     with pytest.raises(InputError, match="without a checkpoint; if it runs no more, delete the folder"):
         train(*options, "--resume")
+
+
+def test_one_process_trains_into_a_folder(labels: Path, tmp_path: Path) -> None:
+    """A job that is started a second time while the first goes on."""
+    options = (*POSE, "--data", labels, "--out", tmp_path / "out", "--epochs", 0.5)
+    train(*options)
+    with (tmp_path / "out" / "settings.json").open("rb") as file:
+        assert lock(file)
+        with pytest.raises(InputError, match="another process trains into it"):
+            train(*options, "--resume")
+    log = (tmp_path / "out" / "log.jsonl").read_text()
+    train(*options, "--resume")
+    assert (tmp_path / "out" / "log.jsonl").read_text() == log  # it had ended: nothing is new
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full")
+@pytest.mark.parametrize("file", ["checkpoint", "weights"])
+def test_a_full_disk_is_one_line(
+    labels: Path, tmp_path: Path, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(state: object, path: Path, metadata: object) -> None:
+        path.write_bytes(b"half")
+        raise SafetensorError("Error while serializing: No space left on device")
+
+    (tmp_path / "out").mkdir()
+    if file == "checkpoint":
+        (tmp_path / "out" / "checkpoint.tmp").symlink_to("/dev/full")
+    else:
+        monkeypatch.setattr(weight_files, "save_file", full)
+    with pytest.raises(InputError, match=r"No space left on device\); make room, then go on with --resume"):
+        train(*POSE, "--data", labels, "--out", tmp_path / "out", "--epochs", 0.5)
+    assert not list((tmp_path / "out").glob("*.tmp"))
+
+
+def test_a_batch_too_small_for_its_crops(labels: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--batch: of crops this small a batch needs 2 or more"):
+        train(*POSE, "--data", labels, "--out", tmp_path / "out", "--size", "32x32", "--batch", 1)
 
 
 def test_a_log_of_something_else_is_left_alone(labels: Path, tmp_path: Path) -> None:

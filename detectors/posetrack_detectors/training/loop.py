@@ -21,10 +21,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from posetrack_detectors.hrnet import MEAN, STD
 from posetrack_detectors.training.muon import Muon
+from posetrack_detectors.whole_file import whole_file
 
 Record = dict[str, Any]
 WARM_UP = 0.03
@@ -260,11 +262,15 @@ class _Run:
         states = {name: part.state_dict() for name, part in self._parts().items()}
         counts = {"seen": self.seen, "step": self.step, "elapsed": self.elapsed, "sums": self.sums}
         torch.save({**states, **counts}, content)
-        target = self.folder / "checkpoint.pt"
-        beside = target.with_suffix(".tmp")
-        beside.write_bytes(content.getvalue())
-        beside.replace(target)
-        return {**self._stamp(), **self.task.save(self.average, self.folder, self._progress())}
+        try:
+            with whole_file(self.folder / "checkpoint.pt") as beside:
+                beside.write_bytes(content.getvalue())
+            return {**self._stamp(), **self.task.save(self.average, self.folder, self._progress())}
+        except (OSError, SafetensorError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise TrainingError(
+                f"{self.folder}: cannot be written into ({reason}); make room, then go on with --resume"
+            ) from error
 
     def _load(self) -> None:
         path = self.folder / "checkpoint.pt"

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from posetrack_detectors.checkpoints import CheckpointError, official_names, read_tensors
+from posetrack_detectors.whole_file import whole_file
 
 
 def write_weights(network: nn.Module, path: Path, metadata: dict[str, str]) -> None:
@@ -18,10 +19,9 @@ def write_weights(network: nn.Module, path: Path, metadata: dict[str, str]) -> N
         for name, value in network.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    beside = path.with_suffix(".tmp")
-    save_file(state, beside, metadata=metadata)
-    beside.chmod(0o644)
-    beside.replace(path)
+    with whole_file(path) as beside:
+        save_file(state, beside, metadata=metadata)
+        beside.chmod(0o644)
 
 
 def start_from(network: nn.Module, path: Path) -> tuple[int, int]:
