@@ -87,7 +87,7 @@ def render(
     `on_frame` is called after each frame drawn into `out`. Gives the number of these frames, or of identities where
     there is only a contact sheet.
     """
-    from posetrack_app.contact_sheet import write_contact_sheet
+    from posetrack_app.contact_sheet import check_sheet, write_contact_sheet
     from posetrack_app.drawing import Style
     from posetrack_app.overlay import render_video
     from posetrack_app.sources import check_drawings
@@ -96,7 +96,9 @@ def render(
     if out is None and contact_sheet is None:
         raise InputError("say what to write: out, contact_sheet or both")
     targets = [] if out is None else [Path(out), partial_video(Path(out))]
-    targets += [] if contact_sheet is None else [Path(contact_sheet)]
+    if contact_sheet is not None:
+        check_sheet(Path(contact_sheet))
+        targets.append(Path(contact_sheet))
     tracks_file = tracks.path if isinstance(tracks, Tracks) else Path(tracks)
     check_drawings(Path(video), tracks_file, targets, force=force)
     content = _tracks(tracks)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from posetrack_app.drawing import Style, colour_of, draw_poses
 from posetrack_app.errors import InputError
 from posetrack_app.formats import Tracks
-from posetrack_app.formats.whole import write_whole
+from posetrack_app.formats.whole import check_place, write_whole
 from posetrack_app.overlay import check_same_video
 from posetrack_app.video import open_video
 
@@ -42,8 +42,7 @@ def write_contact_sheet(video: Path, tracks: Tracks, out: Path, style: Style | N
     Raises InputError where the tracks hold nobody or are not of this video.
     """
     style = style or Style()
-    if out.suffix.lower() != ".png":
-        raise InputError(f"{out}: contact sheets are PNG files; give a name that ends in .png")
+    check_sheet(out)
     sightings = _best_sightings(tracks, style.only_ids)
     if not sightings:
         raise InputError(f"{tracks.path}: holds none of the people asked for, so there is nothing to show")
@@ -57,6 +56,13 @@ def write_contact_sheet(video: Path, tracks: Tracks, out: Path, style: Style | N
     _, encoded = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
     write_whole(out, encoded.tobytes())
     return len(cells)
+
+
+def check_sheet(out: Path) -> None:
+    """InputError where no contact sheet of that name can be written."""
+    if out.suffix.lower() != ".png":
+        raise InputError(f"{out}: contact sheets are PNG files; give a name that ends in .png")
+    check_place(out)
 
 
 def _best_sightings(tracks: Tracks, only_ids: frozenset[int] | None) -> dict[int, _Sighting]:

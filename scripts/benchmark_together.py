@@ -1,4 +1,4 @@
-"""What several runs at once on the same cores cost: frames a second of each, with PyTorch's usual waiting and ours.
+"""What several runs at once on the same cores cost: with PyTorch's usual waiting, with ours, with a thread for each.
 
 python scripts/benchmark_together.py VIDEO [--runs 2] [--seconds 12] [--rounds 3]
 
@@ -16,16 +16,17 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-SETTINGS = {"PyTorch's own": "300000", "posetrack's": None}
+SETTINGS: dict[str, dict[str, str]] = {
+    "PyTorch's own": {"GOMP_SPINCOUNT": "300000"},
+    "posetrack's": {},
+    "OMP_NUM_THREADS=1": {"OMP_NUM_THREADS": "1"},
+}
 
 
-def rates(video: Path, runs: int, seconds: float, spins: str | None) -> list[float]:
+def rates(video: Path, runs: int, seconds: float, setting: dict[str, str]) -> list[float]:
     """Frames a second of each of `runs` that go on at the same time, without loading the networks."""
-    environment = {
-        name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
-    }
-    if spins is not None:
-        environment["GOMP_SPINCOUNT"] = spins
+    of_threads = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS")
+    environment = {name: value for name, value in os.environ.items() if name not in of_threads} | setting
     with tempfile.TemporaryDirectory() as folder:
         outs = [Path(folder) / f"{k}.json" for k in range(runs)]
         started = [

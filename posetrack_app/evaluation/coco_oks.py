@@ -62,11 +62,7 @@ def score_keypoints(truth_path: Path, truth: Any, results_path: Path, results: S
     crowdpose = any(image.crowd_index is not None for image in people.values())
     sigmas, category = read_sigmas(truth_path, truth)
     add_annotated(people, truth_path, truth["annotations"], len(sigmas), crowdpose)
-    # Results that name no category are of people too.
-    of_people = [
-        one for one in results if not isinstance(one, dict) or one.get("category_id", category) == category
-    ]
-    add_detected(people, results_path, of_people, len(sigmas), truth_path)
+    add_detected(people, results_path, results, len(sigmas), category, truth_path)
     images = {key: _image(image, sigmas, crowdpose) for key, image in people.items()}
     ranges = ("all",) if crowdpose else ("all", "medium", "large")
     curves = {name: _precision_recall(list(images.values()), _AREAS[name]) for name in ranges}

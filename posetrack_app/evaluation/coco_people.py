@@ -107,26 +107,39 @@ def add_annotated(
 
 
 def add_detected(
-    images: Mapping[Any, ImagePeople], path: Path, people: Sequence[Any], keypoints: int, truth_path: Path
+    images: Mapping[Any, ImagePeople],
+    path: Path,
+    people: Sequence[Any],
+    keypoints: int,
+    category: Any,
+    truth_path: Path,
 ) -> None:
     """Put the people of the results into their images; InputError says which cannot be used.
 
-    Their areas are those of their boxes where the first one has a box, else of their keypoints' extent (pycocotools).
+    Results of another category than `category` are left out; those that name none are people. Their areas are those of
+    their boxes where the first one has a box, else of their keypoints' extent (pycocotools).
     """
     by_box = bool(people) and isinstance(people[0], dict) and bool(people[0].get("bbox"))
-    for image, where, person, points in _placed(images, path, people, keypoints, truth_path):
+    for image, where, person, points in _placed(images, path, people, keypoints, truth_path, category):
         extent = _numbers(path, where, person, "bbox", 4)[2:] if by_box else np.ptp(points[:, :2], axis=0)
         score = _number(path, where, person, "score")
         image.detected.append(Detected(points, score, float(extent.prod())))
 
 
 def _placed(
-    images: Mapping[Any, ImagePeople], path: Path, people: Sequence[Any], keypoints: int, truth_path: Path
+    images: Mapping[Any, ImagePeople],
+    path: Path,
+    people: Sequence[Any],
+    keypoints: int,
+    truth_path: Path,
+    category: Any = None,
 ) -> Iterator[tuple[ImagePeople, str, dict[str, Any], FloatArray]]:
     """Each person's image, what to call the person in an error, the entry, and its keypoints (K, 3)."""
     for k, person in enumerate(people):
         if not isinstance(person, dict):
             raise InputError(f"{path}: person {k} must be an object with 'image_id' and 'keypoints'")
+        if category is not None and person.get("category_id", category) != category:
+            continue
         key = person.get("image_id")
         if not isinstance(key, (int, str)) or key not in images:
             raise InputError(f"{path}: person {k} is in image {key}, which {truth_path} lacks")

@@ -344,6 +344,7 @@ def test_the_command(tmp_path: Path) -> None:
         (["--out", "o.mp4", "--only-ids", "one"], "separated by commas"),
         (["--out", "o.mp4", "--names", "1:Ann"], "as in 1=Ann"),
         (["--contact-sheet", "sheet.jpg"], "ends in .png"),
+        (["--contact-sheet", "sheet.jpg", "--out", "o.mp4"], "ends in .png"),
         (["--contact-sheet", "sheet.png", "--only-ids", "1,99"], "nobody has the id 99 there"),
         (["--contact-sheet", "sheet.png", "--names", "99=Ann"], "nobody has the id 99 there"),
     ],
@@ -357,6 +358,7 @@ def test_bad_options_are_one_line(tmp_path: Path, options: list[str], message: s
         + [str(tmp_path / option) if "." in option else option for option in options],
     )
     assert result.exit_code != 0
+    assert not (tmp_path / "o.mp4").exists()
     assert message in f"{result.output} {result.exception}"
 
 
