@@ -75,9 +75,9 @@ class Journal:
             self._file.close()
         if kind is None:
             return
-        # While it is still answering, what an earlier run stored is there, taken or not.
         if not self.path.exists():
             return  # somebody has removed it, or its folder
+        # While it is still answering, what an earlier run stored is there, taken or not.
         if self.taken + self._added or self._is_answering:
             print(f"posetrack: --resume goes on from there ({self.path})", file=sys.stderr)
         else:

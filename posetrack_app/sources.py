@@ -131,15 +131,15 @@ def check_targets(
         raise InputError("--resume keeps what is there and --force does not; give one of them")
     there: list[Path] = []
     for source, out in zip(sources, outs, strict=True):
-        drawn = [overlay, partial_video(overlay)] if overlay else []
-        targets = [out, *files_beside(out), *drawn]
+        beside = files_beside(out)
+        targets = [out, *beside, *([overlay, partial_video(overlay)] if overlay else [])]
         for target in targets:
             check_name(target)
-        if out in files_beside(out):
+        if out in beside:
             raise InputError(
                 f"{out}: this ending is of files that a run keeps beside its tracks; name it .json"
             )
-        if overlay in files_beside(out) or overlay == out:
+        if overlay in (out, *beside):
             raise InputError(f"{overlay}: is another file of this run; choose another name for the overlay")
         _refuse_own_input(source, targets)
         if resume and is_stream(source):

@@ -8,9 +8,9 @@ from pathlib import Path
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, ending: str = ".tmp") -> Iterator[Path]:
     """The name of a file to write beside `path`, which takes its place when the block ends well; else it is gone."""
-    beside = path.with_suffix(".tmp")
+    beside = path.with_suffix(ending)
     try:
         yield beside
         beside.replace(path)

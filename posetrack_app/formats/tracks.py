@@ -90,10 +90,7 @@ class TracksWriter:
             if (motion != np.eye(2, 3)).any():
                 image["camera_motion"] = motion.ravel().tolist()
         people = [_dumps(person) for person in self._people(frame_index, tracked)]
-        added = [
-            "".join(",\n" + line if before or k else line for k, line in enumerate(lines)).encode()
-            for before, lines in ((self.frames, [_dumps(image)]), (self.people, people))
-        ]
+        added = [_further([_dumps(image)], self.frames), _further(people, self.people)]
         try:
             for file, content in zip(self._open, added, strict=True):
                 file.write(content)
@@ -203,6 +200,11 @@ class TracksWriter:
             with suppress(OSError):
                 file.close()
         self._open = []
+
+
+def _further(entries: list[str], before: int) -> bytes:
+    """Entries of a JSON list that follow `before` others."""
+    return ((",\n" if before and entries else "") + ",\n".join(entries)).encode()
 
 
 def _copy(source: IO[bytes], size: int, target: IO[bytes]) -> None:

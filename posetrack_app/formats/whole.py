@@ -82,19 +82,21 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 def temporary_beside(path: Path, ending: str = "") -> Path:
     """Where this process writes `path` until it is whole: in its folder, hidden, and short however long its name is."""
-    place = Path(os.path.realpath(path))
-    return place.with_name(f"{_temporary_start(place)}{os.getpid()}.tmp{ending}")
+    start = _temporary_start(path)
+    return start.with_name(f"{start.name}{os.getpid()}.tmp{ending}")
 
 
 def remove_leftovers(path: Path) -> None:
     """Remove what killed processes left of `path` beside it; only where nobody else can be writing it now."""
-    place = Path(os.path.realpath(path))
-    for file in place.parent.glob(f"{_temporary_start(place)}[0-9]*.tmp*"):
+    start = _temporary_start(path)
+    for file in start.parent.glob(f"{start.name}[0-9]*.tmp*"):
         file.unlink(missing_ok=True)
 
 
-def _temporary_start(path: Path) -> str:
-    return f".posetrack-{zlib.crc32(os.fsencode(path.name)):08x}-"
+def _temporary_start(path: Path) -> Path:
+    """What the names of all processes' temporary files for `path`, or for what it leads to as a link, begin with."""
+    place = Path(os.path.realpath(path))
+    return place.with_name(f".posetrack-{zlib.crc32(os.fsencode(place.name)):08x}-")
 
 
 @contextmanager

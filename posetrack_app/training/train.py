@@ -86,7 +86,10 @@ def train_network(options: TrainOptions, say: Callable[[str], None]) -> Path:
     device = (
         torch.device(name, int(os.environ.get("LOCAL_RANK", 0))) if name == "cuda" else torch.device(name)
     )
-    held: AbstractContextManager[Any] = _prepare_folder(options) if first else nullcontext()
+    held: AbstractContextManager[Any] = nullcontext()
+    if first:
+        _prepare_folder(options)
+        held = _held(options.out)
     try:
         with held:
             _train(options, device, world, first, say if first else _silent)
@@ -153,11 +156,8 @@ def _learn(
         raise InputError(str(error)) from error
 
 
-def _prepare_folder(options: TrainOptions) -> IO[bytes]:
-    """The folder for a new training, or that of one to go on with; InputError where it is not what is wanted.
-
-    What is given back is to stay open: it holds the folder for this process alone.
-    """
+def _prepare_folder(options: TrainOptions) -> None:
+    """The folder for a new training, or that of one to go on with; InputError where it is not what is wanted."""
     file = options.out / "settings.json"
     if file.exists() and not (options.out / "checkpoint.pt").exists():
         raise InputError(
@@ -178,7 +178,7 @@ def _prepare_folder(options: TrainOptions) -> IO[bytes]:
             write_json(file, options.settings())
         except OSError as error:
             raise InputError(f"--out {options.out}: cannot be written into ({error.strerror})") from error
-        return _held(file)
+        return
     if not file.is_file():
         raise InputError(f"{options.out}: holds no training to resume; leave out --resume")
     before, now = load_json(file), options.settings()
@@ -187,14 +187,14 @@ def _prepare_folder(options: TrainOptions) -> IO[bytes]:
             raise InputError(
                 f"{options.out}: was started with {name} = {before.get(name)}, not {value}; a resumed training keeps it"
             )
-    return _held(file)
 
 
-def _held(settings: Path) -> IO[bytes]:
-    file = settings.open("rb")
+def _held(folder: Path) -> IO[bytes]:
+    """Holds the training's folder for this process alone, while it is open; InputError where another has it."""
+    file = (folder / "settings.json").open("rb")
     if not lock(file):
         file.close()
-        raise InputError(f"{settings.parent}: another process trains into it; wait for it or stop it")
+        raise InputError(f"{folder}: another process trains into it; wait for it or stop it")
     return file
 
 

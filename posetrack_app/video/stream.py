@@ -226,10 +226,11 @@ class StreamReader:
             is_segmented = container.format.name in _SEGMENTED
             is_http, is_measured = scheme in ("http", "https"), container.size > 0 and not is_segmented
             is_endless = not length and not (is_http and is_measured)
-            self._is_camera = is_endless and not is_input and container.format.name == _CAMERA_PICTURES
+            is_live = is_endless and not is_input
+            self._is_camera = is_live and container.format.name == _CAMERA_PICTURES
             shown.begin(
                 is_endless=is_endless,
-                is_live=is_endless and not is_input,
+                is_live=is_live,
                 # FFmpeg calls the end of an answer of unknown size an error.
                 ends_in_error=is_http and not is_measured,
                 is_segmented=is_segmented,

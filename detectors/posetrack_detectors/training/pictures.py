@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrack_detectors.training.labels import Array, LabelledPerson, LabelledPicture
+from posetrack_detectors.whole_file import whole_file
 
 
 class Pictures:
@@ -50,15 +51,11 @@ class Pictures:
         """Fill the cache."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         # Several trainings may fill the same cache at once: each its own file, and the last one stays.
-        beside = self._file.with_suffix(f".{os.getpid()}.tmp")
-        try:
+        with whole_file(self._file, f".{os.getpid()}.tmp") as beside:
             pixels = np.memmap(beside, np.uint8, "w+", shape=(max(1, self._total),))
             self._fill(pixels)
             pixels.flush()
             del pixels  # Windows renames no file that is mapped
-            beside.replace(self._file)
-        finally:
-            beside.unlink(missing_ok=True)
 
     def _fill(self, pixels: Array) -> None:
         def put(picture: LabelledPicture, start: int) -> None:
