@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -12,11 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from posetrack_detectors import faster_rcnn
+from posetrack_detectors.activation_ranges import Ranges, read_ranges
 from posetrack_detectors.calibration import read_calibration, read_metadata
 from posetrack_detectors.cascade_rcnn import CascadeRCNN
 from posetrack_detectors.checkpoints import CheckpointError, load_weights
 from posetrack_detectors.cost import Cost, cost, detector_cost
 from posetrack_detectors.faster_rcnn import DetectorSize, FasterRCNN
+from posetrack_detectors.int8 import int8_works
 from posetrack_detectors.mask_rcnn import MaskRCNN
 from posetrack_detectors.person_detector import PersonDetector
 from posetrack_detectors.pose_estimator import Decoding, PoseEstimator
@@ -26,6 +29,7 @@ from posetrack_trackers.oks_tracker import OksTracker
 from torch import nn
 
 from posetrack_app.config import Config, DetectorConfig, PoseConfig
+from posetrack_app.cores import Cores
 from posetrack_app.errors import InputError
 from posetrack_app.linking import Smoother, Tracker
 from posetrack_app.pipeline import Detector, Estimator
@@ -53,6 +57,9 @@ DETECTORS: dict[str, tuple[type[FasterRCNN], DetectorSize]] = {
     "mask-rcnn-w40": (MaskRCNN, faster_rcnn.W40),
 }
 
+SMALL = {"faster-rcnn-compact", "faster-rcnn-compact-deep", "hrnet-compact", "hrnet-compact-deep"}
+"""Networks of which one picture does not need all cores, and several at once little memory."""
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -64,6 +71,8 @@ class Parts:
     device: str
     precision: str
     weights: dict[str, dict[str, Any]]
+    at_once: int = 1
+    """How many frames, and batches of people, are computed at the same time, each on a core."""
 
 
 def build_parts(config: Config, device: str = "auto") -> Parts:
@@ -73,21 +82,29 @@ def build_parts(config: Config, device: str = "auto") -> Parts:
     memory on the GPU.
     """
     device = choose_device(device)
-    precision = choose_precision(config.precision, device)
     try:
-        detector, detector_facts = build_person_detector(config.detector, device, precision)
+        detector, detector_facts = build_person_detector(config.detector, device, config.precision)
         estimator, pose_facts = _build_estimator(
-            config.pose, device, precision, appearance=config.tracker.appearance_weight > 0
+            config.pose, device, config.precision, appearance=config.tracker.appearance_weight > 0
         )
     except torch.OutOfMemoryError as error:
         raise InputError(
             "the GPU's memory is too small for the networks; free it of other programs, choose smaller networks "
             "or --device cpu"
         ) from error
+    detect, estimate, at_once = sparing_detector(detector), sparing_estimator(estimator), 1
+    if device == "cpu" and {detector_facts["network"], pose_facts["network"]} <= SMALL:
+        cores = Cores()
+        detect, estimate, at_once = cores.detector(detector), cores.estimator(estimator), cores.count
     return Parts(
-        sparing_detector(detector), sparing_estimator(estimator), POSETRACK, device, precision,
+        detect,
+        estimate,
+        POSETRACK,
+        device,
+        ", ".join(dict.fromkeys((detector_facts["precision"], pose_facts["precision"]))),
         {"detector": detector_facts, "pose": pose_facts},
-    )  # fmt: skip
+        at_once,
+    )
 
 
 def build_tracker(
@@ -127,11 +144,22 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
-def choose_precision(wanted: str, device: str) -> str:
-    """ "auto" is bfloat16 where it is the faster one: CUDA from Ampere on, CPUs with AMX, AMD's with AVX512-BF16.
+def choose_precision(wanted: str, device: str, ranges: Ranges | None = None) -> str:
+    """ "auto" is int8 on CPUs with VNNI for weights with `ranges`, else bfloat16 where it is the faster one, else float32.
 
-    Intel's without AMX (a virtual machine may hide it) multiply bfloat16 at half the rate of float32.
+    It is on CUDA from Ampere on, on CPUs with AMX and AMD's with AVX512-BF16; Intel's without AMX (a virtual machine may
+    hide it) multiply bfloat16 at half the rate of float32. InputError if int8 is wanted and cannot be.
     """
+    if wanted == "int8":
+        if device != "cpu":
+            raise InputError("precision = 'int8' is for --device cpu; on a GPU take 'auto'")
+        if ranges is None:
+            raise InputError(
+                "precision = 'int8' needs weights of which the activation ranges are known: the embedded ones, or those "
+                "that `posetrack train` has finished; take 'auto'"
+            )
+        if not int8_works():
+            raise InputError("precision = 'int8': this processor or PyTorch cannot compute so; take 'auto'")
     if wanted != "auto":
         return wanted
     if device == "cuda":
@@ -139,6 +167,8 @@ def choose_precision(wanted: str, device: str) -> str:
     if device == "cpu":
         # PyTorch before 2.11 does not tell.
         able: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+        if ranges is not None and (able.get("avx512_vnni") or able.get("avx_vnni")) and int8_works():
+            return "int8"
         intel = "Intel" in str(able.get("cpu_name"))
         fast = able.get("amx_bf16") or (able.get("avx512_bf16") and not intel)
         return "bfloat16" if fast else "float32"
@@ -175,11 +205,18 @@ def load_pose_network(name: str, outputs: int, path: Path) -> nn.Module:
 
 
 def _load(network: _Network, path: Path) -> _Network:
-    try:
+    with _named_errors():
         load_weights(network, path)
+    return network
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    """What is wrong with a weight file is the user's to know."""
+    try:
+        yield
     except CheckpointError as error:
         raise InputError(str(error)) from error
-    return network
 
 
 def build_person_detector(
@@ -189,7 +226,10 @@ def build_person_detector(
     name, path, _ = _find_weights(settings, "detector", DETECTORS)
     # Nothing below min_score is wanted, so nothing below it need pass the suppression.
     network = load_detector(name, path, settings.short_side, score_threshold=settings.min_score)
-    return PersonDetector(network, device, precision), _facts(name, settings.weights, path)
+    arithmetic, facts = _precision(precision, device, path)
+    with _named_errors():
+        detector = PersonDetector(network, device, **arithmetic)
+    return detector, _facts(name, settings.weights, path) | facts
 
 
 def _build_estimator(
@@ -211,30 +251,41 @@ def build_pose_estimator(
         mirrored = (*mirrored, 18, 17)  # the eyes
     size = _crop_size(settings, guide.input if guide else None)
     network = load_pose_network(name, outputs, path)
-    try:
-        calibration = read_calibration(path, len(mirrored))
-    except CheckpointError as error:
-        raise InputError(str(error)) from error
-    estimate = PoseEstimator(
-        network,
-        size=size,
-        keypoints=len(mirrored),
-        mirrored=mirrored if settings.flip_test else None,
-        bgr=guide is not None and guide.colour == "BGR",
-        decoding=(guide and guide.decoding) or "quarter",
-        kernel=(guide and guide.kernel) or 11,
-        device=device,
-        dtype=precision,
-        calibration=calibration,
-        appearance=appearance,
+    arithmetic, precision_facts = _precision(precision, device, path)
+    with _named_errors():
+        estimate = PoseEstimator(
+            network,
+            size=size,
+            keypoints=len(mirrored),
+            mirrored=mirrored if settings.flip_test else None,
+            bgr=guide is not None and guide.colour == "BGR",
+            decoding=(guide and guide.decoding) or "quarter",
+            kernel=(guide and guide.kernel) or 11,
+            device=device,
+            calibration=read_calibration(path, len(mirrored)),
+            appearance=appearance,
+            **arithmetic,
+        )
+    facts = (
+        _facts(name, settings.weights, path)
+        | precision_facts
+        | {
+            "input": list(size),
+            "decoding": estimate.decoding,
+            "keypoints": order,
+            "derived": DERIVED.get(order, {}),
+        }
     )
-    facts = _facts(name, settings.weights, path) | {
-        "input": list(size),
-        "decoding": estimate.decoding,
-        "keypoints": order,
-        "derived": DERIVED.get(order, {}),
-    }
     return estimate, facts
+
+
+def _precision(wanted: str, device: str, path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """How to compute with the weights of `path`: a network's arguments, and the fact of it."""
+    with _named_errors():
+        ranges = read_ranges(path)
+    precision = choose_precision(wanted, device, ranges)
+    arguments = {"ranges": ranges} if precision == "int8" else {"dtype": precision}
+    return arguments, {"precision": precision}
 
 
 def _crop_size(settings: PoseConfig, trained: tuple[int, int] | None) -> tuple[int, int]:
@@ -293,10 +344,8 @@ def _find_weights(
 
 def _as_it_says(path: Path, shipped: Published) -> Published | None:
     """How to use a file of `posetrack train`, which says that itself; None for another file."""
-    try:
+    with _named_errors():
         told = read_metadata(path)
-    except CheckpointError as error:
-        raise InputError(str(error)) from error
     if "network" not in told:
         return None
     height, _, width = told.get("input", "").partition("x")

@@ -61,11 +61,11 @@ def _poses(
         min_score=config.detector.min_score,
         box_overlap=config.duplicates.box_overlap,
         max_people=config.detector.max_people,
-        batch=config.detector.batch,
+        batch=max(config.detector.batch, parts.at_once),
     )
     if not _propagates(config):
         people = clock.pull("detect", detect(frames))
-        return estimate_poses(people, parts.estimator, batch=config.pose.batch)
+        return estimate_poses(people, parts.estimator, batch=config.pose.batch * parts.at_once)
     people = clock.pull("detect", detect_every(frames, detect, settings.detect_every))
     if config.camera_motion:
         people = follow_camera(people)  # here: nobody is to be carried over a cut

@@ -113,7 +113,7 @@ class Config:
     """All settings; `configs/default.toml` explains each."""
 
     precision: str = "auto"
-    """"float32", "bfloat16", or "auto": bfloat16 where the processor computes it faster."""
+    """"float32", "bfloat16", "int8", or "auto": the fastest that does not cost quality here."""
     camera_motion: bool = True
     """Follow the camera, so that its motion is not taken for people's, and end all tracks where the film is cut."""
     detector: DetectorConfig = field(default_factory=DetectorConfig)
@@ -129,7 +129,7 @@ class Config:
 
 
 CHOICES = {
-    "precision": ("auto", "float32", "bfloat16"),
+    "precision": ("auto", "float32", "bfloat16", "int8"),
     "matching": ("hungarian", "greedy"),
     "method": ("kalman", "flow"),
 }

@@ -43,7 +43,11 @@ def check_devices() -> Iterator[Finding]:
     if mps or sys.platform == "darwin":
         yield Finding("mps", "ok" if mps else "absent", "Apple's GPU")
     device = choose_device("auto")
-    yield Finding("device", "ok", f"--device auto takes {device}, {choose_precision('auto', device)}")
+    own, other = choose_precision("auto", device, ranges={}), choose_precision("auto", device)
+    arithmetic = (
+        own if own == other else f"{own} for weights ready for it, as the package's are, else {other}"
+    )
+    yield Finding("device", "ok", f"--device auto takes {device}, {arithmetic}")
 
 
 def check_codecs() -> Iterator[Finding]:

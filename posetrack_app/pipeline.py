@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -110,10 +111,13 @@ def _poses_of(
 ) -> Iterator[tuple[Frame, Poses]]:
     images = [frame.image for frame, found in group for _ in range(len(found))]
     boxes = [box for _, found in group for box in found.boxes]
-    # Also nobody is asked for, once a group: only the network knows how many keypoints there are.
+    # Also nobody is asked for, once a group: only the network knows how many keypoints there are. Parts of equal size,
+    # lest the last one is a single person.
+    parts_needed = max(1, math.ceil(len(images) / batch))
+    size = max(1, math.ceil(len(images) / parts_needed))
     parts = [
-        estimator(images[start : start + batch], boxes[start : start + batch])
-        for start in range(0, max(len(images), 1), batch)
+        estimator(images[start : start + size], boxes[start : start + size])
+        for start in range(0, max(len(images), 1), size)
     ]
     keypoints, scores, *looks = (
         np.concatenate(column).astype(np.float64) for column in zip(*parts, strict=True)

@@ -15,9 +15,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+MEASURED = ("keypoint_calibration", "activation_ranges")
+"""What is not the mean's."""
+
 
 def average(files: list[Path], out: Path) -> None:
-    """Write the mean of `files`, with the last one's metadata but what was measured of its keypoints' scores."""
+    """Write the mean of `files`, with the last one's metadata but what was measured with it."""
     states = [load_file(file) for file in files]
     shapes = [{name: value.shape for name, value in state.items()} for state in states]
     if any(other != shapes[0] for other in shapes[1:]):
@@ -27,7 +30,7 @@ def average(files: list[Path], out: Path) -> None:
         mean = torch.stack([state[name].double() for state in states]).mean(dim=0)
         means[name] = mean.to(value.dtype) if value.is_floating_point() else value
     with safe_open(files[-1], "pt") as last:
-        metadata = {key: text for key, text in (last.metadata() or {}).items() if "calibration" not in key}
+        metadata = {key: text for key, text in (last.metadata() or {}).items() if key not in MEASURED}
     save_file(means, out, metadata)
 
 

@@ -1,6 +1,6 @@
 """Where the time and the memory of a run go.
 
-python scripts/benchmark.py run VIDEO [--device cpu] [--preset default] [--stop SECONDS]
+python scripts/benchmark.py run VIDEO [--device cpu] [--preset default] [--stop SECONDS] [--precision float32 int8]
 python scripts/benchmark.py evaluate [DIR]      DIR: what `gen.py timing --out DIR` of the goldens wrote
 python scripts/benchmark.py tracker [--help]    the tracker beside others, and its ablation
 """
@@ -13,6 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from posetrack_app.config import load_config
@@ -42,7 +43,15 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--preset", default="default")
     parser.add_argument("--stop", type=float)
+    parser.add_argument("--precision", nargs="+", default=["auto"], help="one run each, in this order")
     options = parser.parse_args()
+    for precision in options.precision:
+        print(f"\n{precision}:")
+        measure(options, precision)
+
+
+def measure(options: argparse.Namespace, precision: str) -> None:
+    """One run, and its times and memory."""
     memory: list[float] = []
     times: list[float] = []
 
@@ -54,7 +63,7 @@ def main() -> None:
         report = track_video(
             options.video,
             Path(folder) / "tracks.json",
-            config=load_config(options.preset),
+            config=replace(load_config(options.preset), precision=precision),
             device=options.device,
             stop=options.stop,
             progress=note,

@@ -6,11 +6,13 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from posetrack_detectors.activation_ranges import read_ranges
+from posetrack_detectors.int8 import int8_works
 from posetrack_detectors.person_detector import PersonDetector
 from posetrack_detectors.pose_estimator import PoseEstimator
 from posetrack_detectors.training.pictures import Pictures
 
-from posetrack_app.assemble import build_person_detector, build_pose_estimator, choose_precision
+from posetrack_app.assemble import build_person_detector, build_pose_estimator
 from posetrack_app.config import DetectorConfig, PoseConfig
 from posetrack_app.training.data import read_training_data
 from posetrack_app.training.train import LONGEST
@@ -29,9 +31,6 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--cache", type=Path, default=Path("runs/cache"), help="folder for decoded pictures")
     made.add_argument("--weights", type=Path, help="default: the embedded ones")
     made.add_argument("--device", default="cpu")
-    made.add_argument(
-        "--dtype", choices=["auto", "float32", "bfloat16"], default="auto", help="auto: as a run's"
-    )
     return made
 
 
@@ -49,25 +48,38 @@ def pose_file(options: argparse.Namespace) -> Path:
     return options.weights or EMBEDDED / "pose.safetensors"
 
 
+def detector_file(options: argparse.Namespace) -> Path:
+    """The detector's weights."""
+    return options.weights or EMBEDDED / "detector.safetensors"
+
+
+def precisions(options: argparse.Namespace, weights: Path) -> tuple[str, ...]:
+    """float32, and int8 where these weights and this processor are ready for it."""
+    ready = options.device == "cpu" and read_ranges(weights) is not None and int8_works()
+    return ("float32", "int8") if ready else ("float32",)
+
+
 def pose_estimator(
-    options: argparse.Namespace, *, flip: bool, size: tuple[int, int] | None = None
+    options: argparse.Namespace,
+    *,
+    flip: bool,
+    size: tuple[int, int] | None = None,
+    precision: str = "float32",
 ) -> PoseEstimator:
     """The pose net as a run builds it, with all 19 keypoints; at its own size or at `size` (width, height)."""
     settings = PoseConfig(weights=str(options.weights or "embedded"), flip_test=flip)
     if size:
         settings = replace(settings, input_width=size[0], input_height=size[1])
-    estimator, _ = build_pose_estimator(settings, options.device, _precision(options))
+    estimator, _ = build_pose_estimator(settings, options.device, precision)
     return estimator
 
 
-def person_detector(options: argparse.Namespace, short_side: int = 0) -> PersonDetector:
+def person_detector(
+    options: argparse.Namespace, short_side: int = 0, precision: str = "float32"
+) -> PersonDetector:
     """The detector as a run builds it, with every box from `LEAST_SCORE` on."""
     settings = DetectorConfig(
         weights=str(options.weights or "embedded"), min_score=LEAST_SCORE, short_side=short_side
     )
-    detector, _ = build_person_detector(settings, options.device, _precision(options))
+    detector, _ = build_person_detector(settings, options.device, precision)
     return detector
-
-
-def _precision(options: argparse.Namespace) -> str:
-    return choose_precision(options.dtype, options.device)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from dev_pictures import dev_pictures, parser, pose_estimator
+from dev_pictures import dev_pictures, parser, pose_estimator, pose_file, precisions
 from posetrack_detectors.training.pose_crops import people_with_keypoints
 from posetrack_detectors.training.pose_quality import known, pose_quality, predict
 
@@ -39,16 +39,20 @@ def main() -> None:
     if options.trained:
         people = [p for i, p in enumerate(people) if p.source != "lspet" or i % 10 == 0]
     coco = "coco_train2017" if options.trained else "coco_val2017_dev"
+    kinds = [
+        (precision, flip) for flip in (False, True) for precision in precisions(options, pose_file(options))
+    ]
     columns, seconds, found = [], [], []
-    for flip in (False, True):
-        estimator = pose_estimator(options, flip=flip, size=size)
+    for precision, flip in kinds:
+        estimator = pose_estimator(options, flip=flip, size=size, precision=precision)
         began = time.perf_counter()
         keypoints, _ = predict(estimator, pictures, people)
         found.append(keypoints)
         seconds.append(time.perf_counter() - began)
         quality = pose_quality(people, keypoints)
         columns.append({name.replace(coco, "coco"): value for name, value in quality.items()})
-    print("| net | measure | ours | with flip test | teacher, with flip |\n|---|---|---|---|---|")
+    titles = " | ".join(f"{precision}{', flip test' if flip else ''}" for precision, flip in kinds)
+    print(f"| net | measure | {titles} | teacher, with flip |\n|{'---|' * (len(kinds) + 3)}")
     for title, name, teacher in ROWS:
         shown = " | ".join(f"{column[name]:.3f}" for column in columns)
         compared = "" if options.trained else teacher
@@ -60,7 +64,9 @@ def main() -> None:
         if len(chosen):
             quality = pose_quality([people[k] for k in chosen], found[0][chosen])
             print(f"| {least} to {most} | {len(chosen)} | {quality[f'{coco}_oks_ar']:.3f} |")
-    print(f"\nThe flip test takes {seconds[1] / seconds[0]:.1f} times as long.")
+    print("\n| | times as long as float32 |\n|---|---|")
+    for (precision, flip), spent in zip(kinds, seconds, strict=True):
+        print(f"| {precision}{', flip test' if flip else ''} | {spent / seconds[0]:.2f} |")
 
 
 if __name__ == "__main__":

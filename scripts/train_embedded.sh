@@ -62,6 +62,7 @@ if [ "${2:-}" != measure ]; then
     python scripts/average_weights.py runs/detector-8/detector.safetensors runs/detector-9/detector.safetensors \
         --out "$embedded/detector.safetensors"
 fi
+python scripts/measure_ranges.py --data "$data" --cache "$cache"
 python scripts/calibrate_pose.py --data "$data" --cache "$cache" --svg docs/calibration.svg --write
 python scripts/choose_thresholds.py --data "$data" --cache "$cache" --write
 python scripts/measure_pose.py --data "$data" --cache "$cache"

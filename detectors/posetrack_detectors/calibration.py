@@ -139,7 +139,12 @@ def read_calibration(path: Path, keypoints: int) -> Calibration | None:
 
 def write_calibration(path: Path, calibration: Calibration) -> None:
     """Store the calibration in the .safetensors weight file, in place of an earlier one; tensors stay as they are."""
-    metadata = {**read_metadata(path), _METADATA: json.dumps(calibration.knots)}
+    write_metadata(path, {_METADATA: json.dumps(calibration.knots)})
+
+
+def write_metadata(path: Path, entries: dict[str, str]) -> None:
+    """Store `entries` with what the .safetensors file says of itself already; tensors stay as they are."""
+    metadata = read_metadata(path) | entries
     with whole_file(path) as beside:
         save_file(load_file(path), beside, metadata=metadata)
         beside.chmod(0o644)

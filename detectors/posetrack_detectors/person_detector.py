@@ -11,8 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from posetrack_detectors.activation_ranges import Ranges
 from posetrack_detectors.faster_rcnn import DetectorSize, FasterRCNN
 from posetrack_detectors.hrnet import MEAN, STD, fold_batch_norms, store_weights
+from posetrack_detectors.int8 import quantise
 
 PERSON = 0
 """The person's class in the one-class nets and in COCO's 80."""
@@ -23,13 +25,22 @@ STRIDE = 32
 class PersonDetector:
     """Pictures to boxes of people; `network` is taken over: BatchNorms are folded into its convolutions.
 
-    `dtype` "bfloat16" runs the convolutions at half precision, boxes stay float32.
+    `dtype` "bfloat16" runs the convolutions at half precision, boxes stay float32. With `ranges`, on a CPU, the trunk
+    and the larger convolutions run in int8, the rest in float32.
     """
 
-    def __init__(self, network: FasterRCNN, device: str = "cpu", dtype: str = "float32") -> None:
+    def __init__(
+        self,
+        network: FasterRCNN,
+        device: str = "cpu",
+        dtype: str = "float32",
+        ranges: Ranges | None = None,
+    ) -> None:
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
         self.size = network.size
         store_weights(fold_batch_norms(network.eval()), self.dtype)
+        if ranges is not None:
+            quantise(network, ranges)
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()

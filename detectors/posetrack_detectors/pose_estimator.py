@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any, Literal, cast
 
@@ -10,10 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from posetrack_detectors.activation_ranges import Ranges
 from posetrack_detectors.calibration import Calibration
 from posetrack_detectors.crops import PIXEL_STD, centre_and_scale, crop_person, to_frame
 from posetrack_detectors.heatmaps import decode_heatmaps, flip_back, flip_back_offsets
 from posetrack_detectors.hrnet import MEAN, STD, fold_batch_norms, store_weights
+from posetrack_detectors.int8 import quantise
 from posetrack_detectors.udp_dark import decode_dark, decode_dark_smoothed, decode_udp, decode_udp_offsets
 
 Decoding = Literal["quarter", "dark", "dark-smoothed", "udp", "udp-offsets"]
@@ -36,8 +39,9 @@ class PoseEstimator:
     `size` is the crop's (width, height), `keypoints` their number. `mirrored` turns flip averaging on;
     `mirrored[i]` is the keypoint that i becomes in a flipped picture. `bgr`: the network was trained on
     blue-green-red pictures. `kernel` is the smoothing of DARK and UDP decoding, in heatmap cells. `dtype`
-    "bfloat16" runs the network at half precision. `calibration` turns scores into chances. With `appearance`
-    each person's answer has the features, pooled at the keypoints, that the network finds them from.
+    "bfloat16" runs the network at half precision; with `ranges`, on a CPU, the trunk runs in int8. `calibration`
+    turns scores into chances. With `appearance` each person's answer has the features, pooled at the keypoints,
+    that the network finds them from.
     """
 
     def __init__(
@@ -54,14 +58,17 @@ class PoseEstimator:
         dtype: str = "float32",
         calibration: Calibration | None = None,
         appearance: bool = False,
+        ranges: Ranges | None = None,
     ) -> None:
         self.calibration = calibration
         self.size, self.keypoints, self.mirrored, self.bgr = size, keypoints, mirrored, bgr
         self.decoding, self.kernel = decoding, kernel
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
         store_weights(fold_batch_norms(network.eval()), self.dtype)
+        if ranges is not None:
+            quantise(network, ranges)
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._features: Tensor | None = None
+        self._kept = threading.local()
         self.appearance = 0
         """Number of features a person, 0 where they are not asked for."""
         if appearance:
@@ -94,12 +101,12 @@ class PoseEstimator:
             crop[:] = crop_person(image, centre, scale, self.size, udp=self._udp)
         keypoints, heights = self._decode(self._heatmaps(crops), centres, scales)
         scores = self.calibration(heights) if self.calibration else heights
-        if self._features is None:
+        if not self.appearance:
             return keypoints, scores
         return keypoints, scores, self._pooled(keypoints, heights, centres, scales)
 
     def _keep_features(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        self._features = inputs[0]
+        self._kept.features = inputs[0]
 
     def _pooled(
         self,
@@ -109,7 +116,7 @@ class PoseEstimator:
         scales: NDArray[np.float32],
     ) -> NDArray[np.float32]:
         """(N, C) mean of the kept features at the keypoints, weighted by the heights of their heatmaps."""
-        features = cast(Tensor, self._features).float().cpu().numpy()
+        features = cast(Tensor, self._kept.features).float().cpu().numpy()
         size = np.array(features.shape[:1:-1])
         within = (keypoints - centres[:, None]) / (scales[:, None] * PIXEL_STD) + 0.5
         cells = np.clip((within * size).astype(int), 0, size - 1)
@@ -136,9 +143,9 @@ class PoseEstimator:
         heatmaps = self._run(pixels)
         if self.mirrored is None:
             return heatmaps
-        features = self._features
+        features = getattr(self._kept, "features", None)
         flipped = self._run(pixels.flip(3))
-        self._features = features
+        self._kept.features = features
         if self.decoding == "udp-offsets":
             turned = flip_back_offsets(flipped, self.mirrored)
         else:

@@ -68,10 +68,9 @@ def _fit_gaussians(smoothed: FloatArray, cells: NDArray[np.float32]) -> NDArray[
     x, y = cells[..., 0].astype(np.int64), cells[..., 1].astype(np.int64)
     n, k = np.nonzero((x > 1) & (x < columns - 2) & (y > 1) & (y < rows - 2))
     x, y = x[n, k], y[n, k]
-    logs = np.log(np.maximum(smoothed, 1e-10))
 
     def at(right: int, down: int) -> FloatArray:
-        return np.asarray(logs[n, k, y + down, x + right])
+        return np.asarray(np.log(np.maximum(smoothed[n, k, y + down, x + right], 1e-10)))
 
     centre = at(0, 0)
     dx, dy = 0.5 * (at(1, 0) - at(-1, 0)), 0.5 * (at(0, 1) - at(0, -1))

@@ -121,6 +121,43 @@ def test_precision_by_itself_is_the_faster_one(
     assert assemble.choose_precision("float32", "cpu") == "float32"
 
 
+@pytest.mark.parametrize(
+    ("processor", "works", "precision"),
+    [
+        ({"cpu_name": "Intel Xeon", "avx512_vnni": True}, True, "int8"),
+        ({"cpu_name": "Intel Core", "avx_vnni": True}, True, "int8"),
+        ({"cpu_name": "Intel Xeon", "amx_bf16": True, "avx512_vnni": True}, True, "int8"),
+        ({"cpu_name": "Intel Xeon", "avx512_vnni": True}, False, "float32"),
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": True, "avx512_vnni": True}, False, "bfloat16"),
+        ({"cpu_name": "Intel Xeon", "avx512_vnni": False}, True, "float32"),
+    ],
+)
+def test_precision_of_weights_with_ranges(
+    monkeypatch: pytest.MonkeyPatch, processor: dict[str, Any], works: bool, precision: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: processor, raising=False)
+    monkeypatch.setattr(assemble, "int8_works", lambda: works)
+    assert assemble.choose_precision("auto", "cpu", {"conv1": (0.0, 1.0)}) == precision
+    assert assemble.choose_precision("auto", "cpu") != "int8"
+    assert assemble.choose_precision("float32", "cpu", {"conv1": (0.0, 1.0)}) == "float32"
+
+
+@pytest.mark.parametrize(
+    ("device", "ranges", "works", "message"),
+    [
+        ("cuda", {}, True, "is for --device cpu"),
+        ("cpu", None, True, "needs weights of which the activation ranges are known"),
+        ("cpu", {}, False, "this processor or PyTorch cannot"),
+    ],
+)
+def test_int8_that_cannot_be(
+    monkeypatch: pytest.MonkeyPatch, device: str, ranges: dict[str, Any] | None, works: bool, message: str
+) -> None:
+    monkeypatch.setattr(assemble, "int8_works", lambda: works)
+    with pytest.raises(InputError, match=message):
+        assemble.choose_precision("int8", device, ranges)
+
+
 def test_precision_where_pytorch_does_not_know_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     assert assemble.choose_precision("auto", "cpu") == "float32"

@@ -60,7 +60,7 @@ def test_windows_editors_put_a_mark_first(tmp_path: Path) -> None:
         ("[pose]\ninput_width = 100", "'input_width' must be a multiple of 32"),
         ("[tracker]\nmatching = 'best'", "must be one of hungarian, greedy"),
         ("[tracker]\npatience_seconds = -1", "must be 0 or more"),
-        ("precision = 'half'", "must be one of auto, float32, bfloat16"),
+        ("precision = 'half'", "must be one of auto, float32, bfloat16, int8"),
         ("[tracker]\nbox_weight = nan", "'box_weight' must be a number, got nan"),
         ("[smoothing]\nbeta = 1e308", "'beta' must be 1,000,000 at most"),
         ("[smoothing]\nbeta = inf", "'beta' must be a number, got inf"),

@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from posetrack_detectors.activation_ranges import write_ranges
 from posetrack_detectors.detection_losses import detection_losses
 from posetrack_detectors.faster_rcnn import FasterRCNN
 from posetrack_detectors.person_detector import PersonDetector
+from posetrack_detectors.training.activations import detector_ranges
 from posetrack_detectors.training.crop_plans import CropCutter
 from posetrack_detectors.training.detection_crops import DetectionCrops, collate
 from posetrack_detectors.training.detector_quality import detect, detector_quality
@@ -83,9 +85,12 @@ class DetectorTask:
         return normalise(squares, device), people, ignore
 
     def save(self, average: nn.Module, folder: Path, progress: float) -> Record:
-        """detector.safetensors, and quality on the dev pictures (a part of them before the end)."""
-        write_weights(average, folder / "detector.safetensors", {"network": self.settings.network})
+        """detector.safetensors, in the end with activation ranges, and quality on the dev pictures (a part before)."""
+        target, final = folder / "detector.safetensors", progress >= 1
+        write_weights(average, target, {"network": self.settings.network})
         assert isinstance(average, FasterRCNN)
-        step = 1 if progress >= 1 else max(1, len(self._dev) // _QUICK)
+        step = 1 if final else max(1, len(self._dev) // _QUICK)
         detector = PersonDetector(copy.deepcopy(average), str(self._device))
+        if final:
+            write_ranges(target, detector_ranges(detector, self.pictures))
         return detector_quality(detect(detector, self._dev, range(0, len(self._dev), step)), CONFIDENT)

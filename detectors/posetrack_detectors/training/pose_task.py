@@ -15,8 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from posetrack_detectors.activation_ranges import write_ranges
 from posetrack_detectors.calibration import FEWEST, write_calibration
 from posetrack_detectors.pose_estimator import Decoding, PoseEstimator
+from posetrack_detectors.training.activations import pose_ranges
 from posetrack_detectors.training.crop_plans import CropCutter
 from posetrack_detectors.training.labels import KEYPOINTS
 from posetrack_detectors.training.loop import Record, Schedule, Stage, normalise
@@ -117,7 +119,7 @@ class PoseTask:
         return normalise(crops, device), *labels
 
     def save(self, average: nn.Module, folder: Path, progress: float) -> Record:
-        """pose.safetensors, in the end with its calibration, and quality on the dev people (a part of them before)."""
+        """pose.safetensors, in the end with calibration and activation ranges; quality on the dev people (a part before)."""
         target, final = folder / "pose.safetensors", progress >= 1
         width, height = self.settings.size
         if progress < self.settings.small_first or self.settings.small_first >= 1:
@@ -153,6 +155,7 @@ class PoseTask:
             if known >= FEWEST:
                 write_calibration(target, calibrate(people, keypoints, heights))
             record["calibrated_on"] = known if known >= FEWEST else 0
+            write_ranges(target, pose_ranges(estimator, self.pictures, self.people))
         return record
 
 
