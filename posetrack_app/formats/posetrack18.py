@@ -117,16 +117,14 @@ def _people_in_frame_order(
     if not isinstance(annotations, list):
         raise InputError(f"{path}: has no list 'annotations'")
     frame_of = {image["id"]: k for k, image in enumerate(content["images"])}
-    frame = np.array([_frame_of(person, frame_of) for person in annotations], np.int64)
+    for k, person in enumerate(annotations):
+        if not isinstance(person.get("image_id"), int | float):
+            raise InputError(f"{path}: annotations[{k}] needs a number as 'image_id', the 'id' of its image")
+    frame = np.array([frame_of.get(person["image_id"], -1) for person in annotations], np.int64)
     order = np.argsort(frame, kind="stable")
     order = order[frame[order] >= 0]
     rows = rows_in_frame_order(path, frame_names, frame[order])
     return rows, [annotations[k] for k in order.tolist()]
-
-
-def _frame_of(person: Person, frame_of: Mapping[float, int]) -> int:
-    image_id = person.get("image_id")
-    return frame_of.get(image_id, -1) if isinstance(image_id, int | float) else -1
 
 
 def _numbers(rows: Rows, people: Sequence[Person], key: str, length: int) -> FloatArray:

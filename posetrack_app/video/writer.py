@@ -6,6 +6,7 @@ import contextlib
 import io
 import math
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -161,7 +162,9 @@ class VideoWriter:
             sound.mux_until(self._last_tick / _CLOCK + 1 / self._info.frame_rate)
             sound.close()
             self._container.close()
-            os.replace(self._temporary, os.path.realpath(target))
+            # A part goes beside the name that was given, which may be a link to another disk.
+            move = os.replace if target == self.path else shutil.move
+            move(self._temporary, os.path.realpath(target))
         except (OSError, av.FFmpegError) as error:
             raise InputError(f"{target}: cannot be finished ({error.strerror})") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -239,6 +240,19 @@ def test_an_exception_keeps_what_is_drawn(tmp_path: Path, capsys: pytest.Capture
         write_until_interrupted(tmp_path / "o.mp4", tmp_path / "in.mp4")
     assert "o.partial.mp4" in capsys.readouterr().err
     assert sorted(file.name for file in tmp_path.iterdir()) == ["in.mp4", "o.partial.mp4"]
+    assert len(packet_times(tmp_path / "o.partial.mp4")) == 5
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="needs a second disk: /dev/shm")
+def test_a_part_beside_a_link_to_another_disk(tmp_path: Path) -> None:
+    clips.write_clip(tmp_path / "in.mp4", times=20)
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        if os.stat(elsewhere).st_dev == os.stat(tmp_path).st_dev:
+            pytest.skip("needs a second disk: /dev/shm is none")
+        (tmp_path / "o.mp4").symlink_to(Path(elsewhere) / "real.mp4")
+        with pytest.raises(KeyboardInterrupt):
+            write_until_interrupted(tmp_path / "o.mp4", tmp_path / "in.mp4")
+        assert not list(Path(elsewhere).iterdir())
     assert len(packet_times(tmp_path / "o.partial.mp4")) == 5
 
 

@@ -106,6 +106,10 @@ def _people(content: dict[str, Any]) -> list[dict[str, Any]]:
         (lambda c: _people(c)[2].update(track_id=1.5), "frame 1 .*person 0 has no integer 'track_id'"),
         (lambda c: c["images"][1].pop("file_name"), r"images\[1\] needs an integer 'id' and a 'file_name'"),
         (lambda c: c["images"][1].update(id=1000), "share an id"),
+        (
+            lambda c: c["annotations"][0].update(image_id="1000"),
+            r"annotations\[0\] needs a number as 'image_id'",
+        ),
         (lambda c: c["images"][1].update(file_name="images/val/000002_mpii/0.jpg"), "frames of 2 videos"),
         (
             lambda c: c["categories"][0]["keypoints"].__setitem__(2, "left_eye"),
