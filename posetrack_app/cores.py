@@ -24,7 +24,7 @@ _FEWEST_PEOPLE = 4
 
 
 class Cores:
-    """As many threads as PyTorch would use, `MOST` at most, of which each has PyTorch use one core."""
+    """As many threads as PyTorch would use, `MOST` at most, of which each has PyTorch use its share of the cores."""
 
     def __init__(self) -> None:
         threads = torch.get_num_threads()
@@ -32,12 +32,12 @@ class Cores:
         self._pool = ThreadPoolExecutor(self.count)
         together = Barrier(self.count)
 
-        def on_one_core() -> None:
+        def take_share() -> None:
             torch.get_num_threads()  # a thread's first question sets it to what all begin with
-            torch.set_num_threads(1)
+            torch.set_num_threads(threads // self.count)
             together.wait()
 
-        for begun in [self._pool.submit(on_one_core) for _ in range(self.count)]:
+        for begun in [self._pool.submit(take_share) for _ in range(self.count)]:
             begun.result()
         torch.set_num_threads(threads)  # it is also what later threads begin with
 

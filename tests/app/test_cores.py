@@ -76,14 +76,15 @@ def test_people_shared_out(people: int, shares: list[int]) -> None:
     assert scores.shape == (people, 2)
 
 
-def test_no_more_than_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("three_threads")
+def test_no_more_than_may_wait_and_the_rest_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("posetrack_app.cores.MOST", 2)
-    before = torch.get_num_threads()
-    torch.set_num_threads(4)
-    try:
-        assert Cores().count == 2
-    finally:
-        torch.set_num_threads(before)
+    torch.set_num_threads(5)
+    watched = Watched()
+    cores = Cores()
+    assert cores.count == 2
+    cores.estimator(watched.estimate)(pictures(8), [np.ones(4)] * 8)
+    assert watched.threads == {2}
 
 
 def test_what_goes_wrong_is_not_lost() -> None:
