@@ -119,10 +119,13 @@ def _train(
     cache = options.cache or options.out / "cache"
     pictures, dev = (Pictures(part, cache, LONGEST) for part in (data.train, data.dev))
     with training_processes(device):
+        torch.manual_seed(options.seed)
+        learner = _build_learner(
+            options, say
+        )  # first: weights that do not fit are known before hours of decoding
         for part in (pictures, dev):
             _decode(part, cache, world, first, say)
-        torch.manual_seed(options.seed)
-        task = _build_task(options, pictures, dev, device, say)
+        task = _build_task(options, learner, pictures, dev, device, say)
         schedule = Schedule(
             samples=math.ceil(options.samples_per_label * len(task.shares)),
             batch=options.batch,
@@ -214,7 +217,12 @@ def _decode(pictures: Pictures, cache: Path, world: int, first: bool, say: Calla
 
 
 def _build_task(
-    options: TrainOptions, pictures: Pictures, dev: Pictures, device: torch.device, say: Callable[[str], None]
+    options: TrainOptions,
+    learner: PoseLearner | DetectorLearner,
+    pictures: Pictures,
+    dev: Pictures,
+    device: torch.device,
+    say: Callable[[str], None],
 ) -> PoseTask | DetectorTask:
     needed = 16 / 9 * pictures.bytes  # with their halves, four bytes a pixel
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
@@ -224,6 +232,15 @@ def _build_task(
             f"the pictures would need {needed / 1e9:.1f} GB of the GPU's memory, more than {CARD_SHARE:.0%} of the "
             f"{free / 1e9:.1f} GB that are free: the CPU cuts the crops"
         )
+    if isinstance(learner, PoseLearner):
+        settings = PoseSettings(options.network, options.size, options.small_first)
+        return PoseTask(learner, settings, pictures, dev, device, cut_on_device=on_card)
+    squares = DetectorSettings(options.network, options.side)
+    return DetectorTask(learner, squares, pictures, dev, device, cut_on_device=on_card)
+
+
+def _build_learner(options: TrainOptions, say: Callable[[str], None]) -> PoseLearner | DetectorLearner:
+    """The network with its start values, and for the pose net its teacher."""
     try:
         if options.task == "pose":
             network = POSE_NETWORKS[options.network](len(KEYPOINTS))
@@ -239,10 +256,7 @@ def _build_task(
                     )
             if options.compiled:
                 network.compile()
-            settings = PoseSettings(options.network, options.size, options.small_first)
-            return PoseTask(
-                PoseLearner(network, teacher), settings, pictures, dev, device, cut_on_device=on_card
-            )
+            return PoseLearner(network, teacher)
         _, size = DETECTORS[options.network]
         detector = FasterRCNN(size)
         initialise(detector.backbone)
@@ -250,10 +264,7 @@ def _build_task(
         _start(detector, options, say)
         if options.compiled:
             detector.backbone.compile()
-        return DetectorTask(
-            DetectorLearner(detector), DetectorSettings(options.network, options.side), pictures, dev, device,
-            cut_on_device=on_card,
-        )  # fmt: skip
+        return DetectorLearner(detector)
     except CheckpointError as error:
         raise InputError(str(error)) from error
 

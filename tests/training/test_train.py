@@ -261,6 +261,13 @@ def test_wrong_options_say_what_to_do(
         train(*POSE, "--data", labels, "--out", tmp_path / "out", *options)
 
 
+def test_weights_that_do_not_fit_are_known_before_decoding(labels: Path, tmp_path: Path) -> None:
+    write_weights(torch.nn.Linear(2, 2), tmp_path / "other.safetensors", {})
+    with pytest.raises(InputError, match="holds no weight of this network"):
+        train(*POSE, "--data", labels, "--out", tmp_path / "out", "--init", tmp_path / "other.safetensors")
+    assert not list(tmp_path.rglob("*.rgb"))
+
+
 def test_a_training_is_not_written_over_and_not_resumed_as_another(labels: Path, tmp_path: Path) -> None:
     options = (*POSE, "--data", labels, "--out", tmp_path / "out", "--epochs", 0.5)
     train(*options)
