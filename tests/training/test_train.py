@@ -13,9 +13,11 @@ import pytest
 import torch
 from click.testing import CliRunner
 from posetrack_detectors import faster_rcnn
+from posetrack_detectors.activation_ranges import read_ranges
 from posetrack_detectors.calibration import read_calibration, read_metadata
 from posetrack_detectors.faster_rcnn import FasterRCNN
 from posetrack_detectors.hrnet import COMPACT, COMPACT_DEEP, initialise
+from posetrack_detectors.int8 import int8_works
 from posetrack_detectors.pose_hrnet import PoseHRNet
 from posetrack_detectors.training import pose_task, weight_files
 from posetrack_detectors.training.loop import Draws, _Run, update_average
@@ -98,6 +100,9 @@ def test_a_resumed_run_takes_the_very_same_steps(
     name = f"{network[0]}.safetensors"
     whole, parts = load_file(tmp_path / "whole" / name), load_file(tmp_path / "parts" / name)
     assert all(torch.equal(parts[key], value) for key, value in whole.items())
+    ranges = read_ranges(tmp_path / "whole" / name)
+    assert ranges
+    assert ranges == read_ranges(tmp_path / "parts" / name)
 
 
 def test_a_pose_net_learns_and_its_weights_run(
@@ -119,8 +124,10 @@ def test_a_pose_net_learns_and_its_weights_run(
     assert read_metadata(weights)["input"] == "64x64"
     assert read_calibration(weights, 19) is not None
     config = tmp_path / "mine.toml"
-    config.write_text(f'[pose]\nweights = "{weights}"\n')
+    precision = "int8" if int8_works() else "float32"
+    config.write_text(f'precision = "{precision}"\n[pose]\nweights = "{weights}"\n')
     parts = build_parts(load_config("default", config), "cpu")
+    assert parts.precision == precision
     facts = parts.weights["pose"]
     assert (facts["network"], facts["input"], facts["decoding"]) == (
         "hrnet-compact-deep",
