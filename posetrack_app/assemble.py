@@ -29,7 +29,7 @@ from posetrack_trackers.oks_tracker import OksTracker
 from torch import nn
 
 from posetrack_app.config import Config, DetectorConfig, PoseConfig
-from posetrack_app.cores import Cores
+from posetrack_app.cores import AT_ONCE, Cores
 from posetrack_app.errors import InputError
 from posetrack_app.linking import Smoother, Tracker
 from posetrack_app.pipeline import Detector, Estimator
@@ -72,7 +72,7 @@ class Parts:
     precision: str
     weights: dict[str, dict[str, Any]]
     at_once: int = 1
-    """How many frames, and batches of people, are computed at the same time, each on a core."""
+    """How many frames, and batches of people, are asked for together."""
 
 
 def build_parts(config: Config, device: str = "auto") -> Parts:
@@ -95,7 +95,7 @@ def build_parts(config: Config, device: str = "auto") -> Parts:
     detect, estimate, at_once = sparing_detector(detector), sparing_estimator(estimator), 1
     if device == "cpu" and {detector_facts["network"], pose_facts["network"]} <= SMALL:
         cores = Cores()
-        detect, estimate, at_once = cores.detector(detector), cores.estimator(estimator), cores.count
+        detect, estimate, at_once = cores.detector(detector), cores.estimator(estimator), AT_ONCE
     return Parts(
         detect,
         estimate,
@@ -153,11 +153,6 @@ def choose_precision(wanted: str, device: str, ranges: Ranges | None = None) -> 
     if wanted == "int8":
         if device != "cpu":
             raise InputError("precision = 'int8' is for --device cpu; on a GPU take 'auto'")
-        if ranges is None:
-            raise InputError(
-                "precision = 'int8' needs weights of which the activation ranges are known: the embedded ones, or those "
-                "that `posetrack train` has finished; take 'auto'"
-            )
         if not int8_works():
             raise InputError("precision = 'int8': this processor or PyTorch cannot compute so; take 'auto'")
     if wanted != "auto":
@@ -211,12 +206,12 @@ def _load(network: _Network, path: Path) -> _Network:
 
 
 @contextmanager
-def _named_errors() -> Iterator[None]:
-    """What is wrong with a weight file is the user's to know."""
+def _named_errors(path: Path | None = None) -> Iterator[None]:
+    """What is wrong with a weight file is the user's to know; `path` where the error does not name it."""
     try:
         yield
     except CheckpointError as error:
-        raise InputError(str(error)) from error
+        raise InputError(f"{path}: {error}" if path else str(error)) from error
 
 
 def build_person_detector(
@@ -227,7 +222,7 @@ def build_person_detector(
     # Nothing below min_score is wanted, so nothing below it need pass the suppression.
     network = load_detector(name, path, settings.short_side, score_threshold=settings.min_score)
     arithmetic, facts = _precision(precision, device, path)
-    with _named_errors():
+    with _named_errors(path):
         detector = PersonDetector(network, device, **arithmetic)
     return detector, _facts(name, settings.weights, path) | facts
 
@@ -253,6 +248,8 @@ def build_pose_estimator(
     network = load_pose_network(name, outputs, path)
     arithmetic, precision_facts = _precision(precision, device, path)
     with _named_errors():
+        calibration = read_calibration(path, len(mirrored))
+    with _named_errors(path):
         estimate = PoseEstimator(
             network,
             size=size,
@@ -262,7 +259,7 @@ def build_pose_estimator(
             decoding=(guide and guide.decoding) or "quarter",
             kernel=(guide and guide.kernel) or 11,
             device=device,
-            calibration=read_calibration(path, len(mirrored)),
+            calibration=calibration,
             appearance=appearance,
             **arithmetic,
         )
@@ -281,8 +278,15 @@ def build_pose_estimator(
 
 def _precision(wanted: str, device: str, path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """How to compute with the weights of `path`: a network's arguments, and the fact of it."""
-    with _named_errors():
-        ranges = read_ranges(path)
+    ranges = None
+    if wanted in ("auto", "int8"):
+        with _named_errors():
+            ranges = read_ranges(path)
+    if wanted == "int8" and ranges is None:
+        raise InputError(
+            f"{path}: precision = 'int8' needs the activation ranges of weights, which the embedded ones have and those "
+            "that `posetrack train` has finished; take 'auto'"
+        )
     precision = choose_precision(wanted, device, ranges)
     arguments = {"ranges": ranges} if precision == "int8" else {"dtype": precision}
     return arguments, {"precision": precision}

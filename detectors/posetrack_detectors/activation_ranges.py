@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,15 +47,20 @@ def read_ranges(path: Path) -> Ranges | None:
     if text is None:
         return None
     try:
-        ranges = {str(name): (float(low), float(high)) for name, (low, high) in json.loads(text).items()}
-        if not all(-1e6 < low <= 0 <= high < 1e6 for low, high in ranges.values()):
+        ranges = {name: (low + 0.0, high + 0.0) for name, (low, high) in json.loads(text).items()}
+        if not all(-math.inf < low <= 0 <= high < math.inf for low, high in ranges.values()):
             raise ValueError
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path}: its activation ranges are none") from error
     return ranges
 
 
 def write_ranges(path: Path, ranges: Ranges) -> None:
-    """Store the ranges in the .safetensors weight file, in place of earlier ones; tensors stay as they are."""
+    """Store the ranges in the .safetensors weight file, in place of earlier ones; tensors stay as they are.
+
+    Not where one has no end: such a network is for floats.
+    """
+    if not all(math.isfinite(value) for pair in ranges.values() for value in pair):
+        return
     rounded = {name: [float(f"{value:.4g}") for value in pair] for name, pair in ranges.items()}
     write_metadata(path, {_METADATA: json.dumps(rounded)})

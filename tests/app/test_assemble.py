@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from posetrack_detectors.calibration import write_metadata
+from posetrack_detectors.pose_networks import POSE_NETWORKS
+from posetrack_detectors.training.weight_files import write_weights
 from torch import nn
 
 from posetrack_app import assemble
 from posetrack_app.assemble import _build_estimator, build_person_detector
-from posetrack_app.config import DetectorConfig, PoseConfig
+from posetrack_app.config import Config, DetectorConfig, PoseConfig
+from posetrack_app.cores import AT_ONCE
 from posetrack_app.errors import InputError
-from posetrack_app.weights import Published, published
+from posetrack_app.weights import EMBEDDED, Published, published
 
 POSE = [entry for entry in published().values() if entry.task == "pose"]
 SKELETON_SIZES = {"coco": 17, "mpii": 16, "posetrack18": 17}
@@ -146,7 +151,6 @@ def test_precision_of_weights_with_ranges(
     ("device", "ranges", "works", "message"),
     [
         ("cuda", {}, True, "is for --device cpu"),
-        ("cpu", None, True, "needs weights of which the activation ranges are known"),
         ("cpu", {}, False, "this processor or PyTorch cannot"),
     ],
 )
@@ -156,6 +160,31 @@ def test_int8_that_cannot_be(
     monkeypatch.setattr(assemble, "int8_works", lambda: works)
     with pytest.raises(InputError, match=message):
         assemble.choose_precision("int8", device, ranges)
+
+
+def test_int8_of_weights_without_ranges(tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    write_weights(POSE_NETWORKS["hrnet-compact-deep"](19), path, {"network": "hrnet-compact-deep"})
+    settings = PoseConfig(weights=str(path))
+    with pytest.raises(InputError, match=r"mine.safetensors: precision = 'int8' needs the activation ranges"):
+        _build_estimator(settings, "cpu", "int8")
+    _, facts = _build_estimator(settings, "cpu", "auto")
+    assert facts["precision"] != "int8"
+
+
+def test_ranges_that_are_none_matter_to_who_asks(tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    shutil.copy(EMBEDDED / "pose.safetensors", path)
+    write_metadata(path, {"activation_ranges": '{"conv1": [0, NaN]}'})
+    settings = PoseConfig(weights=str(path))
+    with pytest.raises(InputError, match=r"mine.safetensors: its activation ranges are none"):
+        _build_estimator(settings, "cpu", "auto")
+    _, facts = _build_estimator(settings, "cpu", "float32")
+    assert facts["precision"] == "float32"
+
+
+def test_small_networks_are_asked_for_several_frames_at_once() -> None:
+    assert assemble.build_parts(Config(), "cpu").at_once == AT_ONCE > 1
 
 
 def test_precision_where_pytorch_does_not_know_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -149,6 +149,8 @@ def test_ranges_in_the_weight_file(weight_file: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        '{"conv1": [0, 1' + "0" * 400 + "]}",
+        '{"conv1": ["0", "1"]}',
         "x",
         "[]",
         '{"conv1": 3}',
@@ -171,8 +173,19 @@ def test_ranges_of_another_network() -> None:
         quantise(lively(PoseHRNet(hrnet.COMPACT, 5)), ranges)
 
 
+@needs_int8
 @pytest.mark.parametrize("name", ["pose", "detector"])
 def test_the_embedded_weights_are_ready(name: str) -> None:
     ranges = read_ranges(EMBEDDED / f"{name}.safetensors")
     assert ranges
     assert all(high > 0 for _, high in ranges.values())
+    networks = {"pose": PoseHRNet(hrnet.COMPACT_DEEP, 19), "detector": FasterRCNN(faster_rcnn.COMPACT_DEEP)}
+    quantise(fold_batch_norms(networks[name].eval()), ranges)
+
+
+def test_pytorch_does_it_where_the_processor_can() -> None:
+    """Else a release of PyTorch with other operators would make everybody's runs slow, and nobody would be told."""
+    able = getattr(torch.cpu, "get_capabilities", dict)()
+    if not able.get("avx512_vnni"):
+        pytest.skip("PyTorch knows of no VNNI here")
+    assert int8_works()

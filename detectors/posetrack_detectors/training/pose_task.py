@@ -138,8 +138,6 @@ class PoseTask:
         people = people_with_keypoints(self._dev, fewest=1)
         people = [person for person in people if person.label.measured.any()]
         people = people[:: 1 if final else max(1, len(people) // 200)]
-        if not people:
-            return {"dev_people": 0}
         estimator = PoseEstimator(
             copy.deepcopy(average),
             size=(width, height),
@@ -148,6 +146,10 @@ class PoseTask:
             kernel=KERNEL,
             device=str(self._device),
         )
+        if final:
+            write_ranges(target, pose_ranges(estimator, self.pictures, self.people))
+        if not people:
+            return {"dev_people": 0}
         keypoints, heights = predict(estimator, self._dev, people)
         record: Record = {"dev_input": f"{height}x{width}", **pose_quality(people, keypoints)}
         if final:
@@ -155,7 +157,6 @@ class PoseTask:
             if known >= FEWEST:
                 write_calibration(target, calibrate(people, keypoints, heights))
             record["calibrated_on"] = known if known >= FEWEST else 0
-            write_ranges(target, pose_ranges(estimator, self.pictures, self.people))
         return record
 
 
