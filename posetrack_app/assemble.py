@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from posetrack_detectors import faster_rcnn
 from posetrack_detectors.activation_ranges import Ranges, read_ranges
-from posetrack_detectors.calibration import read_calibration, read_metadata
+from posetrack_detectors.calibration import read_calibration
 from posetrack_detectors.cascade_rcnn import CascadeRCNN
 from posetrack_detectors.checkpoints import CheckpointError, load_weights
 from posetrack_detectors.cost import Cost, cost, detector_cost
@@ -24,6 +24,7 @@ from posetrack_detectors.mask_rcnn import MaskRCNN
 from posetrack_detectors.person_detector import PersonDetector
 from posetrack_detectors.pose_estimator import Decoding, PoseEstimator
 from posetrack_detectors.pose_networks import POSE_NETWORKS
+from posetrack_detectors.tensor_file import read_metadata
 from posetrack_trackers.flow_tracker import FlowTracker
 from posetrack_trackers.oks_tracker import OksTracker
 from torch import nn
@@ -221,10 +222,10 @@ def build_person_detector(
     name, path, _ = _find_weights(settings, "detector", DETECTORS)
     # Nothing below min_score is wanted, so nothing below it need pass the suppression.
     network = load_detector(name, path, settings.short_side, score_threshold=settings.min_score)
-    arithmetic, facts = _precision(precision, device, path)
+    chosen, arithmetic = _precision(precision, device, path)
     with _named_errors(path):
         detector = PersonDetector(network, device, **arithmetic)
-    return detector, _facts(name, settings.weights, path) | facts
+    return detector, _facts(name, settings.weights, path) | {"precision": chosen}
 
 
 def _build_estimator(
@@ -246,7 +247,7 @@ def build_pose_estimator(
         mirrored = (*mirrored, 18, 17)  # the eyes
     size = _crop_size(settings, guide.input if guide else None)
     network = load_pose_network(name, outputs, path)
-    arithmetic, precision_facts = _precision(precision, device, path)
+    chosen, arithmetic = _precision(precision, device, path)
     with _named_errors():
         calibration = read_calibration(path, len(mirrored))
     with _named_errors(path):
@@ -263,21 +264,18 @@ def build_pose_estimator(
             appearance=appearance,
             **arithmetic,
         )
-    facts = (
-        _facts(name, settings.weights, path)
-        | precision_facts
-        | {
-            "input": list(size),
-            "decoding": estimate.decoding,
-            "keypoints": order,
-            "derived": DERIVED.get(order, {}),
-        }
-    )
+    facts = _facts(name, settings.weights, path) | {
+        "precision": chosen,
+        "input": list(size),
+        "decoding": estimate.decoding,
+        "keypoints": order,
+        "derived": DERIVED.get(order, {}),
+    }
     return estimate, facts
 
 
-def _precision(wanted: str, device: str, path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """How to compute with the weights of `path`: a network's arguments, and the fact of it."""
+def _precision(wanted: str, device: str, path: Path) -> tuple[str, dict[str, Any]]:
+    """The precision for the weights of `path`, and a network's arguments for it."""
     ranges = None
     if wanted in ("auto", "int8"):
         with _named_errors():
@@ -288,8 +286,7 @@ def _precision(wanted: str, device: str, path: Path) -> tuple[dict[str, Any], di
             "that `posetrack train` has finished; take 'auto'"
         )
     precision = choose_precision(wanted, device, ranges)
-    arguments = {"ranges": ranges} if precision == "int8" else {"dtype": precision}
-    return arguments, {"precision": precision}
+    return precision, {"ranges": ranges} if precision == "int8" else {"dtype": precision}
 
 
 def _crop_size(settings: PoseConfig, trained: tuple[int, int] | None) -> tuple[int, int]:

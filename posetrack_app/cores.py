@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from posetrack_app.pipeline import Detector, Estimator
+from posetrack_app.pipeline import Detector, Estimator, even_shares
 from posetrack_app.records import FloatArray
 
 AT_ONCE = 4
@@ -65,10 +65,11 @@ class Cores:
         ) -> tuple[FloatArray, ...]:
             if len(images) < 2 * self.count:
                 return estimator(images, boxes)
-            ends = [len(images) * k // self.count for k in range(self.count + 1)]
-            parts = self._pool.map(
-                lambda start, end: estimator(images[start:end], boxes[start:end]), ends, ends[1:]
-            )
+
+            def share(rows: slice) -> tuple[FloatArray, ...]:
+                return estimator(images[rows], boxes[rows])
+
+            parts = self._pool.map(share, even_shares(len(images), self.count))
             return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 
         return estimate

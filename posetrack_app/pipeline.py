@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -111,13 +111,10 @@ def _poses_of(
 ) -> Iterator[tuple[Frame, Poses]]:
     images = [frame.image for frame, found in group for _ in range(len(found))]
     boxes = [box for _, found in group for box in found.boxes]
-    # Also nobody is asked for, once a group: only the network knows how many keypoints there are. Parts of equal size,
-    # lest the last one is a single person.
-    parts_needed = max(1, math.ceil(len(images) / batch))
-    size = max(1, math.ceil(len(images) / parts_needed))
+    # Also nobody is asked for, once a group: only the network knows how many keypoints there are.
     parts = [
-        estimator(images[start : start + size], boxes[start : start + size])
-        for start in range(0, max(len(images), 1), size)
+        estimator(images[rows], boxes[rows])
+        for rows in even_shares(len(images), max(1, math.ceil(len(images) / batch)))
     ]
     keypoints, scores, *looks = (
         np.concatenate(column).astype(np.float64) for column in zip(*parts, strict=True)
@@ -128,6 +125,12 @@ def _poses_of(
         rows = slice(start, start := start + len(found))
         people = found.boxes, found.scores, keypoints[rows], scores[rows].clip(0, 1)
         yield frame, Poses(*people, origins=found.origins, appearance=appearance[rows])
+
+
+def even_shares(count: int, shares: int) -> list[slice]:
+    """`count` things one after the other, in `shares` that differ by one at most."""
+    ends = [count * k // shares for k in range(shares + 1)]
+    return [slice(start, end) for start, end in pairwise(ends)]
 
 
 def drop_weak_keypoints(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from dev_pictures import dev_pictures, parser, pose_estimator, pose_file
+from dev_pictures import dev_pictures, parser, pose_estimator, weight_file
 from posetrack_detectors.calibration import (
     RIGHT,
     expected_calibration_error,
@@ -68,8 +68,8 @@ def main() -> None:
         chart = line_chart(lines, "keypoint score", "share of keypoints that are right", (0, 1), (0, 1))
         write_whole(options.svg, chart_file(chart, [name for name, *_ in lines]))
     if options.write:
-        write_calibration(pose_file(options), calibrate(people, keypoints, heights))
-        print(f"\nstored in {pose_file(options)}")
+        write_calibration(weight_file(options, "pose"), calibrate(people, keypoints, heights))
+        print(f"\nstored in {weight_file(options, 'pose')}")
 
 
 if __name__ == "__main__":

@@ -43,19 +43,15 @@ def dev_pictures(options: argparse.Namespace, task: str, *, trained: bool = Fals
     return pictures
 
 
-def pose_file(options: argparse.Namespace) -> Path:
-    """The pose net's weights."""
-    return options.weights or EMBEDDED / "pose.safetensors"
+def weight_file(options: argparse.Namespace, task: str) -> Path:
+    """The weights of "pose" or "detector"."""
+    return options.weights or EMBEDDED / f"{task}.safetensors"
 
 
-def detector_file(options: argparse.Namespace) -> Path:
-    """The detector's weights."""
-    return options.weights or EMBEDDED / "detector.safetensors"
-
-
-def precisions(options: argparse.Namespace, weights: Path) -> tuple[str, ...]:
+def precisions(options: argparse.Namespace, task: str) -> tuple[str, ...]:
     """float32, and int8 where these weights and this processor are ready for it."""
-    ready = options.device == "cpu" and read_ranges(weights) is not None and int8_works()
+    known = read_ranges(weight_file(options, task)) is not None
+    ready = options.device == "cpu" and known and int8_works()
     return ("float32", "int8") if ready else ("float32",)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dev_pictures import (
     LEAST_SCORE,
-    detector_file,
     dev_pictures,
     parser,
     person_detector,
@@ -27,7 +26,7 @@ def main() -> None:
     made.add_argument("--short-side", type=int, default=0, help="as [detector] short_side of a run")
     options = made.parse_args()
     pictures = dev_pictures(options, "detector")
-    kinds = precisions(options, detector_file(options))
+    kinds = precisions(options, "detector")
     judged = []
     for precision in kinds:
         detector = person_detector(options, options.short_side, precision)

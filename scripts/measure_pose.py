@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from dev_pictures import dev_pictures, parser, pose_estimator, pose_file, precisions
+from dev_pictures import dev_pictures, parser, pose_estimator, precisions
 from posetrack_detectors.training.pose_crops import people_with_keypoints
 from posetrack_detectors.training.pose_quality import known, pose_quality, predict
 
@@ -39,9 +39,7 @@ def main() -> None:
     if options.trained:
         people = [p for i, p in enumerate(people) if p.source != "lspet" or i % 10 == 0]
     coco = "coco_train2017" if options.trained else "coco_val2017_dev"
-    kinds = [
-        (precision, flip) for flip in (False, True) for precision in precisions(options, pose_file(options))
-    ]
+    kinds = [(precision, flip) for flip in (False, True) for precision in precisions(options, "pose")]
     columns, seconds, found = [], [], []
     for precision, flip in kinds:
         estimator = pose_estimator(options, flip=flip, size=size, precision=precision)

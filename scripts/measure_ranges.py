@@ -16,7 +16,10 @@ from posetrack_app.weights import EMBEDDED
 
 
 def main() -> None:
-    options = parser(__doc__).parse_args()
+    made = parser(__doc__)
+    options = made.parse_args()
+    if options.weights is not None:
+        made.error("this is for the embedded weights: leave out --weights")
     pictures = dev_pictures(options, "pose", trained=True)
     ranges = pose_ranges(pose_estimator(options, flip=False), pictures, people_with_keypoints(pictures))
     write_ranges(EMBEDDED / "pose.safetensors", ranges)

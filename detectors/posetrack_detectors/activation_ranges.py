@@ -9,9 +9,9 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from posetrack_detectors.calibration import read_metadata, write_metadata
 from posetrack_detectors.checkpoints import CheckpointError
 from posetrack_detectors.hrnet import BasicBlock, Bottleneck
+from posetrack_detectors.tensor_file import read_metadata, write_metadata
 
 Ranges = dict[str, tuple[float, float]]
 """Least and greatest value that comes into each convolution, and out of each block, by its name in the network."""

@@ -16,11 +16,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 
 from posetrack_detectors.checkpoints import CheckpointError
-from posetrack_detectors.whole_file import whole_file
+from posetrack_detectors.tensor_file import read_metadata, write_metadata
 
 Floats = NDArray[np.floating[Any]]
 
@@ -140,25 +138,3 @@ def read_calibration(path: Path, keypoints: int) -> Calibration | None:
 def write_calibration(path: Path, calibration: Calibration) -> None:
     """Store the calibration in the .safetensors weight file, in place of an earlier one; tensors stay as they are."""
     write_metadata(path, {_METADATA: json.dumps(calibration.knots)})
-
-
-def write_metadata(path: Path, entries: dict[str, str]) -> None:
-    """Store `entries` with what the .safetensors file says of itself already; tensors stay as they are."""
-    metadata = read_metadata(path) | entries
-    with whole_file(path) as beside:
-        save_file(load_file(path), beside, metadata=metadata)
-        beside.chmod(0o644)
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """What a .safetensors file says of itself besides the tensors; {} for other files.
-
-    CheckpointError if it is damaged.
-    """
-    if path.suffix != ".safetensors":
-        return {}
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged or not a .safetensors file: {error}") from error

@@ -20,7 +20,14 @@ from torch import Tensor, nn
 
 from posetrack_detectors.activation_ranges import Ranges
 from posetrack_detectors.checkpoints import CheckpointError
-from posetrack_detectors.hrnet import BasicBlock, Bottleneck, ExchangeModule, HRNetTrunk
+from posetrack_detectors.hrnet import (
+    BasicBlock,
+    Bottleneck,
+    ExchangeModule,
+    HRNetTrunk,
+    fold_batch_norms,
+    store_weights,
+)
 
 FEWEST_CHANNELS = 32
 """A convolution beside the trunk with fewer outputs is too cheap to be worth the change."""
@@ -67,6 +74,16 @@ def quantise(network: nn.Module, ranges: Ranges) -> nn.Module:
             f"the weight file's activation ranges are another network's: {error.args[0]} has none; take 'float32'"
         ) from error
     return network
+
+
+def for_inference(
+    network: nn.Module, device: torch.device, dtype: torch.dtype, ranges: Ranges | None
+) -> nn.Module:
+    """`network`, changed: norms folded, weights as autocast wants them, on the device; with `ranges` in int8."""
+    store_weights(fold_batch_norms(network.eval()), dtype)
+    if ranges is not None:
+        quantise(network, ranges)
+    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 class Int8Conv(nn.Module):
@@ -251,6 +268,8 @@ def _quantise_trunk(trunk: HRNetTrunk, prefix: str, ranges: Ranges) -> None:
         (trunk.transition2, trunk.stage3),
         (trunk.transition3, trunk.stage4),
     )
+    names = [f"stage{k}.{m}" for k, (_, stage) in enumerate(stages, start=2) for m in range(len(stage))]
+    following = dict(pairwise([*names, ""]))
     for number, (transition, stage) in enumerate(stages, start=2):
         come, steps = steps, []
         for i, path in enumerate(transition):
@@ -260,14 +279,8 @@ def _quantise_trunk(trunk: HRNetTrunk, prefix: str, ranges: Ranges) -> None:
             if convs:
                 transition[i] = Int8Conv(convs, [before], into=steps[i])
         for m, module in enumerate(stage):
-            following = f"stage{number}.{m + 1}" if m + 1 < len(stage) else f"stage{number + 1}.0"
-            stage[m], steps = _exchange(
-                cast(ExchangeModule, module),
-                f"stage{number}.{m}",
-                following if following != "stage5.0" else "",
-                steps,
-                step,
-            )
+            name = f"stage{number}.{m}"
+            stage[m], steps = _exchange(cast(ExchangeModule, module), name, following[name], steps, step)
 
 
 def _exchange(

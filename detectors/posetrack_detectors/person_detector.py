@@ -13,8 +13,8 @@ from torch import Tensor
 
 from posetrack_detectors.activation_ranges import Ranges
 from posetrack_detectors.faster_rcnn import DetectorSize, FasterRCNN
-from posetrack_detectors.hrnet import MEAN, STD, fold_batch_norms, store_weights
-from posetrack_detectors.int8 import quantise
+from posetrack_detectors.hrnet import MEAN, STD
+from posetrack_detectors.int8 import for_inference
 
 PERSON = 0
 """The person's class in the one-class nets and in COCO's 80."""
@@ -38,10 +38,7 @@ class PersonDetector:
     ) -> None:
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
         self.size = network.size
-        store_weights(fold_batch_norms(network.eval()), self.dtype)
-        if ranges is not None:
-            quantise(network, ranges)
-        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = for_inference(network, self.device, self.dtype, ranges)
 
     @torch.inference_mode()
     def __call__(

@@ -15,8 +15,8 @@ from posetrack_detectors.activation_ranges import Ranges
 from posetrack_detectors.calibration import Calibration
 from posetrack_detectors.crops import PIXEL_STD, centre_and_scale, crop_person, to_frame
 from posetrack_detectors.heatmaps import decode_heatmaps, flip_back, flip_back_offsets
-from posetrack_detectors.hrnet import MEAN, STD, fold_batch_norms, store_weights
-from posetrack_detectors.int8 import quantise
+from posetrack_detectors.hrnet import MEAN, STD
+from posetrack_detectors.int8 import for_inference
 from posetrack_detectors.udp_dark import decode_dark, decode_dark_smoothed, decode_udp, decode_udp_offsets
 
 Decoding = Literal["quarter", "dark", "dark-smoothed", "udp", "udp-offsets"]
@@ -64,10 +64,7 @@ class PoseEstimator:
         self.size, self.keypoints, self.mirrored, self.bgr = size, keypoints, mirrored, bgr
         self.decoding, self.kernel = decoding, kernel
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
-        store_weights(fold_batch_norms(network.eval()), self.dtype)
-        if ranges is not None:
-            quantise(network, ranges)
-        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = for_inference(network, self.device, self.dtype, ranges)
         self._kept = threading.local()
         self.appearance = 0
         """Number of features a person, 0 where they are not asked for."""
@@ -140,12 +137,9 @@ class PoseEstimator:
     def _heatmaps(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         pixels = torch.from_numpy(crops[..., ::-1].copy() if self.bgr else crops)
         pixels = pixels.to(self.device).permute(0, 3, 1, 2)
-        heatmaps = self._run(pixels)
         if self.mirrored is None:
-            return heatmaps
-        features = getattr(self._kept, "features", None)
-        flipped = self._run(pixels.flip(3))
-        self._kept.features = features
+            return self._run(pixels)
+        flipped, heatmaps = self._run(pixels.flip(3)), self._run(pixels)  # features are those of the latter
         if self.decoding == "udp-offsets":
             turned = flip_back_offsets(flipped, self.mirrored)
         else:

@@ -120,9 +120,8 @@ def _train(
     pictures, dev = (Pictures(part, cache, LONGEST) for part in (data.train, data.dev))
     with training_processes(device):
         torch.manual_seed(options.seed)
-        learner = _build_learner(
-            options, say
-        )  # first: weights that do not fit are known before hours of decoding
+        # First: weights that do not fit are known before pictures are decoded.
+        learner = _build_learner(options, say)
         for part in (pictures, dev):
             _decode(part, cache, world, first, say)
         task = _build_task(options, learner, pictures, dev, device, say)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from posetrack_detectors.calibration import write_metadata
 from posetrack_detectors.pose_networks import POSE_NETWORKS
+from posetrack_detectors.tensor_file import write_metadata
 from posetrack_detectors.training.weight_files import write_weights
 from torch import nn
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from posetrack_detectors import faster_rcnn, hrnet
 from posetrack_detectors.activation_ranges import Ranges, measure_ranges, read_ranges, write_ranges
-from posetrack_detectors.calibration import write_metadata
 from posetrack_detectors.checkpoints import CheckpointError
 from posetrack_detectors.faster_rcnn import FasterRCNN
 from posetrack_detectors.hrnet import TrunkSize, fold_batch_norms
 from posetrack_detectors.int8 import Int8Conv, int8_works, quantise, to_uint8
 from posetrack_detectors.pose_hrnet import PoseHRNet
+from posetrack_detectors.tensor_file import write_metadata
 from posetrack_detectors.training.weight_files import write_weights
 from torch import Tensor, nn
 

@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from posetrack_detectors import faster_rcnn
+from posetrack_detectors import faster_rcnn, tensor_file
 from posetrack_detectors.activation_ranges import read_ranges
-from posetrack_detectors.calibration import read_calibration, read_metadata
+from posetrack_detectors.calibration import read_calibration
 from posetrack_detectors.faster_rcnn import FasterRCNN
 from posetrack_detectors.hrnet import COMPACT, COMPACT_DEEP, initialise
 from posetrack_detectors.int8 import int8_works
 from posetrack_detectors.pose_hrnet import PoseHRNet
-from posetrack_detectors.training import pose_task, weight_files
+from posetrack_detectors.tensor_file import read_metadata
+from posetrack_detectors.training import pose_task
 from posetrack_detectors.training.loop import Draws, _Run, update_average
 from posetrack_detectors.training.pose_task import PoseLearner, draw_targets
 from posetrack_detectors.training.weight_files import start_from, write_weights
@@ -316,7 +317,7 @@ def test_a_full_disk_is_one_line(
     if file == "checkpoint":
         (tmp_path / "out" / "checkpoint.tmp").symlink_to("/dev/full")
     else:
-        monkeypatch.setattr(weight_files, "save_file", full)
+        monkeypatch.setattr(tensor_file, "save_file", full)
     with pytest.raises(InputError, match=r"No space left on device\); make room, then go on with --resume"):
         train(*POSE, "--data", labels, "--out", tmp_path / "out", "--epochs", 0.5)
     assert not list((tmp_path / "out").glob("*.tmp"))

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from posetrack_detectors.checkpoints import CheckpointError, official_names, read_tensors
-from posetrack_detectors.whole_file import whole_file
+from posetrack_detectors.tensor_file import write_tensors
 
 
 def write_weights(network: nn.Module, path: Path, metadata: dict[str, str]) -> None:
@@ -19,9 +18,7 @@ def write_weights(network: nn.Module, path: Path, metadata: dict[str, str]) -> N
         for name, value in network.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    with whole_file(path) as beside:
-        save_file(state, beside, metadata=metadata)
-        beside.chmod(0o644)
+    write_tensors(path, state, metadata)
 
 
 def start_from(network: nn.Module, path: Path) -> tuple[int, int]:
