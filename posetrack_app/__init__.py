@@ -8,44 +8,48 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from posetrack_app.core.version import __version__
 
 if TYPE_CHECKING:
-    from posetrack_app.api import convert as convert
-    from posetrack_app.api import evaluate as evaluate
-    from posetrack_app.api import link as link
-    from posetrack_app.api import read_tracks as read_tracks
-    from posetrack_app.api import render as render
-    from posetrack_app.api import track_video as track_video
-    from posetrack_app.api import validate as validate
-    from posetrack_app.api import write_tracks as write_tracks
-    from posetrack_app.assemble import Parts as Parts
-    from posetrack_app.assemble import build_parts as build_parts
-    from posetrack_app.chain import track_people as track_people
-    from posetrack_app.config import Config as Config
-    from posetrack_app.config import load_config as load_config
-    from posetrack_app.drawing import Style as Style
-    from posetrack_app.drawing import draw_poses as draw_poses
-    from posetrack_app.errors import InputError as InputError
+    from posetrack_app.core.config import Config as Config
+    from posetrack_app.core.config import load_config as load_config
+    from posetrack_app.core.errors import InputError as InputError
+    from posetrack_app.core.protocols import Networks as Networks
+    from posetrack_app.core.records import Frame as Frame
+    from posetrack_app.core.records import FrameInfo as FrameInfo
+    from posetrack_app.core.records import TrackedPoses as TrackedPoses
+    from posetrack_app.drawing.draw import Style as Style
+    from posetrack_app.drawing.draw import draw_poses as draw_poses
     from posetrack_app.formats import TrackedFrame as TrackedFrame
     from posetrack_app.formats import Tracks as Tracks
-    from posetrack_app.records import Frame as Frame
-    from posetrack_app.records import TrackedPoses as TrackedPoses
+    from posetrack_app.jobs.convert import convert as convert
+    from posetrack_app.jobs.convert import read_tracks as read_tracks
+    from posetrack_app.jobs.convert import validate as validate
+    from posetrack_app.jobs.convert import write_tracks as write_tracks
+    from posetrack_app.jobs.evaluate import evaluate as evaluate
+    from posetrack_app.jobs.link import link as link
+    from posetrack_app.jobs.render import render as render
+    from posetrack_app.jobs.track import track_video as track_video
+    from posetrack_app.models.build import load_networks as load_networks
+    from posetrack_app.pipeline.track_people import track_people as track_people
     from posetrack_app.video import open_video as open_video
 
 _WHERE = {
-    "api": (
-        "track_video", "render", "link", "convert", "validate", "evaluate", "read_tracks", "write_tracks",
-    ),
-    "assemble": ("Parts", "build_parts"),
-    "chain": ("track_people",),
-    "config": ("Config", "load_config"),
-    "drawing": ("Style", "draw_poses"),
-    "errors": ("InputError",),
+    "core.config": ("Config", "load_config"),
+    "core.errors": ("InputError",),
+    "core.protocols": ("Networks",),
+    "core.records": ("Frame", "FrameInfo", "TrackedPoses"),
     "formats": ("TrackedFrame", "Tracks"),
-    "records": ("Frame", "TrackedPoses"),
+    "jobs.convert": ("convert", "read_tracks", "validate", "write_tracks"),
+    "jobs.evaluate": ("evaluate",),
+    "jobs.link": ("link",),
+    "jobs.render": ("render",),
+    "jobs.track": ("track_video",),
+    "models.build": ("load_networks",),
+    "pipeline.track_people": ("track_people",),
+    "drawing.draw": ("Style", "draw_poses"),
     "video": ("open_video",),
-}  # fmt: skip
+}
 """Module -> what the package offers of it."""
 
 __all__ = ["__version__", *(name for names in _WHERE.values() for name in names)]

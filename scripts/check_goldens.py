@@ -1,26 +1,18 @@
-"""Compare our figures with recorded ones: `check_goldens.py eval|pose|detector DIR`.
+"""Compare our numbers with recorded ones.
 
-One line a set, exit 1 on any deviation. DIR is any folder in the layout of ../shared/goldens.
+python scripts/check_goldens.py eval|pose|detector DIR
+
+Prints one line per set and exits with 1 on any deviation. DIR is any folder in the layout of ../shared/goldens.
 """
-
-from __future__ import annotations
 
 import importlib
 import sys
 from pathlib import Path
 
-PARTS = {"eval": "goldens_eval", "pose": "goldens_pose", "detector": "goldens_detector"}
-
-
-def main(arguments: list[str]) -> int:
-    """The exit code of the chosen part's `check(directory)`."""
-    if len(arguments) != 2 or arguments[0] not in PARTS or not Path(arguments[1]).is_dir():
-        print(f"usage: check_goldens.py {'|'.join(PARTS)} DIR", file=sys.stderr)
-        return 2
-    sys.path.insert(0, str(Path(__file__).parent))
-    check = importlib.import_module(PARTS[arguments[0]]).check
-    return int(check(Path(arguments[1])))
-
+PARTS = {"eval": "scores", "pose": "pose_networks", "detector": "detector_networks"}
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    if len(sys.argv) != 3 or sys.argv[1] not in PARTS or not Path(sys.argv[2]).is_dir():
+        sys.exit(f"usage: check_goldens.py {'|'.join(PARTS)} DIR")
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    sys.exit(importlib.import_module(f"golden.{PARTS[sys.argv[1]]}").check(Path(sys.argv[2])))

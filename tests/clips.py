@@ -1,4 +1,4 @@
-"""Small clips made on the spot with PyAV, whose every frame tells its own number."""
+"""Small clips made with PyAV, in which every frame shows its own number."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrack_app.synthetic import write_tone
+from posetrack_app.jobs.synthetic_video import write_tone as write_tone
 from posetrack_app.video import VideoInfo, open_video
 
 MILLISECONDS = Fraction(1, 1000)
@@ -18,7 +18,7 @@ BITS = 8
 
 
 def numbered_image(number: int, width: int = 160, height: int = 112) -> NDArray[np.uint8]:
-    """Red top left quarter; in the lower half, `number` in binary as white bars, lowest bit left."""
+    """The top left quarter is red; the lower half shows `number` in binary as white bars, lowest bit on the left."""
     image = np.zeros((height, width, 3), np.uint8)
     image[: height // 2, : width // 2] = (255, 0, 0)
     for bit in range(BITS):
@@ -28,7 +28,7 @@ def numbered_image(number: int, width: int = 160, height: int = 112) -> NDArray[
 
 
 def read_number(image: NDArray[np.uint8]) -> int:
-    """The number that `numbered_image` drew; the image must stand upright."""
+    """The number that `numbered_image` drew; the image must be upright."""
     height, width = image.shape[:2]
     centres = [(2 * bit + 1) * width // (2 * BITS) for bit in range(BITS)]
     return sum(1 << bit for bit, x in enumerate(centres) if image[height * 3 // 4, x].mean() > 127)
@@ -48,11 +48,20 @@ def write_clip(
     interlaced: bool = False,
     time_base: Fraction = MILLISECONDS,
 ) -> list[float]:
-    """Write a clip of frames shown at `times` (in units of `time_base`, or a count at 25 a second).
+    """Write a clip and return the times of its frames in seconds, from 0.
 
-    `rotation` turns the picture counter-clockwise for display; `tone` adds sound, as
-    long as the pictures or that many seconds. `interlaced` pictures
-    hold a bar top right that moves on between even and odd lines. Gives the frames' seconds.
+    Args:
+        path: its suffix chooses the container.
+        times: times of the frames in units of `time_base`, or a number of frames at 25 per second.
+        codec: FFmpeg's name of the encoder.
+        size: (width, height) as stored.
+        pixel_format: FFmpeg's name.
+        options: of the encoder.
+        rotation: degrees counter-clockwise for display.
+        mirrored: also mirror left and right for display.
+        tone: add audio of the length of the video, or of this many seconds.
+        interlaced: draw a bar at the top right that moves between even and odd lines.
+        time_base: seconds.
     """
     if isinstance(times, int):
         times = [round(i / 25 / time_base) for i in range(times)]
@@ -80,7 +89,7 @@ def write_clip(
 
 
 def read(path: Path, **span: Any) -> tuple[VideoInfo, list[tuple[int, float, int]], list[str]]:
-    """(info, [(index, seconds, number drawn in the picture)], losses) of a clip."""
+    """(info, [(index, seconds, number in the image)], losses) of a clip."""
     with open_video(path, **span) as video:
-        frames = [(frame.index, frame.seconds, read_number(frame.image)) for frame in video]
+        frames = [(frame.info.index, frame.info.seconds, read_number(frame.image)) for frame in video]
         return video.info, frames, video.losses

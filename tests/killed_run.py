@@ -1,4 +1,4 @@
-"""A run with fake networks, to be started in a process of its own and killed."""
+"""A run with fake networks, which tests start in a separate process and kill."""
 
 from __future__ import annotations
 
@@ -10,20 +10,25 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrack_app.assemble import Parts
-from posetrack_app.config import Config, DetectorConfig
-from posetrack_app.records import FloatArray
-from posetrack_app.run import track_video
-from posetrack_app.skeleton import POSETRACK
+from posetrack_app.core.config import Config, DetectorConfig
+from posetrack_app.core.protocols import Networks, PoseArrays
+from posetrack_app.core.records import FloatArray
+from posetrack_app.core.skeletons import POSETRACK
+from posetrack_app.jobs.track import track_video
 
 PAUSE_SECONDS = 0.004
 
 
-class WanderingDetector:
-    """Three people at places that the picture's bytes decide; like a network, a little otherwise in another batch."""
+class HashDetector:
+    """Three people at positions that depend on the image, and slightly on the batch size, as with real networks."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        """Sizes of the batches so far."""
 
     def __call__(self, images: Sequence[NDArray[np.uint8]], /) -> list[tuple[FloatArray, FloatArray]]:
         time.sleep(PAUSE_SECONDS)
+        self.batches.append(len(images))
         return [self._people(image, len(images)) for image in images]
 
     def _people(self, image: NDArray[np.uint8], batch: int) -> tuple[FloatArray, FloatArray]:
@@ -33,12 +38,10 @@ class WanderingDetector:
         return boxes, rng.uniform(0.4, 1, 3).astype(np.float32)
 
 
-class WanderingEstimator:
-    """Keypoints in the box, moved by how many boxes were asked for together."""
+class DiagonalEstimator:
+    """Keypoints on the diagonal of the box, moved slightly by the batch size."""
 
-    def __call__(
-        self, images: Sequence[NDArray[np.uint8]], boxes: Sequence[FloatArray], /
-    ) -> tuple[FloatArray, ...]:
+    def __call__(self, images: Sequence[NDArray[np.uint8]], boxes: Sequence[FloatArray], /) -> PoseArrays:
         time.sleep(PAUSE_SECONDS)
         corners = np.asarray(boxes, np.float32).reshape(-1, 1, 4)
         share = np.linspace(0, 1, 17, dtype=np.float32)[None, :, None] + np.float32(1e-4 * len(boxes))
@@ -47,16 +50,16 @@ class WanderingEstimator:
         return keypoints, np.full(keypoints.shape[:2], 0.9, np.float32), appearance
 
 
-def fake_parts() -> Parts:
+def fake_networks(detector: HashDetector | None = None) -> Networks:
     weights = {"detector": {"sha256": "0"}, "pose": {"sha256": "0"}}
-    return Parts(WanderingDetector(), WanderingEstimator(), POSETRACK, "cpu", "float32", weights)
+    return Networks(detector or HashDetector(), DiagonalEstimator(), POSETRACK, "cpu", "float32", weights)
 
 
 def config() -> Config:
-    """Batches that do not divide the video."""
+    """Settings with a batch size that does not divide the number of frames."""
     return Config(detector=DetectorConfig(batch=3))
 
 
-def run_fake(video: Path, out: Path, resume: bool) -> None:
-    """What the killed process does."""
-    track_video(video, out, config=config(), resume=resume, parts=fake_parts())
+def run_fake(video: Path, out: Path, resume: bool, detector: HashDetector | None = None) -> None:
+    """Track `video` with fake networks; the killed process calls this."""
+    track_video(video, out, config=config(), resume=resume, networks=fake_networks(detector))

@@ -1,1 +1,1 @@
-"""Detectors see one frame: people in a picture, keypoints in a person's crop. torch lives only here."""
+"""Detectors see one frame: they find people in an image and keypoints in a person's crop."""

@@ -18,9 +18,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from posetrack_detectors.activation_ranges import Ranges
-from posetrack_detectors.checkpoints import CheckpointError
-from posetrack_detectors.hrnet import (
+from posetrack_detectors.networks.hrnet import (
     BasicBlock,
     Bottleneck,
     ExchangeModule,
@@ -28,6 +26,8 @@ from posetrack_detectors.hrnet import (
     fold_batch_norms,
     store_weights,
 )
+from posetrack_detectors.weights.activation_ranges import Ranges
+from posetrack_detectors.weights.checkpoints import CheckpointError
 
 FEWEST_CHANNELS = 32
 """A convolution beside the trunk with fewer outputs is too cheap to be worth the change."""

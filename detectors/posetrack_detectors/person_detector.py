@@ -1,4 +1,4 @@
-"""People in pictures: resize, network, boxes in pixels of the whole picture."""
+"""Find people in images: resize, run the network, return boxes in pixels of the original image."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from posetrack_detectors.activation_ranges import Ranges
-from posetrack_detectors.faster_rcnn import DetectorSize, FasterRCNN
-from posetrack_detectors.hrnet import MEAN, STD
 from posetrack_detectors.int8 import for_inference
+from posetrack_detectors.networks.faster_rcnn import DetectorSize, FasterRCNN
+from posetrack_detectors.networks.hrnet import MEAN, STD
+from posetrack_detectors.weights.activation_ranges import Ranges
 
 PERSON = 0
-"""The person's class in the one-class nets and in COCO's 80."""
+"""The person's class index, in the one-class networks and in COCO's 80."""
 STRIDE = 32
-"""Sides of the network's input are multiples of this."""
+"""The sides of the network's input are multiples of this."""
 
 
 class PersonDetector:
-    """Pictures to boxes of people; `network` is taken over: BatchNorms are folded into its convolutions.
+    """Finds people in images. `network` is changed in place: its BatchNorms are folded into the convolutions.
 
-    `dtype` "bfloat16" runs the convolutions at half precision, boxes stay float32. With `ranges`, on a CPU, the trunk
-    and the larger convolutions run in int8, the rest in float32.
+    Args:
+        network: A detector with its weights loaded.
+        device: "cpu", "cuda" or "mps".
+        dtype: "bfloat16" runs the convolutions in half precision; boxes stay float32.
+        ranges: Activation ranges; with them the trunk and the larger convolutions run in int8 (CPU only).
     """
 
     def __init__(
@@ -44,28 +47,31 @@ class PersonDetector:
     def __call__(
         self, images: Sequence[NDArray[np.uint8]]
     ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """Boxes (N, 4) x1 y1 x2 y2 and scores (N,), best first, of each (H, W, 3) RGB image; one batch."""
+        """Boxes (N, 4) x1 y1 x2 y2 and scores (N,) of each (H, W, 3) RGB image, best first; runs as one batch."""
         if not images:
             return []
-        pictures, sizes, scales = prepare(images, self.size, self.device)
-        pictures = pictures.contiguous(memory_format=torch.channels_last)
+        batch, sizes, scales = prepare(images, self.size, self.device)
+        batch = batch.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            found = self.network(pictures, sizes, scales)
+            detections = self.network(batch, sizes, scales)
         return [
-            (one.boxes[people].cpu().numpy(), one.scores[people].cpu().numpy())
-            for one in found
-            for people in [one.labels == PERSON]
+            (found.boxes[people].cpu().numpy(), found.scores[people].cpu().numpy())
+            for found in detections
+            for people in [found.labels == PERSON]
         ]
 
 
 def resized_shape(width: int, height: int, size: DetectorSize) -> tuple[int, int]:
-    """(width, height) of a picture brought to the network's sides, its aspect kept."""
+    """(width, height) of an image scaled to the network's sides; the aspect ratio is kept."""
     scale = min(size.long_side / max(width, height), size.short_side / min(width, height))
     return max(1, int(width * scale + 0.5)), max(1, int(height * scale + 0.5))
 
 
 def padded_shape(shapes: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """(width, height) of a batch that holds pictures of these: multiples of 32, at least 64 for the coarsest level."""
+    """(width, height) of a batch that holds images of these (width, height): multiples of 32, at least 64.
+
+    The coarsest level of the feature pyramid needs 64 pixels.
+    """
     width, height = (max(64, -(-max(sides) // STRIDE) * STRIDE) for sides in zip(*shapes, strict=True))
     return width, height
 
@@ -73,19 +79,22 @@ def padded_shape(shapes: Sequence[tuple[int, int]]) -> tuple[int, int]:
 def prepare(
     images: Sequence[NDArray[Any]], size: DetectorSize, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What `FasterRCNN.forward` takes: resized, normalised, padded with 0 to the largest, sides multiples of 32."""
+    """The arguments of `FasterRCNN.forward`: the batch (N, 3, H, W), image sizes (N, 2) in it, scales (N, 2).
+
+    Images are resized, normalised and padded with 0 to the largest one.
+    """
     shapes = [resized_shape(image.shape[1], image.shape[0], size) for image in images]
     width, height = padded_shape(shapes)
     mean, std = torch.tensor(MEAN, device=device), torch.tensor(STD, device=device)
-    pictures = torch.zeros(len(images), 3, height, width, device=device)
-    for target, image, (w, h) in zip(pictures, images, shapes, strict=True):
-        small = cv2.resize(image, (w, h), interpolation=cv2.INTER_LINEAR)
-        normal = (torch.from_numpy(small).to(device) - mean) / std
-        target[:, :h, :w] = normal.permute(2, 0, 1)
-    # The scale is rounded to float32 once, as its inverse: part of the official numbers.
+    batch = torch.zeros(len(images), 3, height, width, device=device)
+    for target, image, (w, h) in zip(batch, images, shapes, strict=True):
+        resized = cv2.resize(image, (w, h), interpolation=cv2.INTER_LINEAR)
+        normalised = (torch.from_numpy(resized).to(device) - mean) / std
+        target[:, :h, :w] = normalised.permute(2, 0, 1)
+    # The reference code rounds the inverse of the scale to float32, once.
     scales = [(1 / (w / i.shape[1]), 1 / (h / i.shape[0])) for i, (w, h) in zip(images, shapes, strict=True)]
     return (
-        pictures,
+        batch,
         torch.tensor(shapes, dtype=torch.float32, device=device),
         torch.tensor(scales, dtype=torch.float32, device=device),
     )

@@ -1,4 +1,4 @@
-"""People in pictures to keypoints: crop, network, decode, keypoints in pixels of the whole picture."""
+"""Find keypoints of people in images: crop, run the network, decode, return pixels of the whole image."""
 
 from __future__ import annotations
 
@@ -11,37 +11,50 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from posetrack_detectors.activation_ranges import Ranges
-from posetrack_detectors.calibration import Calibration
-from posetrack_detectors.crops import PIXEL_STD, centre_and_scale, crop_person, to_frame
-from posetrack_detectors.heatmaps import decode_heatmaps, flip_back, flip_back_offsets
-from posetrack_detectors.hrnet import MEAN, STD
+from posetrack_detectors.decoding.crops import PIXEL_STD, centre_and_scale, crop_person, to_frame
+from posetrack_detectors.decoding.dark_udp import (
+    decode_dark,
+    decode_dark_smoothed,
+    decode_udp,
+    decode_udp_offsets,
+)
+from posetrack_detectors.decoding.heatmaps import decode_heatmaps, flip_back, flip_back_offsets
 from posetrack_detectors.int8 import for_inference
-from posetrack_detectors.udp_dark import decode_dark, decode_dark_smoothed, decode_udp, decode_udp_offsets
+from posetrack_detectors.networks.hrnet import MEAN, STD
+from posetrack_detectors.weights.activation_ranges import Ranges
+from posetrack_detectors.weights.calibration import Calibration
 
 Decoding = Literal["quarter", "dark", "dark-smoothed", "udp", "udp-offsets"]
-"""How heatmaps become keypoints: what the network was trained for."""
-_FINER = {
+"""How heatmaps become keypoints; depends on how the network was trained."""
+_SUBPIXEL_DECODERS = {
     "dark": decode_dark,
     "dark-smoothed": decode_dark_smoothed,
     "udp": decode_udp,
     "udp-offsets": decode_udp_offsets,
 }
-_SHIFT = {"dark-smoothed": 0.75, "udp": 0.0}
-"""Columns from a turned heatmap to the other, if not the official one: a pixel x is at cell x / 4 in nets trained here,
-so that the last pixel's is 1/4 before the end. Crops of UDP are symmetric.
+_FLIP_SHIFT = {"dark-smoothed": 0.75, "udp": 0.0}
+"""Columns by which flipped-back heatmaps are shifted right; 1, as in the reference code, for other decodings.
+
+Networks trained here place pixel x at cell x / 4, so the last pixel is 1/4 cell before the end. UDP crops are symmetric.
 """
 
 
 class PoseEstimator:
-    """Boxes in pictures to keypoints; `network` is taken over: BatchNorms are folded into its convolutions.
+    """Finds keypoints of people. `network` is changed in place: its BatchNorms are folded into the convolutions.
 
-    `size` is the crop's (width, height), `keypoints` their number. `mirrored` turns flip averaging on;
-    `mirrored[i]` is the keypoint that i becomes in a flipped picture. `bgr`: the network was trained on
-    blue-green-red pictures. `kernel` is the smoothing of DARK and UDP decoding, in heatmap cells. `dtype`
-    "bfloat16" runs the network at half precision; with `ranges`, on a CPU, the trunk runs in int8. `calibration`
-    turns scores into chances. With `appearance` each person's answer has the features, pooled at the keypoints,
-    that the network finds them from.
+    Args:
+        network: A pose network with its weights loaded.
+        size: (width, height) of the crops.
+        keypoints: Number of keypoints K.
+        mirrored: Turns flip averaging on; `mirrored[i]` is the keypoint that i becomes in a flipped image.
+        bgr: The network was trained on BGR images.
+        decoding: How its heatmaps become keypoints.
+        kernel: Size in heatmap cells of the smoothing in DARK and UDP decoding.
+        device: "cpu", "cuda" or "mps".
+        dtype: "bfloat16" runs the network in half precision.
+        calibration: Turns heatmap heights into probabilities.
+        appearance: Also return features of the network's last layer, pooled at the keypoints.
+        ranges: Activation ranges; with them the trunk runs in int8 (CPU only).
     """
 
     def __init__(
@@ -65,30 +78,31 @@ class PoseEstimator:
         self.decoding, self.kernel = decoding, kernel
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
         self.network = for_inference(network, self.device, self.dtype, ranges)
-        self._kept = threading.local()
-        self.appearance = 0
-        """Number of features a person, 0 where they are not asked for."""
+        self._last_layer = threading.local()
+        self.appearance_size = 0
+        """Features per person; 0 if `appearance` is off."""
         if appearance:
-            last = cast(nn.Conv2d, network.final_layer)
-            last.register_forward_pre_hook(self._keep_features)
-            self.appearance = last.in_channels
-        # One multiply-add on bytes: (x - mean) / std.
+            final_layer = cast(nn.Conv2d, network.final_layer)
+            final_layer.register_forward_pre_hook(self._keep_features)
+            self.appearance_size = final_layer.in_channels
+        # (x - mean) / std as one multiply-add on bytes.
         self._gain = (1 / torch.tensor(STD)).view(1, 3, 1, 1).to(self.device)
         self._offset = (torch.tensor(MEAN) / torch.tensor(STD)).view(1, 3, 1, 1).to(self.device)
 
     @torch.inference_mode()
     def __call__(
         self, images: Sequence[NDArray[np.uint8]], boxes: Sequence[NDArray[Any]]
-    ) -> tuple[NDArray[np.float32], ...]:
-        """Person i stands in `images[i]` (H, W, 3) RGB at `boxes[i]` x1 y1 x2 y2.
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Keypoints (N, K, 2), scores (N, K) and appearance (N, D) of N people.
 
-        Keypoints (N, K, 2) in pixels of the whole picture and scores (N, K): the chance that a keypoint is
-        right where the weights are calibrated, else the heatmap's height. With `appearance` also (N, C)
-        features of the trunk's last layer.
+        Person i is in `images[i]` (H, W, 3) RGB at `boxes[i]` x1 y1 x2 y2. Keypoints are in pixels of the whole
+        image. A score is the probability that the keypoint is correct if the weights are calibrated, else the
+        height of the heatmap's peak. D is 0 if `appearance` is off.
         """
         if not images:
-            shapes = [(0, self.keypoints, 2), (0, self.keypoints), (0, self.appearance)]
-            return tuple(np.zeros(shape, np.float32) for shape in shapes[: 3 if self.appearance else 2])
+            shapes = (0, self.keypoints, 2), (0, self.keypoints), (0, self.appearance_size)
+            keypoints, scores, appearance = (np.zeros(shape, np.float32) for shape in shapes)
+            return keypoints, scores, appearance
         aspect = self.size[0] / self.size[1]
         places = [centre_and_scale(box, aspect) for box in boxes]
         centres = np.array([centre for centre, _ in places], dtype=np.float32).reshape(-1, 2)
@@ -98,25 +112,25 @@ class PoseEstimator:
             crop[:] = crop_person(image, centre, scale, self.size, udp=self._udp)
         keypoints, heights = self._decode(self._heatmaps(crops), centres, scales)
         scores = self.calibration(heights) if self.calibration else heights
-        if not self.appearance:
-            return keypoints, scores
-        return keypoints, scores, self._pooled(keypoints, heights, centres, scales)
+        return keypoints, scores, self._appearance(keypoints, heights, centres, scales)
 
     def _keep_features(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        self._kept.features = inputs[0]
+        self._last_layer.features = inputs[0]
 
-    def _pooled(
+    def _appearance(
         self,
         keypoints: NDArray[np.float32],
         heights: NDArray[np.float32],
         centres: NDArray[np.float32],
         scales: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        """(N, C) mean of the kept features at the keypoints, weighted by the heights of their heatmaps."""
-        features = cast(Tensor, self._kept.features).float().cpu().numpy()
+        """(N, D) mean of the last layer's features at the keypoints, weighted by heatmap heights; D may be 0."""
+        if not self.appearance_size:
+            return np.zeros((len(keypoints), 0), np.float32)
+        features = cast(Tensor, self._last_layer.features).float().cpu().numpy()
         size = np.array(features.shape[:1:-1])
-        within = (keypoints - centres[:, None]) / (scales[:, None] * PIXEL_STD) + 0.5
-        cells = np.clip((within * size).astype(int), 0, size - 1)
+        shares = (keypoints - centres[:, None]) / (scales[:, None] * PIXEL_STD) + 0.5
+        cells = np.clip((shares * size).astype(int), 0, size - 1)
         people = np.arange(len(features))[:, None]
         at_keypoints = features[people, :, cells[..., 1], cells[..., 0]]
         weights = np.maximum(heights, 1e-3)[..., None]
@@ -131,7 +145,7 @@ class PoseEstimator:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         if self.decoding == "quarter":
             return decode_heatmaps(heatmaps, centres, scales)
-        points, scores = _FINER[self.decoding](heatmaps, self.size, self.kernel)
+        points, scores = _SUBPIXEL_DECODERS[self.decoding](heatmaps, self.size, self.kernel)
         return to_frame(points, centres, scales, self.size).astype(np.float32), scores.astype(np.float32)
 
     def _heatmaps(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -139,12 +153,13 @@ class PoseEstimator:
         pixels = pixels.to(self.device).permute(0, 3, 1, 2)
         if self.mirrored is None:
             return self._run(pixels)
-        flipped, heatmaps = self._run(pixels.flip(3)), self._run(pixels)  # features are those of the latter
+        # The unflipped crops come last: `_appearance` uses the features of the last pass.
+        flipped, heatmaps = self._run(pixels.flip(3)), self._run(pixels)
         if self.decoding == "udp-offsets":
-            turned = flip_back_offsets(flipped, self.mirrored)
+            unflipped = flip_back_offsets(flipped, self.mirrored)
         else:
-            turned = flip_back(flipped, self.mirrored, shift=_SHIFT.get(self.decoding, 1.0))
-        return np.asarray((heatmaps + turned) * np.float32(0.5), dtype=np.float32)
+            unflipped = flip_back(flipped, self.mirrored, shift=_FLIP_SHIFT.get(self.decoding, 1.0))
+        return np.asarray((heatmaps + unflipped) * np.float32(0.5), dtype=np.float32)
 
     def _run(self, pixels: Tensor) -> NDArray[np.float32]:
         x = pixels.float().mul_(self._gain).sub_(self._offset).contiguous(memory_format=torch.channels_last)

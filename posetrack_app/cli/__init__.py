@@ -1,16 +1,18 @@
-"""The command `posetrack`: one module a command; none of them imports torch, cv2 or decord before it runs."""
+"""The command `posetrack`: one module per command. None of them imports torch, cv2 or decord before it runs."""
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 import click
 from click.exceptions import NoArgsIsHelpError
 
-from posetrack_app import __version__
 from posetrack_app.cli.benchmark import benchmark
 from posetrack_app.cli.convert import convert, validate
 from posetrack_app.cli.dataset import dataset
@@ -24,12 +26,13 @@ from posetrack_app.cli.run import run
 from posetrack_app.cli.selftest import selftest
 from posetrack_app.cli.train import train
 from posetrack_app.cli.weights import weights
-from posetrack_app.errors import InputError
+from posetrack_app.core.errors import InputError
+from posetrack_app.core.version import __version__
 
-_SPINS = "5000"
-"""Turns that a thread of PyTorch's on Linux waits for the others before it lets go of its core, unless the user says.
+_SPIN_COUNT = "5000"
+"""How long an idle PyTorch thread on Linux spins before it frees its core, unless the user sets GOMP_SPINCOUNT.
 
-By default they are 300,000, some milliseconds: two runs at once on the same cores then take turns at waiting.
+The default of 300,000 is some milliseconds: two runs on the same cores then mostly wait for each other.
 """
 
 
@@ -55,37 +58,55 @@ posetrack.add_command(doctor)
 posetrack.add_command(train)
 
 
+def main() -> None:
+    """Run the command line. Bad input ends with one line and exit code 2, ctrl-C and SIGTERM with 130."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_COUNT)
+    with _log_to_stderr():
+        try:
+            posetrack.main(standalone_mode=False)
+        except NoArgsIsHelpError as error:
+            error.show()
+            sys.exit(2)
+        except click.ClickException as error:
+            context = error.ctx if isinstance(error, click.UsageError) else None
+            command = context.command_path if context else "posetrack"
+            _refuse(f"{error.format_message().rstrip('.')}; see {command} --help")
+        except InputError as error:
+            _refuse(f"{error} (--{error.option.replace('_', '-')})" if error.option else str(error))
+        except OSError as error:
+            if error.filename is None:
+                raise
+            # The system refuses a file or folder: no permission, a name that is too long, a drive that is gone.
+            _refuse(f"{error.filename}: {error.strerror}")
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("posetrack: stopped", err=True)
+            sys.exit(130)
+
+
+@contextmanager
+def _log_to_stderr() -> Iterator[None]:
+    """Show what the library logs as lines "posetrack: message" on standard error."""
+    logger = logging.getLogger("posetrack")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("posetrack: %(message)s"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
 def _refuse(reason: str) -> NoReturn:
-    """One line, whatever text of the user's file it quotes."""
+    """End with one line and exit code 2; `reason` may quote several lines of a file."""
     click.echo(f"posetrack: {' '.join(reason.splitlines())}", err=True)
     sys.exit(2)
 
 
-def main() -> None:
-    """Run the command line; bad input ends with one line and exit code 2, ctrl-C and SIGTERM with 130."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
-    try:
-        posetrack.main(standalone_mode=False)
-    except NoArgsIsHelpError as error:
-        error.show()
-        sys.exit(2)
-    except click.ClickException as error:
-        asked = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "posetrack"
-        _refuse(f"{error.format_message().rstrip('.')}; see {asked} --help")
-    except InputError as error:
-        _refuse(str(error))
-    except OSError as error:
-        if error.filename is None:
-            raise
-        # A file or folder that the system refuses: no permission, too long a name, a drive that is gone.
-        _refuse(f"{error.filename}: {error.strerror}")
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("posetrack: stopped", err=True)
-        sys.exit(130)
-
-
 def _interrupt(*_: object) -> NoReturn:
-    """A polite kill is treated as ctrl-C: what is done is kept."""
+    """Treat SIGTERM as ctrl-C, so that finished frames are kept."""
     raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""`posetrack dataset check`: is a PoseTrack tree whole?"""
+"""`posetrack dataset check`: missing and unusual files of a PoseTrack folder."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ from pathlib import Path
 
 import click
 
-_MOST_LINES = 50
+from posetrack_app.cli.options import PATH
+
+_MAX_LINES = 50
 
 
 @click.group()
 def dataset() -> None:
-    """Look after data sets."""
+    """Check data sets."""
 
 
 @dataset.command()
-@click.argument("root", type=click.Path(path_type=Path))
+@click.argument("root", type=PATH)
 def check(root: Path) -> None:
-    """Say what is missing or odd in a PoseTrack17, 18 or 21 tree.
+    """List missing and unusual files of a PoseTrack17, 18 or 21 folder.
 
-    ROOT holds annotations/val/*.json and images/... Counts sequences, frames, labelled frames, people and
-    tracks of each split, tells the label version, and names every annotation file that cannot be scored and
-    every picture that is missing or cut off. Exits with 1 if there is any.
+    ROOT contains annotations/val/*.json and images/... For each split, the sequences, frames, labelled frames,
+    people and tracks are counted, and the label version is shown. Annotation files that cannot be scored and
+    missing or truncated images are listed; the exit code is then 1.
     """
     from posetrack_app.evaluation.dataset import check_dataset
 
@@ -32,12 +34,13 @@ def check(root: Path) -> None:
             f"  {report.sequences} sequences, {report.frames} frames ({report.labelled} labelled), "
             f"{report.people} people in {report.tracks} tracks"
         )
-        lines = [f"missing: {line}" for line in report.missing] + [f"odd: {line}" for line in report.odd]
-        for line in lines[:_MOST_LINES]:
+        lines = [f"missing: {line}" for line in report.missing]
+        lines += [f"unusual: {line}" for line in report.unusual]
+        for line in lines[:_MAX_LINES]:
             click.echo(f"  {line}")
-        if len(lines) > _MOST_LINES:
-            click.echo(f"  and {len(lines) - _MOST_LINES} more")
+        if len(lines) > _MAX_LINES:
+            click.echo(f"  and {len(lines) - _MAX_LINES} more")
         faults += len(lines)
-    click.echo("nothing missing or odd" if not faults else f"{faults} faults")
+    click.echo(f"{faults} faults" if faults else "nothing missing or unusual")
     if faults:
         raise SystemExit(1)

@@ -1,4 +1,4 @@
-"""`posetrack doctor`: what there is on this machine, and what is wrong with it."""
+"""`posetrack doctor`: what posetrack finds on this machine, and what is broken."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ import click
 
 @click.command()
 def doctor() -> None:
-    """Show what this machine offers: packages, devices, codecs.
+    """Show packages, devices, codecs, weights and decoders.
 
-    Also extras, weights and decoders: each reads a clip made on the spot, and the frames are compared. Exit
-    code 1 where something that is needed is broken; what is merely absent is marked --. Paste the output into
-    bug reports.
+    Each decoder reads a generated clip, and its frames are compared with the original. FAIL marks what must be
+    fixed (the exit code is then 1), -- marks what is missing but optional. Paste the output into bug reports.
     """
     import tempfile
     from pathlib import Path
 
-    from posetrack_app.doctor import examine
+    from posetrack_app.jobs.doctor import examine
 
-    marks = {"ok": "ok  ", "absent": "--  ", "broken": "FAIL"}
+    marks = {"ok": "ok  ", "missing": "--  ", "broken": "FAIL"}
     broken = 0
     with tempfile.TemporaryDirectory(prefix="posetrack-doctor-") as folder:
         for finding in examine(Path(folder)):
             broken += finding.state == "broken"
-            click.echo(f"{marks[finding.state]}  {finding.part:<19} {finding.detail}")
+            click.echo(f"{marks[finding.state]}  {finding.part:<20} {finding.detail}")
     if broken:
-        click.echo(f"{broken} of these must be mended before posetrack can be relied on")
+        click.echo(f"{broken} problem{'s' if broken > 1 else ''} to fix before you use posetrack")
         raise SystemExit(1)

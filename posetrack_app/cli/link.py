@@ -3,42 +3,49 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from posetrack_app.offline_smoothing import Method
-
-_FILE = click.Path(path_type=Path)
+from posetrack_app.cli.options import PATH, force_option, preset_option
+from posetrack_app.core.choices import SMOOTHING
 
 
 @click.command()
-@click.argument("poses", type=_FILE)
-@click.option("--out", type=_FILE, required=True, help="The tracks file to write.")
-@click.option("--preset", default="default", show_default=True, help="Settings that ship with posetrack.")
-@click.option("--config", "config_file", type=_FILE, help="TOML file whose [tracker] and [smoothing] count.")
-@click.option("--offline", is_flag=True, help="Then join broken tracks, fill short gaps, repair, smooth.")
+@click.argument("poses", type=PATH)
+@click.option("--out", type=PATH, required=True, help="The tracks file to write.")
+@preset_option
+@click.option(
+    "--config",
+    type=PATH,
+    help="A TOML file; its [tracker], [flow_tracker], [smoothing] and [second_pass] are used.",
+)
+@click.option(
+    "--second-pass", is_flag=True, help="Afterwards join broken tracks, fill short gaps, repair and smooth."
+)
 @click.option(
     "--smooth",
-    type=click.Choice(["butterworth", "savgol", "kalman"]),
-    default="butterworth",
-    show_default=True,
-    help="Zero-lag smoothing of --offline.",
+    type=click.Choice(SMOOTHING),
+    help="Smoothing of --second-pass; default: that of [second_pass], butterworth.",
 )
-@click.option("--force", is_flag=True, help="Write over an existing file.")
+@force_option
 def link(
-    poses: Path, out: Path, preset: str, config_file: Path | None, offline: bool, smooth: Method, force: bool
+    poses: Path,
+    out: Path,
+    preset: str,
+    config: Path | None,
+    second_pass: bool,
+    smooth: str | None,
+    force: bool,
 ) -> None:
-    """Link the people of POSES anew, without video or networks.
+    """Give stored poses new identities, without video or networks.
 
     POSES is a tracks file, a PoseTrack18 file or a list of COCO keypoint results; it needs no identities.
-    The thresholds of the default preset fit the scores of the package's detector: where others found the people,
-    --preset accurate or a --config with [tracker] confident and weak may fit better.
+    The thresholds of the default preset fit the embedded detector. For poses from another detector, --preset
+    accurate or a --config with [tracker] high_score and low_score may fit better.
     """
-    from posetrack_app import api
+    from posetrack_app.jobs.link import link as link_file
 
-    report = api.link(
-        poses, out, preset=preset, config=config_file, offline=offline, smooth=smooth, force=force
+    report = link_file(
+        poses, out, preset=preset, config=config, second_pass=second_pass, smooth=smooth, force=force
     )
     click.echo(report.summary())

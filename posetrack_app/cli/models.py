@@ -1,4 +1,4 @@
-"""`posetrack models`: the networks we run, what they cost and how good they are."""
+"""`posetrack models`: the networks that posetrack can run, with cost and accuracy."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from posetrack_app.cli.weights import folder_option
+from posetrack_app.cli.options import folder_option
 
-LARGEST = (1333, 800)
-"""The picture, width and height, that a detector's cost is for: the most that the official ones take."""
+LARGEST_INPUT = (1333, 800)
+"""Width and height of the largest detector input in mmdetection, for which a detector's cost is given."""
 
 
 @click.command()
@@ -17,16 +17,16 @@ LARGEST = (1333, 800)
 def models(folder: Path | None) -> None:
     """List networks and published weights with cost and accuracy.
 
-    Also with their licence, and whether they are here. Inputs are height x width, as in the papers. GFLOPs
-    are those of the papers (multiply-adds / 2^30, transposed convolutions counted at every output); GMACs are
-    true multiply-adds / 10^9. A detector's are the most that one picture of the size shown costs: all its
-    proposals pass the box heads, all detections the mask head.
+    Also shows the licence, and whether the file is on this machine. Inputs are height x width, as in the
+    papers. GFLOPs are those of the papers (multiply-adds / 2^30, transposed convolutions counted at every
+    output); GMACs are true multiply-adds / 10^9. A detector's cost is the most for one image of the size shown:
+    all its proposals pass the box heads, all detections the mask head.
     """
+    from posetrack_detectors.networks.registry import DETECTORS, POSE_NETWORKS
     from posetrack_detectors.person_detector import padded_shape, resized_shape
-    from posetrack_detectors.pose_networks import POSE_NETWORKS
 
-    from posetrack_app.assemble import DETECTORS, cost_of
-    from posetrack_app.weights import embedded, here, published
+    from posetrack_app.models.networks import cost_of
+    from posetrack_app.models.weights import embedded, here, published
 
     present = {*embedded(), *(entry.name for entry in here(folder))}
     row = "{:36} {:8} {:>9} {:>7} {:>7}  {:11} {:5} {}"
@@ -35,7 +35,9 @@ def models(folder: Path | None) -> None:
         if entry.network not in {*DETECTORS, *POSE_NETWORKS}:
             continue  # only in `posetrack weights list`
         costs = cost_of(entry.network, entry.outputs, entry.input)
-        width, height = entry.input or padded_shape([resized_shape(*LARGEST, DETECTORS[entry.network][1])])
+        width, height = entry.input or padded_shape(
+            [resized_shape(*LARGEST_INPUT, DETECTORS[entry.network][1])]
+        )
         click.echo(
             row.format(
                 entry.name,

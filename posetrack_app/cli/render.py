@@ -8,22 +8,21 @@ from pathlib import Path
 
 import click
 
-from posetrack_app.errors import InputError
-
-_FILE = click.Path(path_type=Path)
+from posetrack_app.cli.options import PATH, force_option
+from posetrack_app.core.errors import InputError
 
 
 @click.command()
-@click.argument("video", type=_FILE)
-@click.argument("tracks", type=_FILE)
-@click.option("--out", type=_FILE, help="The MP4 to write (H.264; browsers play it).")
-@click.option("--trails", is_flag=True, help="Show where everyone's feet were in the last 2 seconds.")
-@click.option("--only-ids", metavar="ID,ID,...", help="Draw these identities only.")
-@click.option("--blur-faces", is_flag=True, help="Make every tracked person's face unrecognisable.")
-@click.option("--names", metavar="ID=NAME,...", help="Names in place of numbers, as in 1=Ann,4=Ben.")
-@click.option("--side-by-side", is_flag=True, help="The picture as it was to the left of the drawn one.")
-@click.option("--contact-sheet", type=_FILE, help="Also write a PNG with the clearest view of each identity.")
-@click.option("--force", is_flag=True, help="Write over existing files.")
+@click.argument("video", type=PATH)
+@click.argument("tracks", type=PATH)
+@click.option("--out", type=PATH, help="The MP4 to write (H.264; browsers play it).")
+@click.option("--trails", is_flag=True, help="Show where the people's feet were in the last 2 seconds.")
+@click.option("--only-ids", metavar="ID,ID,...", help="Draw only these identities.")
+@click.option("--blur-faces", is_flag=True, help="Make the face of every tracked person unrecognisable.")
+@click.option("--names", metavar="ID=NAME,...", help="Draw names in place of ids, such as 1=Ann,4=Ben.")
+@click.option("--side-by-side", is_flag=True, help="Put the original image to the left of the drawn one.")
+@click.option("--contact-sheet", type=PATH, help="Also write a PNG with the clearest view of each identity.")
+@force_option
 def render(
     video: Path,
     tracks: Path,
@@ -38,15 +37,16 @@ def render(
 ) -> None:
     """Draw the people of TRACKS on VIDEO.
 
-    Limbs, boxes and identities, with the original times and sound.
+    Limbs, boxes and identities are drawn; times and sound stay as they are.
     """
     if out is None and contact_sheet is None:
-        raise click.UsageError("say what to write: --out FILE.mp4, --contact-sheet FILE.png or both")
+        raise click.UsageError("nothing to write: give --out FILE.mp4, --contact-sheet FILE.png or both")
     ids = None if only_ids is None else _parse_ids(only_ids)
 
-    from posetrack_app import api
+    from posetrack_app.jobs.convert import read_tracks
+    from posetrack_app.jobs.render import render as draw
 
-    content = api.read_tracks(tracks)
+    content = read_tracks(tracks)
     began = time.perf_counter()
     with click.progressbar(
         length=len(content.frames) if out is not None else 0,
@@ -54,7 +54,7 @@ def render(
         file=sys.stderr,
         hidden=out is None or not sys.stderr.isatty(),
     ) as bar:
-        done = api.render(
+        done = draw(
             video,
             content,
             out,
@@ -69,8 +69,8 @@ def render(
         )
     if out is not None:
         rate = done / (time.perf_counter() - began)
-        of_all = f" of {len(content.frames)}" if done < len(content.frames) else ""
-        click.echo(f"{out}: {done}{of_all} frames drawn, {rate:.0f} a second")
+        of_total = f" of {len(content.frames)}" if done < len(content.frames) else ""
+        click.echo(f"{out}: {done}{of_total} frames drawn, {rate:.0f} frames a second")
     if contact_sheet is not None:
         click.echo(f"{contact_sheet}: {len(content.ids if ids is None else ids)} identities")
 
@@ -80,7 +80,7 @@ def _parse_ids(text: str) -> frozenset[int]:
         return frozenset(int(part) for part in text.split(","))
     except ValueError as error:
         raise InputError(
-            f"--only-ids: give numbers separated by commas, as in 1,4,7; got {text!r}"
+            f"--only-ids: give numbers separated by commas, such as 1,4,7; got {text!r}"
         ) from error
 
 
@@ -89,6 +89,6 @@ def _parse_names(text: str | None) -> dict[int, str]:
     for part in text.split(",") if text else []:
         number, equals, name = part.partition("=")
         if not equals or not number.strip().isdecimal() or not name.strip():
-            raise InputError(f"--names: give numbers and names, as in 1=Ann,4=Ben; got {part!r}")
+            raise InputError(f"--names: give ids with names, such as 1=Ann,4=Ben; got {part!r}")
         names[int(number)] = name.strip()
     return names

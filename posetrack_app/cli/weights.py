@@ -1,33 +1,26 @@
-"""`posetrack weights`: list, pull, verify, bundle and import published weight files."""
+"""`posetrack weights`: list, download, verify, bundle and import published weight files."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from posetrack_app.errors import InputError
-
-folder_option = click.option(
-    "--folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Where weight files are kept; default: POSETRACK_WEIGHTS, else the user's cache folder.",
-)
+from posetrack_app.cli.options import PATH, folder_option
+from posetrack_app.cli.progress import download_bar
+from posetrack_app.core.errors import InputError
 
 
 @click.group("weights")
 def weights() -> None:
-    """List, download, check and carry published weight files."""
+    """List, download, verify, bundle and import weight files."""
 
 
 @weights.command("list")
 @folder_option
 def list_weights(folder: Path | None) -> None:
-    """List every published weight file; * marks those that are here."""
-    from posetrack_app.weights import here, published, weights_folder
+    """List every published weight file; * marks those on this machine."""
+    from posetrack_app.models.weights import here, published, weights_folder
 
     present = {entry.name for entry in here(folder)}
     for entry in published().values():
@@ -39,16 +32,16 @@ def list_weights(folder: Path | None) -> None:
 @weights.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @folder_option
-@click.option("--offline", is_flag=True, help="Never use the network; say which file to put where instead.")
+@click.option("--offline", is_flag=True, help="Do not download; say which file to put where instead.")
 def pull(names: tuple[str, ...], folder: Path | None, offline: bool) -> None:
     """Download weight files and check their SHA-256.
 
-    An interrupted download is resumed.
+    Run it again to continue an interrupted download.
     """
-    from posetrack_app.weights import fetch, find
+    from posetrack_app.models.weights import fetch, find
 
     for entry in [find(name) for name in names]:
-        with progress_bar(entry.file) as progress:
+        with download_bar(entry.file) as progress:
             path = fetch(entry, folder, offline=offline or None, progress=progress)
         click.echo(f"{entry.name}: {path}")
 
@@ -56,11 +49,8 @@ def pull(names: tuple[str, ...], folder: Path | None, offline: bool) -> None:
 @weights.command()
 @folder_option
 def verify(folder: Path | None) -> None:
-    """Check every weight file that is here.
-
-    Against its published SHA-256.
-    """
-    from posetrack_app.weights import check_file, here, weights_folder
+    """Compare the weight files here with their published SHA-256."""
+    from posetrack_app.models.weights import check_file, here, weights_folder
 
     root, damaged, found = weights_folder(folder), [], here(folder)
     if not found:
@@ -84,12 +74,12 @@ def verify(folder: Path | None) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @folder_option
 def bundle(out: Path, names: tuple[str, ...], folder: Path | None) -> None:
-    """Write weight files into one file for a machine without network.
+    """Write weight files into one file for a machine without internet.
 
-    By default all that are here.
+    Without a NAME, all files on this machine.
     """
-    from posetrack_app.weights import bundle as write_bundle
-    from posetrack_app.weights import find, here, weights_folder
+    from posetrack_app.models.weights import bundle as write_bundle
+    from posetrack_app.models.weights import find, here, weights_folder
 
     entries = [find(name) for name in names] if names else here(folder)
     if not entries:
@@ -99,26 +89,11 @@ def bundle(out: Path, names: tuple[str, ...], folder: Path | None) -> None:
 
 
 @weights.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PATH)
 @folder_option
 def import_weights(file: Path, folder: Path | None) -> None:
-    """Take in a bundle, or a weight file downloaded by hand."""
-    from posetrack_app.weights import import_file, weights_folder
+    """Import a bundle, or a weight file that you downloaded yourself."""
+    from posetrack_app.models.weights import import_file, weights_folder
 
     for entry in import_file(file, folder):
         click.echo(f"{entry.name}: {weights_folder(folder) / entry.file}")
-
-
-@contextmanager
-def progress_bar(label: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A download bar on standard error; nothing where that is not a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda done, whole: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, whole: bar.update(task, completed=done, total=whole)

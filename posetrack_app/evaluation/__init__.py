@@ -1,1 +1,1 @@
-"""Scoring as the official tools do it, and corrected: PoseTrack AP, MOTA, HOTA, COCO OKS, MPII PCKh, box MOT."""
+"""Scores as the reference tools compute them, and corrected: PoseTrack AP, MOTA, HOTA; COCO, MPII, MOTChallenge."""

@@ -1,4 +1,4 @@
-"""The people of COCO annotations and of COCO results, checked, image by image."""
+"""Read and check the people of COCO annotations and results, image by image."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from posetrack_app.errors import InputError
-from posetrack_app.records import FloatArray
-from posetrack_app.skeleton import COCO, POSETRACK
+from posetrack_app.core.errors import InputError
+from posetrack_app.core.records import FloatArray
+from posetrack_app.core.skeletons import COCO, POSETRACK
 
 SIGMAS = {
     **dict(zip(POSETRACK.keypoints, POSETRACK.sigmas, strict=True)),
@@ -19,7 +19,7 @@ SIGMAS = {
     "head": 0.079,
     "neck": 0.079,
 }
-"""OKS fall-off of every keypoint we know by name."""
+"""OKS sigma of every keypoint name that can be scored."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Annotated:
     area: float
     is_crowd: bool
     labelled: float
-    """The number of labelled keypoints, as the file says it where it does."""
+    """The number of labelled keypoints; `num_keypoints` of the file if it has one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Detected:
 
 @dataclass(eq=False)
 class ImagePeople:
-    """One image of the annotations; `crowd_index` is CrowdPose's, None where the file has none."""
+    """The people of one image; `crowd_index` is that of CrowdPose, None if the file has none."""
 
     crowd_index: float | None
     annotated: list[Annotated]
@@ -53,15 +53,15 @@ class ImagePeople:
 
 
 def read_images(path: Path, truth: Any) -> dict[Any, ImagePeople]:
-    """The images of the annotations by their ids, in that order, without people yet.
+    """The images of the annotations, without people, sorted by id.
 
-    Raises InputError where these cannot be COCO annotations.
+    Raises InputError if the file does not have the COCO format.
     """
     lists = ("images", "annotations")
     if not isinstance(truth, dict) or not all(isinstance(truth.get(name), list) for name in lists):
         raise InputError(
-            f"{path}: is no COCO annotation file (with lists 'images' and 'annotations'); "
-            "a list of results is scored only against one"
+            f"{path} is not a COCO annotation file (with lists 'images' and 'annotations'); "
+            "a list of results needs one"
         )
     images: dict[Any, ImagePeople] = {}
     for k, image in enumerate(truth["images"]):
@@ -70,24 +70,27 @@ def read_images(path: Path, truth: Any) -> dict[Any, ImagePeople]:
         index = _number(path, f"images[{k}]", image, "crowdIndex") if "crowdIndex" in image else None
         images[image["id"]] = ImagePeople(index, [], [])
     if len({isinstance(key, str) for key in images}) > 1:
-        raise InputError(f"{path}: some of its image ids are numbers and some are text; make them all alike")
+        raise InputError(f"{path}: some image ids are numbers and some are text; use one kind")
     return {key: images[key] for key in sorted(images)}
 
 
 def read_sigmas(path: Path, truth: Mapping[str, Any]) -> tuple[FloatArray, Any]:
-    """(K,) of the keypoints that the annotations name, and their category's id; InputError for none or unknown ones."""
+    """OKS sigmas (K,) of the keypoints in the annotations, and the id of their category.
+
+    Raises InputError if there are no keypoint names, or unknown ones.
+    """
     categories = truth.get("categories")
     entries = categories if isinstance(categories, list) else []
     named = [entry for entry in entries if isinstance(entry, dict) and "keypoints" in entry]
     if len(named) != 1:
-        raise InputError(f"{path}: needs exactly one category with 'keypoints', has {len(named)}")
+        raise InputError(f"{path}: needs exactly one category with 'keypoints', but has {len(named)}")
     names = named[0]["keypoints"]
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise InputError(f"{path}: 'keypoints' of its category must be a list of names")
+        raise InputError(f"{path}: 'keypoints' of the category must be a list of names")
     unknown = [name for name in names if name not in SIGMAS]
     if unknown:
         raise InputError(
-            f"{path}: no OKS sigma is known for {', '.join(unknown)}; known: {', '.join(SIGMAS)}"
+            f"{path}: no OKS sigma for {', '.join(unknown)}; known keypoints are {', '.join(SIGMAS)}"
         )
     return np.array([SIGMAS[name] for name in names]), named[0].get("id")
 
@@ -95,7 +98,7 @@ def read_sigmas(path: Path, truth: Mapping[str, Any]) -> tuple[FloatArray, Any]:
 def add_annotated(
     images: Mapping[Any, ImagePeople], path: Path, people: Sequence[Any], keypoints: int, crowdpose: bool
 ) -> None:
-    """Put the annotated people into their images; CrowdPose's need no 'area'. InputError says which cannot be used."""
+    """Add the annotated people to their images; those of CrowdPose need no 'area'. InputError for invalid entries."""
     for image, where, person, points in _placed(images, path, people, keypoints, path):
         box = _numbers(path, where, person, "bbox", 4)
         area = 0.0 if crowdpose else _number(path, where, person, "area")
@@ -114,10 +117,10 @@ def add_detected(
     category: Any,
     truth_path: Path,
 ) -> None:
-    """Put the people of the results into their images; InputError says which cannot be used.
+    """Add the people of the results to their images. InputError for invalid entries.
 
-    Results of another category than `category` are left out; those that name none are people. Their areas are those of
-    their boxes where the first one has a box, else of their keypoints' extent (pycocotools).
+    Results of a category other than `category` are skipped; without a category they are people. Areas are those of the
+    boxes if the first result has one, else of the extent of the keypoints (pycocotools).
     """
     by_box = bool(people) and isinstance(people[0], dict) and bool(people[0].get("bbox"))
     for image, where, person, points in _placed(images, path, people, keypoints, truth_path, category):
@@ -134,7 +137,7 @@ def _placed(
     truth_path: Path,
     category: Any = None,
 ) -> Iterator[tuple[ImagePeople, str, dict[str, Any], FloatArray]]:
-    """Each person's image, what to call the person in an error, the entry, and its keypoints (K, 3)."""
+    """Each person's image, name in error messages, entry and keypoints (K, 3)."""
     for k, person in enumerate(people):
         if not isinstance(person, dict):
             raise InputError(f"{path}: person {k} must be an object with 'image_id' and 'keypoints'")
@@ -142,7 +145,7 @@ def _placed(
             continue
         key = person.get("image_id")
         if not isinstance(key, (int, str)) or key not in images:
-            raise InputError(f"{path}: person {k} is in image {key}, which {truth_path} lacks")
+            raise InputError(f"{path}: person {k} is in image {key}, which is missing in {truth_path}")
         where = f"person {k} (image {key})"
         points = _numbers(path, where, person, "keypoints", 3 * keypoints).reshape(keypoints, 3)
         yield images[key], where, person, points
@@ -153,7 +156,7 @@ def _number(path: Path, where: str, content: Mapping[str, Any], key: str) -> flo
 
 
 def _numbers(path: Path, where: str, content: Mapping[str, Any], key: str, count: int | None) -> FloatArray:
-    """content[key] as (count,) numbers, or as one number where count is None."""
+    """`content[key]` as `count` numbers, or as one number if `count` is None."""
     if key not in content:
         raise InputError(f"{path}: {where} has no '{key}'")
     wanted = "as a number" if count is None else f"with {count} numbers"

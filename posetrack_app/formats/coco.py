@@ -1,4 +1,4 @@
-"""COCO keypoint results: one JSON list of people with 17 keypoints in COCO's order."""
+"""COCO keypoint results: a JSON list of people with 17 keypoints in COCO's order."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from pathlib import Path
 
 import numpy as np
 
-from posetrack_app.formats.tracks_reader import Tracks
-from posetrack_app.formats.whole import write_whole
-from posetrack_app.skeleton import COCO
+from posetrack_app.core.files import write_atomic
+from posetrack_app.core.skeletons import COCO
+from posetrack_app.formats.tracks_json.tracks import Tracks
 
 
 def write_coco(tracks: Tracks, path: Path) -> None:
-    """Write every person as x y score per keypoint, box x y w h, box score, and track_id besides.
+    """Write x y score for each keypoint, the box x y w h, its score, and `track_id`, which COCO does not have.
 
-    `image_id` is the frame's index. Keypoints that our skeleton lacks (PoseTrack has no eyes) are 0 0 0.
+    `image_id` is the index of the frame. Keypoints that the tracks do not have (PoseTrack18 has no eyes) are 0 0 0.
     """
     names = tracks.skeleton.keypoints
-    ours = [k for k, name in enumerate(COCO.keypoints) if name in names]
-    theirs = [names.index(COCO.keypoints[k]) for k in ours]
+    coco_columns = [k for k, name in enumerate(COCO.keypoints) if name in names]
+    columns = [names.index(COCO.keypoints[k]) for k in coco_columns]
     people = []
     for frame in tracks.frames:
-        poses = frame.tracked
+        poses = frame.people
         triples = np.zeros((len(poses), len(COCO.keypoints), 3))
-        triples[:, ours, :2] = poses.keypoints[:, theirs].round(2)
-        triples[:, ours, 2] = poses.keypoint_scores[:, theirs].round(4)
+        triples[:, coco_columns, :2] = poses.keypoints[:, columns].round(2)
+        triples[:, coco_columns, 2] = poses.keypoint_scores[:, columns].round(4)
         boxes = np.concatenate([poses.boxes[:, :2], poses.boxes[:, 2:] - poses.boxes[:, :2]], axis=1)
         for row, track_id in enumerate(poses.ids.tolist()):
             people.append(
                 {
-                    "image_id": frame.index,
+                    "image_id": frame.info.index,
                     "category_id": 1,
                     "keypoints": triples[row].reshape(-1).tolist(),
                     "score": round(float(poses.scores[row]), 4),
@@ -38,4 +38,4 @@ def write_coco(tracks: Tracks, path: Path) -> None:
                     "track_id": track_id,
                 }
             )
-    write_whole(path, json.dumps(people))
+    write_atomic(path, json.dumps(people))

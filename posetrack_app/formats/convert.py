@@ -1,4 +1,4 @@
-"""Tracks in other programs' formats, and back from the tables that keep everything."""
+"""Every format by its name, and reading back those that keep everything."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from pathlib import Path
 
 import numpy as np
 
-from posetrack_app.formats.absent import is_absent
+from posetrack_app.core.records import TrackedPoses, is_missing
 from posetrack_app.formats.coco import write_coco
 from posetrack_app.formats.mot import write_mot
 from posetrack_app.formats.openpose import write_openpose
 from posetrack_app.formats.per_track import read_per_track, write_per_track
-from posetrack_app.formats.posetrack17_writer import write_posetrack17
-from posetrack_app.formats.posetrack21 import write_posetrack21
+from posetrack_app.formats.posetrack.write17 import write_posetrack17
+from posetrack_app.formats.posetrack.write21 import write_posetrack21
 from posetrack_app.formats.table import read_csv, read_parquet, write_csv, write_parquet
-from posetrack_app.formats.tracks import TracksWriter
-from posetrack_app.formats.tracks_reader import Tracks, read_tracks
+from posetrack_app.formats.tracks_json.reader import read_tracks
+from posetrack_app.formats.tracks_json.tracks import Tracks
+from posetrack_app.formats.tracks_json.writer import TracksWriter
 from posetrack_app.formats.trc import write_trc, write_trc_c3d
-from posetrack_app.records import TrackedPoses
 
 
 def write_tracks(tracks: Tracks, path: Path) -> None:
-    """Write tracks.json."""
+    """Write a tracks.json."""
     with TracksWriter(path, skeleton=tracks.skeleton, info=tracks.info) as writer:
         for frame in tracks.frames:
-            writer.write_frame(frame, frame.tracked)
+            writer.write(frame.info, frame.people)
 
 
 WRITERS: dict[str, Callable[[Tracks, Path], None]] = {
@@ -42,11 +42,14 @@ WRITERS: dict[str, Callable[[Tracks, Path], None]] = {
     "trc": write_trc,
     "trc-c3d": write_trc_c3d,
 }
-"""Format name -> what writes it; per-track, openpose, trc and trc-c3d make a folder, the others a file."""
+"""Format (`core.choices.FORMATS`) -> its writer; per-track, openpose, trc and trc-c3d write a folder, the others a file."""
 
 
 def read_any(path: Path) -> Tracks:
-    """Tracks from tracks.json, PoseTrack18, a .csv or .parquet of ours, or a folder of `--to per-track`."""
+    """Read tracks.json, PoseTrack18, or a .csv, .parquet or per-track folder that the writers here wrote.
+
+    Raises InputError if the file is none of these.
+    """
     if path.is_dir():
         return read_per_track(path)
     readers = {".csv": read_csv, ".parquet": read_parquet}
@@ -54,11 +57,11 @@ def read_any(path: Path) -> Tracks:
 
 
 def with_smoothed_keypoints(tracks: Tracks) -> Tracks:
-    """The same tracks, with the smoothed keypoints in place of the raw ones; absent ones stay absent."""
-    frames = [replace(frame, tracked=_smoothed(frame.tracked)) for frame in tracks.frames]
+    """The same tracks with the smoothed keypoints in place of the raw ones; missing keypoints stay missing."""
+    frames = [replace(frame, people=_smoothed(frame.people)) for frame in tracks.frames]
     return replace(tracks, frames=frames)
 
 
 def _smoothed(tracked: TrackedPoses) -> TrackedPoses:
-    absent = is_absent(tracked.keypoints, tracked.keypoint_scores)[..., None]
-    return replace(tracked, keypoints=np.where(absent, tracked.keypoints, tracked.smoothed_keypoints))
+    missing = is_missing(tracked.keypoints, tracked.keypoint_scores)[..., None]
+    return replace(tracked, keypoints=np.where(missing, tracked.keypoints, tracked.smoothed_keypoints))

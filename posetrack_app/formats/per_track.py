@@ -1,70 +1,67 @@
-"""A folder with one tracks.json for each identity; every file has all frames, so that each stands alone."""
+"""A folder with one tracks.json for each identity. Every file contains all frames, so it can be used alone."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 
-from posetrack_app.errors import InputError
-from posetrack_app.formats.tracks import TracksWriter
-from posetrack_app.formats.tracks_reader import TrackedFrame, Tracks, read_tracks
-from posetrack_app.formats.whole import whole_folder
-from posetrack_app.records import TrackedPoses
+from posetrack_app.core.errors import InputError
+from posetrack_app.core.files import atomic_folder
+from posetrack_app.core.records import TrackedPoses
+from posetrack_app.formats.tracks_json.reader import read_tracks
+from posetrack_app.formats.tracks_json.tracks import TrackedFrame, Tracks
+from posetrack_app.formats.tracks_json.writer import TracksWriter
 
 
 def write_per_track(tracks: Tracks, path: Path) -> None:
-    """Make the folder `path` with `id_<track id>.json` for each identity. InputError where there is nobody."""
+    """Write the folder `path` with `id_<track id>.json` for each identity.
+
+    Raises InputError if there are no people, or if `path` exists or has a suffix.
+    """
     if path.suffix:
-        raise InputError(f"{path}: one file is written for each identity; give a folder, without an ending")
+        raise InputError(
+            f"{path}: this format writes a file for each identity; give a folder, a name without a suffix"
+        )
     if not tracks.ids:
-        raise InputError(f"{tracks.path}: holds nobody, so there is no file to write")
-    with whole_folder(path) as folder:
+        raise InputError(f"{tracks.path} contains no people, so there is no file to write")
+    with atomic_folder(path) as folder:
         for track_id in tracks.ids:
             with TracksWriter(
                 folder / f"id_{track_id}.json", skeleton=tracks.skeleton, info=tracks.info
             ) as writer:
                 for frame in tracks.frames:
-                    writer.write_frame(frame, frame.tracked[frame.tracked.ids == track_id])
+                    writer.write(frame.info, frame.people[frame.people.ids == track_id])
 
 
 def read_per_track(path: Path) -> Tracks:
-    """The tracks of a folder that `write_per_track` made; people of a frame by rising id."""
+    """The tracks in a folder that `write_per_track` wrote; the people of a frame are sorted by id."""
     files = sorted(path.glob("id_*.json"))
     if not files:
         raise InputError(
-            f"{path}: a folder without id_*.json files; give a file, or what --to per-track made"
+            f"{path} is a folder without id_*.json files; give a file, or a folder in the per-track format"
         )
     parts = [read_tracks(file) for file in files]
     first = parts[0]
     for part in parts[1:]:
-        if [frame.index for frame in part.frames] != [frame.index for frame in first.frames]:
-            raise InputError(f"{part.path}: has other frames than {first.path}; they are not of one video")
+        if [frame.info.index for frame in part.frames] != [frame.info.index for frame in first.frames]:
+            raise InputError(f"{part.path} has other frames than {first.path}; give files of one video")
         if part.skeleton is not first.skeleton:
-            raise InputError(f"{part.path}: has other keypoints than {first.path}")
+            raise InputError(f"{part.path} has other keypoints than {first.path}; give files of one video")
     frames = [
-        replace(frame, tracked=_together([part.frames[place] for part in parts]))
-        for place, frame in enumerate(first.frames)
+        replace(frame, people=_joined([part.frames[k] for part in parts]))
+        for k, frame in enumerate(first.frames)
     ]
-    together = Tracks(path, first.info, first.skeleton, frames)
-    if sum(len(part.ids) for part in parts) != len(together.ids):
-        raise InputError(f"{path}: two of its files hold the same identity")
-    return together
+    joined = Tracks(path, first.info, first.skeleton, frames)
+    if sum(len(part.ids) for part in parts) != len(joined.ids):
+        raise InputError(f"{path}: two of its files contain the same id; every identity needs its own file")
+    return joined
 
 
-def _together(frames: list[TrackedFrame]) -> TrackedPoses:
+def _joined(frames: list[TrackedFrame]) -> TrackedPoses:
     def column(name: str) -> np.ndarray:
-        return np.concatenate([getattr(frame.tracked, name) for frame in frames])
+        return np.concatenate([getattr(frame.people, name) for frame in frames])
 
-    everybody = TrackedPoses(
-        boxes=column("boxes"),
-        scores=column("scores"),
-        keypoints=column("keypoints"),
-        keypoint_scores=column("keypoint_scores"),
-        ids=column("ids"),
-        smoothed_keypoints=column("smoothed_keypoints"),
-        origins=column("origins"),
-        keypoint_origins=column("keypoint_origins"),
-    )
-    return everybody[np.argsort(everybody.ids, kind="stable")]
+    people = TrackedPoses(**{each.name: column(each.name) for each in fields(TrackedPoses)})
+    return people[np.argsort(people.ids, kind="stable")]

@@ -1,16 +1,17 @@
-"""Frames in: video files and folders of images as `Frame` records at true times; frames out: `writer`."""
+"""Read video files, image folders and streams as `Frame` records with true times; write videos."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
 
-from posetrack_app.errors import InputError
+from posetrack_app.core.errors import InputError
 from posetrack_app.video.folder import FolderReader
 from posetrack_app.video.info import VideoInfo
 from posetrack_app.video.probe import probe
 from posetrack_app.video.reader import FileReader
-from posetrack_app.video.stream import StreamReader, is_stream, plain_name
+from posetrack_app.video.source_name import is_stream, plain_name
+from posetrack_app.video.stream import StreamReader
 
 __all__ = [
     "FileReader",
@@ -25,6 +26,9 @@ __all__ = [
 
 Video = FileReader | FolderReader | StreamReader
 
+_DEFAULT_FPS = 25.0
+_MAX_FPS = 1000.0
+
 
 def open_video(
     source: Path | str,
@@ -34,43 +38,58 @@ def open_video(
     stride: int = 1,
     duration: float | None = None,
     device: str = "cpu",
-    folder_rate: float = 25.0,
+    fps: float | None = None,
 ) -> Video:
-    """A context manager that iterates `Frame` records of a video file, a folder of images or a stream, once.
+    """Open a video file, an image folder or a stream as a context manager that yields `Frame` records once.
 
-    Frames with `start` <= seconds < `stop` are given, every `stride`-th of them; `index` and `seconds` stay
-    those in the whole video. `duration` seconds from `start` on, or of a stream, are another way to say `stop`.
-    `device` "cuda" asks for NVDEC, or else decord's GPU decoder. `folder_rate` is the frame rate of a folder of
-    images. `.info` describes the video, `.expected` is how many frames are to come, `.losses` says afterwards, a
-    line each, what could not be read and `.missing` which frames that were, as [first, last] indices.
-    Raises InputError for what is not a readable video.
+    `.info` describes the video; `.expected` is the number of frames to come, None for a stream. After the last frame,
+    `.losses` says what could not be read, one line each, and `.missing` lists those frames as (first, last) indices.
+
+    Args:
+        source: a path, or text that names a stream ("webcam:0", an address, "-" for standard input).
+        start: skip frames displayed before this time in seconds.
+        stop: skip frames displayed at or after this time in seconds.
+        stride: yield every n-th frame; `index` and `seconds` stay those of the full video.
+        duration: seconds to read, from `start` or from the first frame of a stream; another way to give `stop`.
+        device: "cuda" decodes with NVDEC or, without it, with decord on the GPU.
+        fps: frame rate of an image folder or a raw H.264 or HEVC file, which hold no times (folders: default 25).
+
+    Raises InputError if the source is not a readable video, or an argument is out of range.
     """
-    for name, seconds in {"start": start, "stop": stop, "duration": duration}.items():
-        if seconds is not None and not math.isfinite(seconds):
-            raise InputError(
-                f"--{name} must be a number of seconds, got {seconds:g}; leave it out for no limit"
-            )
-    if stride < 1:
-        raise InputError(f"--stride must be 1 or more, got {stride}")
-    if duration is not None and duration <= 0:
-        raise InputError(f"--duration must be more than 0 seconds, got {duration:g}")
+    _check_span(start, stop, stride, duration, fps)
     if is_stream(source):
         if start is not None or stop is not None:
-            raise InputError("--start and --stop are for files; give --duration for a stream")
+            raise InputError("a stream has no start and stop; give a duration instead", option="duration")
+        if fps is not None:
+            raise InputError("a stream has its own times; leave out the frame rate", option="fps")
         return StreamReader(str(source), stride, duration)
-    if start is not None and start < 0:
-        raise InputError(f"--start must be 0 seconds or more, got {start:g}")
     if duration is not None:
-        if stop is not None:
-            raise InputError("--stop and --duration say the same; give one of them")
         stop = (start or 0.0) + duration
     if stop is not None and stop <= (start or 0.0):
-        raise InputError(f"--stop must be later than --start, got {start or 0:g} to {stop:g} seconds")
+        raise InputError(
+            f"stop must be later than start, got {start or 0:g} to {stop:g} seconds", option="stop"
+        )
     source = Path(source)
     if not source.exists():
         raise InputError(f"{source}: no such file or folder")
     if source.is_dir():
-        if folder_rate <= 0:
-            raise InputError(f"the frame rate of a folder of images must be above 0, got {folder_rate:g}")
-        return FolderReader(source, folder_rate, start, stop, stride)
-    return FileReader(probe(source), start, stop, stride, device)
+        return FolderReader(source, _DEFAULT_FPS if fps is None else fps, start, stop, stride)
+    return FileReader(probe(source, fps), start, stop, stride, device)
+
+
+def _check_span(
+    start: float | None, stop: float | None, stride: int, duration: float | None, fps: float | None
+) -> None:
+    for name, number in {"start": start, "stop": stop, "duration": duration, "fps": fps}.items():
+        if number is not None and not math.isfinite(number):
+            raise InputError(f"{name} must be a finite number, got {number:g}", option=name)
+    if stride < 1:
+        raise InputError(f"stride must be 1 or more, got {stride}", option="stride")
+    if start is not None and start < 0:
+        raise InputError(f"start must be 0 seconds or more, got {start:g}", option="start")
+    if duration is not None and duration <= 0:
+        raise InputError(f"duration must be more than 0 seconds, got {duration:g}", option="duration")
+    if fps is not None and not 0 < fps <= _MAX_FPS:
+        raise InputError(f"fps must be above 0 and at most {_MAX_FPS:g}, got {fps:g}", option="fps")
+    if stop is not None and duration is not None:
+        raise InputError("stop and duration both limit the video; give only one of them")

@@ -1,4 +1,4 @@
-"""Whole pictures of interlaced video, whose frames hold two moments in alternate lines, by FFmpeg's bwdif filter."""
+"""Deinterlacing with FFmpeg's bwdif filter: an interlaced frame holds two moments in alternate lines."""
 
 from __future__ import annotations
 
@@ -9,39 +9,40 @@ from typing import Any, TypeVar
 import av
 from av.filter import Graph
 
-INTERLACED = "interlaced: made whole by bwdif"
+DEINTERLACED = "deinterlaced with bwdif"
 
-_LEAST = 4
-"""Pixels; bwdif refuses smaller pictures."""
+_MIN_SIDE = 4
+"""Pixels; bwdif refuses smaller frames."""
 
 _Note = TypeVar("_Note")
 
 
 def deinterlaced(frames: Iterable[tuple[_Note, Any]]) -> Iterator[tuple[_Note, Any]]:
-    """The same notes, each with the picture of its frame's first field; frames not flagged interlaced stay as they are.
+    """(note, frame) pairs, in which interlaced frames are replaced by the image of their first field.
 
-    Before the first flagged frame nothing is held back; from there on the filter looks one frame ahead.
+    Notes pass through unchanged. Frames before the first interlaced one pass through at once; from there on the filter
+    needs one frame ahead.
     """
     waiting: deque[_Note] = deque()
     graph: Graph | None = None
-    form: tuple[int, int, str] | None = None
+    graph_format: tuple[int, int, str] | None = None
     try:
         for note, frame in frames:
-            shape = frame.width, frame.height, frame.format.name
-            if shape != form:
-                yield from _rest(graph, waiting)
-                graph, form = None, shape
-            if graph is None and (not frame.interlaced_frame or min(frame.width, frame.height) < _LEAST):
+            frame_format = frame.width, frame.height, frame.format.name
+            if frame_format != graph_format:
+                yield from _remaining(graph, waiting)
+                graph, graph_format = None, frame_format
+            if graph is None and (not frame.interlaced_frame or min(frame.width, frame.height) < _MIN_SIDE):
                 yield note, frame
                 continue
             graph = graph or _bwdif(frame)
             waiting.append(note)
             graph.vpush(frame)
-            yield from _ready(graph, waiting)
+            yield from _finished(graph, waiting)
     except av.FFmpegError:
-        yield from _rest(graph, waiting)  # a broken connection: first what came over it
+        yield from _remaining(graph, waiting)  # the connection broke: first yield what arrived
         raise
-    yield from _rest(graph, waiting)
+    yield from _remaining(graph, waiting)
 
 
 def _bwdif(frame: Any) -> Graph:
@@ -49,15 +50,15 @@ def _bwdif(frame: Any) -> Graph:
     source = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
     )
-    # One picture a frame, and only of frames that say they are interlaced.
+    # One output per frame; frames that are not flagged as interlaced pass through.
     graph.link_nodes(
         source, graph.add("bwdif", "mode=send_frame:deint=interlaced"), graph.add("buffersink")
     ).configure()
     return graph
 
 
-def _ready(graph: Graph, waiting: deque[_Note]) -> Iterator[tuple[_Note, Any]]:
-    """What the filter has done: it gives a picture for every frame, in order."""
+def _finished(graph: Graph, waiting: deque[_Note]) -> Iterator[tuple[_Note, Any]]:
+    """The frames that the filter has finished; it returns one for each input, in order."""
     while waiting:
         try:
             frame = graph.vpull()
@@ -66,7 +67,7 @@ def _ready(graph: Graph, waiting: deque[_Note]) -> Iterator[tuple[_Note, Any]]:
         yield waiting.popleft(), frame
 
 
-def _rest(graph: Graph | None, waiting: deque[_Note]) -> Iterator[tuple[_Note, Any]]:
+def _remaining(graph: Graph | None, waiting: deque[_Note]) -> Iterator[tuple[_Note, Any]]:
     if graph is not None:
         graph.vpush(None)
-        yield from _ready(graph, waiting)
+        yield from _finished(graph, waiting)

@@ -1,4 +1,4 @@
-"""FFmpeg's messages, which are one setting for the whole process: silent, or heard for a while."""
+"""FFmpeg's log, whose level is the same for all of the process."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import av
 
 
 def silence_ffmpeg() -> None:
-    """To be called before a decoder or encoder with threads is opened.
+    """Turn the log off. Call this before opening a decoder or encoder that has threads.
 
-    torchvision (0.25 and before) turns the messages on when it is imported. A decoder's thread that has something to
-    say then waits for the interpreter, which may be waiting for that thread to end: for ever.
+    torchvision up to 0.25 turns the log on when it is imported. A decoder thread that logs then waits for the
+    interpreter lock, while the thread that holds the lock may wait for the decoder: a deadlock.
     """
     av.logging.set_level(None)
 
 
 @contextmanager
-def listening_to_ffmpeg() -> Iterator[Any]:
-    """What FFmpeg says while the block runs: a growing list of (level, part, text). Nothing is to be decoded in it."""
+def captured_ffmpeg_log() -> Iterator[Any]:
+    """Give a growing list of (level, component, text) logged inside the block, in which nothing may be decoded."""
     av.logging.set_level(av.logging.ERROR)
     try:
-        with av.logging.Capture() as heard:
-            yield heard
+        with av.logging.Capture() as messages:
+            yield messages
     finally:
         silence_ffmpeg()

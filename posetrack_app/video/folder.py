@@ -1,4 +1,4 @@
-"""A folder of images as a video: sorted naturally (img2 before img10), one frame each."""
+"""A folder of images as a video: one frame per image, in natural order of the names (img2 before img10)."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 
 import cv2
 
-from posetrack_app.errors import InputError
-from posetrack_app.picture_file import read_rgb
-from posetrack_app.records import Frame
+from posetrack_app.core.errors import InputError
+from posetrack_app.core.image_file import read_rgb
+from posetrack_app.core.records import Frame
 from posetrack_app.video.info import VideoInfo, wanted_frames
 
-_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 class FolderReader:
-    """Iterates the images of a folder as `Frame` records, `frame_rate` a second; see `open_video`."""
+    """Yields the images of a folder as `Frame` records, `frame_rate` per second; see `open_video`."""
 
     def __init__(
         self, folder: Path, frame_rate: float, start: float | None, stop: float | None, stride: int
@@ -26,7 +26,7 @@ class FolderReader:
         self._files = list_images(folder)
         if not self._files:
             raise InputError(
-                f"{folder}: no images in this folder; give a video file or a folder of jpg or png files"
+                f"{folder} contains no images; give a video file or a folder of jpg or png files"
             )
         self._rate = frame_rate
         times = [i / frame_rate for i in range(len(self._files))]
@@ -62,29 +62,29 @@ class FolderReader:
                 self.losses.append(f"frame {index} ({self._files[index].name}) could not be read")
             elif image.shape[:2] != size:
                 self.losses.append(
-                    f"frame {index} ({self._files[index].name}) left out: "
-                    f"it is {image.shape[1]}x{image.shape[0]}, the first image {size[1]}x{size[0]}"
+                    f"frame {index} ({self._files[index].name}) was skipped: "
+                    f"it is {image.shape[1]}x{image.shape[0]}, the first image is {size[1]}x{size[0]}"
                 )
             else:
-                yield Frame(index, index / self._rate, image, self._files[index].name)
+                yield Frame.of(index, index / self._rate, image, self._files[index].name)
                 continue
             self.missing.append((index, index))
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The image files in `folder`, in natural order of their names; hidden ones (macOS: `._1.jpg`) are none."""
+    """The image files in `folder` in natural order, without hidden ones (macOS adds `._1.jpg`)."""
     try:
         files = [file for file in folder.iterdir() if is_image(file) and not file.name.startswith(".")]
     except PermissionError as error:
         raise InputError(f"{folder}: no permission to read this folder") from error
-    return sorted(files, key=lambda file: _natural(file.name))
+    return sorted(files, key=lambda file: _natural_order(file.name))
 
 
 def is_image(file: Path) -> bool:
-    """Whether there is such a file, with the ending of a picture."""
-    return file.suffix.lower() in _ENDINGS and file.is_file()
+    """Whether the file exists and its name ends like that of an image."""
+    return file.suffix.lower() in _SUFFIXES and file.is_file()
 
 
-def _natural(name: str) -> list[tuple[int, int, str]]:
+def _natural_order(name: str) -> list[tuple[int, int, str]]:
     parts = re.findall(r"\d+|\D+", name)
     return [(0, int(part), part) if part.isdecimal() else (1, 0, part.lower()) for part in parts]

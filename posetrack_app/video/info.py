@@ -1,4 +1,4 @@
-"""What is known about a video before its first frame, and which frames of it are wanted."""
+"""What is known about a video before its first frame, which frames are wanted, and how to report lost ones."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from posetrack_app.errors import InputError
+from posetrack_app.core.errors import InputError
 
-_NOTES = 20
+_MAX_LINES = 20
 """Lines of one kind about a video."""
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """`width` and `height` are as displayed; `rotation` is the clockwise turn in degrees applied for that.
+    """Facts about a video.
 
-    `frame_count` and `seconds` (length) are None where the file does not tell. `decoder` names what reads the
-    pictures, and why where it is not the first choice. `start_seconds` is the container's time of frame 0.
-    `pixel_aspect` is the width by the height at which a pixel is to be shown: 1 but for anamorphic video.
+    `width` and `height` are pixels as displayed; `rotation` is the clockwise rotation in degrees that was applied for
+    that. `frame_count` and `seconds` (length) are None if unknown. `decoder` names the decoder, and why it was used if
+    it is not the first choice. `start_seconds` is the container's time of frame 0. `pixel_aspect` is the width of a
+    displayed pixel divided by its height: 1 except for anamorphic video.
     """
 
     path: Path
@@ -35,17 +36,10 @@ class VideoInfo:
     pixel_aspect: Fraction = Fraction(1)
 
 
-def pixel_aspect(stored: Fraction | None, rotation: int) -> Fraction:
-    """Width by height of a pixel as displayed, after the turn; 1 where the file does not say."""
-    if not stored:
-        return Fraction(1)
-    return 1 / stored if rotation in (90, 270) else stored
-
-
 class DecoderFailedError(Exception):
-    """A decoder could not open the file, or stopped before its end; says why.
+    """A decoder could not open a file, or stopped before its end; the text says why.
 
-    `doubtful` is the range of frames already given that may not be those of their indices; empty as a rule.
+    `doubtful` is the range of frames already yielded that may have the wrong index; usually empty.
     """
 
     def __init__(self, message: str, doubtful: range = range(0)) -> None:
@@ -53,14 +47,21 @@ class DecoderFailedError(Exception):
         self.doubtful = doubtful
 
 
+def pixel_aspect(stored: Fraction | None, rotation: int) -> Fraction:
+    """Width divided by height of a pixel as displayed, after the rotation; 1 if the file does not say."""
+    if not stored:
+        return Fraction(1)
+    return 1 / stored if rotation in (90, 270) else stored
+
+
 def wanted_frames(
     seconds: Sequence[float], start: float | None, stop: float | None, stride: int, name: str
 ) -> range:
-    """Indices of the frames shown at `start` <= seconds < `stop`, every `stride`-th; `seconds` are rising.
+    """Indices of every `stride`-th frame with `start` <= seconds < `stop`; `seconds` must rise.
 
-    Raises InputError where no frame is in that span.
+    Raises InputError if there is no frame in that span.
     """
-    # Half a microsecond of slack: 0.1 in decimals is to find the frame at 0.1 in the file's fractions.
+    # Half a microsecond of tolerance: the decimal 0.1 must find the frame at 0.1 in the file's fractions.
     first, last = 0, len(seconds)
     while start is not None and first < last and seconds[first] < start - 5e-7:
         first += 1
@@ -68,11 +69,34 @@ def wanted_frames(
         last -= 1
     if first == last:
         span = f"{start or 0:g} to {math.inf if stop is None else stop:g} s"
-        raise InputError(f"{name}: no frame in {span}; the video ends at {seconds[-1]:g} s")
+        raise InputError(f"{name}: no frame in {span}; the last frame is at {seconds[-1]:g} s")
     return range(first, last, stride)
 
 
-def _stretches(indices: Sequence[int], step: int = 1) -> list[tuple[int, int]]:
+def describe_gap(first: int, last: int) -> str:
+    """A line about the frames from `first` to `last`, which are missing."""
+    return f"{_frames(first, last)} could not be decoded"
+
+
+def describe_damage(indices: Sequence[int], step: int = 1) -> list[str]:
+    """Lines about the damaged frames `indices` of those read, which are `step` apart."""
+    lines = []
+    for first, last in _runs(indices, step):
+        damaged = f"{_frames(first, last)} {'is' if first == last else 'are'} damaged"
+        lines.append(f"{damaged}: FFmpeg filled in parts, and errors may remain up to the next key frame")
+    return shortened(lines, "damaged parts")
+
+
+def shortened(lines: list[str], what: str) -> list[str]:
+    """The first 20 lines, and one that counts the rest."""
+    return (
+        lines
+        if len(lines) <= _MAX_LINES
+        else [*lines[:_MAX_LINES], f"and {len(lines) - _MAX_LINES} more {what}"]
+    )
+
+
+def _runs(indices: Sequence[int], step: int = 1) -> list[tuple[int, int]]:
     """First and last of each run of rising `indices` that are `step` apart."""
     found: list[tuple[int, int]] = []
     for index in indices:
@@ -81,25 +105,6 @@ def _stretches(indices: Sequence[int], step: int = 1) -> list[tuple[int, int]]:
         else:
             found.append((index, index))
     return found
-
-
-def describe_gap(first: int, last: int) -> str:
-    """One line for the frames `first` to `last` that are missing."""
-    return f"{_frames(first, last)} could not be decoded"
-
-
-def describe_damages(indices: Sequence[int], step: int = 1) -> list[str]:
-    """Lines for the frames `indices`, taken every `step`, that FFmpeg completed."""
-    lines = []
-    for first, last in _stretches(indices, step):
-        damaged = f"{_frames(first, last)} {'is' if first == last else 'are'} damaged"
-        lines.append(f"{damaged}: FFmpeg made up parts, which may show up to the next key frame")
-    return not_too_many(lines, "damaged stretches")
-
-
-def not_too_many(lines: list[str], what: str) -> list[str]:
-    """The lines, but those after the first 20 become one that counts them."""
-    return lines if len(lines) <= _NOTES else [*lines[:_NOTES], f"and {len(lines) - _NOTES} more {what}"]
 
 
 def _frames(first: int, last: int) -> str:

@@ -1,7 +1,7 @@
-"""Frames of one video file by the GPU's own decoder, NVDEC, through PyNvVideoCodec (extra `[gpu]`).
+"""Frames of a video file from NVDEC, NVIDIA's hardware decoder, through PyNvVideoCodec (extra `[gpu]`).
 
-Packets come from PyAV, which also reads for the other decoders, and each one carries its frame's index through the
-decoder; so a frame that comes out is known by the number on it and by nothing else.
+PyAV reads the packets, as for the other decoders. Each packet carries the index of its frame through the decoder, so
+the index of every decoded frame is certain.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from av.bitstream import BitStreamFilterContext
 
 from posetrack_app.video.info import DecoderFailedError
 from posetrack_app.video.probe import Probe, open_stream
-from posetrack_app.video.pyav_frames import Picture
+from posetrack_app.video.pyav_frames import TimedImage
 
 _CODECS = {
     "h264": ("H264", "h264_mp4toannexb"),
@@ -23,14 +23,14 @@ _CODECS = {
     "av1": ("AV1", ""),
     "vp9": ("VP9", ""),
 }
-"""FFmpeg's name of a codec -> PyNvVideoCodec's, and the filter that makes packets stand alone."""
+"""FFmpeg's name of a codec -> PyNvVideoCodec's name, and the filter that makes packets self-contained."""
 
 
-class NvdecPictures:
-    """Iterates NVDEC's pictures of the frames `wanted`, copied to the computer's memory.
+class NvdecImages:
+    """Yields the frames `wanted` of a file, copied to main memory.
 
-    `size` is (width, height) as displayed, `rotation` the clockwise turn that makes it so. Raises
-    DecoderFailedError, here or while iterating, where the file cannot be read so, or no further.
+    `size` is (width, height) as displayed, `rotation` the clockwise rotation applied for that. Raises DecoderFailedError,
+    here or while iterating, if NVDEC cannot read the file or stops before its end.
     """
 
     def __init__(self, video: Probe, wanted: range, size: tuple[int, int], rotation: int) -> None:
@@ -41,26 +41,28 @@ class NvdecPictures:
         self._turns = rotation // 90
         self.name = f"NVDEC (PyNvVideoCodec {self._library.__version__})"
 
-    def __iter__(self) -> Iterator[Picture]:
+    def __iter__(self) -> Iterator[TimedImage]:
         times = self._video.seconds
         expected = self._wanted.start
         for index, image in self._frames():
             if index < self._wanted.start:
-                continue  # from the key frame before
+                continue  # between the key frame and the first wanted frame
             if index != expected:
-                raise DecoderFailedError(f"NVDEC gave frame {index} for frame {expected}")
+                raise DecoderFailedError(f"NVDEC returned frame {index} instead of frame {expected}")
             expected += 1
             if index in self._wanted:
                 upright = np.ascontiguousarray(np.rot90(image, -self._turns))
                 if upright.shape != self._shape:
-                    raise DecoderFailedError(f"NVDEC's frame {index} is {upright.shape}, not {self._shape}")
+                    raise DecoderFailedError(
+                        f"frame {index} from NVDEC is {upright.shape}, not {self._shape}"
+                    )
                 yield index, times[index], upright
             if index == self._wanted[-1]:
                 return
         raise DecoderFailedError(f"NVDEC stopped at frame {expected}")
 
     def _frames(self) -> Iterator[tuple[int, Any]]:
-        """(index, (H, W, 3) uint8 RGB as stored) of each frame, in the order of their display."""
+        """(index, (H, W, 3) uint8 RGB as stored) of each frame, in display order."""
         try:
             decoder = None
             for codec, number, data in self._packets():
@@ -75,44 +77,47 @@ class NvdecPictures:
                 for frame in decoder.Decode(packet):
                     index = frame.getPTS() - 1
                     if not 0 <= index < self._video.frame_count:
-                        continue  # before the start of an edit list: decoded, never shown
-                    # The decoder writes its next picture over this one.
+                        continue  # before the start of an edit list: decoded but not displayed
+                    # Copied, because the decoder reuses the memory for its next frame.
                     yield index, np.from_dlpack(frame).copy()
         except _failures(self._library) as error:
             raise DecoderFailedError(f"NVDEC failed ({_first_line(error)})") from error
         except (av.FFmpegError, ValueError) as error:
-            raise DecoderFailedError(f"NVDEC cannot be given this stream ({_first_line(error)})") from error
+            raise DecoderFailedError(
+                f"this stream cannot be read for NVDEC ({_first_line(error)})"
+            ) from error
 
     def _packets(self) -> Iterator[tuple[str, int, Any]]:
-        """(codec, index + 1, bytes) of the packets from before `wanted` to behind it; an empty one ends the stream.
+        """(codec, index + 1, bytes) of the packets needed for `wanted`; an empty one ends the stream.
 
-        0 for a packet that is never shown.
+        The number is 0 for a packet that is not displayed.
         """
         video = self._video
         with open_stream(video.path) as (container, stream):
             name = stream.codec_context.name
             codec, filter_name = _CODECS.get(stream.codec_context.codec.canonical_name, ("", ""))
             if not codec:
-                raise DecoderFailedError(f"NVDEC is not asked for {name}")
-            alone = BitStreamFilterContext(filter_name, stream) if filter_name else None
+                raise DecoderFailedError(f"NVDEC is not used for {name}")
+            bitstream_filter = BitStreamFilterContext(filter_name, stream) if filter_name else None
             if self._wanted.start:
                 container.seek(video.pts[self._wanted.start], stream=stream, backward=True)
-            begun = False
+            has_started = False
             for packet in container.demux(stream):
-                begun = begun or packet.is_keyframe  # without an index a seek lands anywhere
-                if not packet.size or not begun:
+                # A seek without an index may land between key frames.
+                has_started = has_started or packet.is_keyframe
+                if not packet.size or not has_started:
                     continue
                 if packet.is_keyframe and packet.pts > video.pts[self._wanted[-1]]:
                     break
                 index = video.index_of(packet.pts)
                 number = 0 if index is None else index + 1
-                for part in alone.filter(packet) if alone else (packet,):
+                for part in bitstream_filter.filter(packet) if bitstream_filter else (packet,):
                     yield codec, number, np.frombuffer(bytes(part), np.uint8)
             yield codec, 0, np.empty(0, np.uint8)
 
 
 def why_not_nvdec() -> str:
-    """Why this machine cannot decode by NVDEC; "" where it may."""
+    """Why this machine cannot decode with NVDEC; "" if it can."""
     try:
         _library()
     except DecoderFailedError as error:
@@ -125,13 +130,13 @@ def _library() -> Any:
         import PyNvVideoCodec
     except ModuleNotFoundError as error:
         raise DecoderFailedError("NVDEC needs pip install 'posetrack-app[gpu]'") from error
-    except (ImportError, OSError, RuntimeError) as error:  # RuntimeError: it looks for the driver on import
+    except (ImportError, OSError, RuntimeError) as error:  # RuntimeError: no driver
         raise DecoderFailedError(f"PyNvVideoCodec cannot be used ({_first_line(error)})") from error
     return PyNvVideoCodec
 
 
 def _failures(library: Any) -> tuple[type[Exception], ...]:
-    """What the library raises: its own exceptions, and C++'s as RuntimeError."""
+    """The exceptions that the library raises; those of C++ arrive as RuntimeError."""
     own = [getattr(library, name) for name in dir(library) if name.startswith("PyNvVCException")]
     return (RuntimeError, *own)
 

@@ -1,4 +1,4 @@
-"""Read one video file: by NVDEC or decord where their frames can be trusted, by PyAV where they cannot or fail."""
+"""Read a video file with a fast decoder (NVDEC or decord) if its frames can be trusted, else with PyAV."""
 
 from __future__ import annotations
 
@@ -6,32 +6,35 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrack_app.errors import InputError
-from posetrack_app.records import Frame
-from posetrack_app.video.decord_frames import DecordPictures
-from posetrack_app.video.deinterlace import INTERLACED
+from posetrack_app.core.errors import InputError
+from posetrack_app.core.records import Frame
+from posetrack_app.video.decord_frames import DecordImages
+from posetrack_app.video.deinterlace import DEINTERLACED
 from posetrack_app.video.info import (
     DecoderFailedError,
     VideoInfo,
-    describe_damages,
+    describe_damage,
     describe_gap,
-    not_too_many,
     pixel_aspect,
+    shortened,
     wanted_frames,
 )
-from posetrack_app.video.nvdec_frames import NvdecPictures
+from posetrack_app.video.nvdec_frames import NvdecImages
 from posetrack_app.video.probe import Probe
-from posetrack_app.video.pyav_frames import Picture, first_picture, is_interlaced, pyav_pictures
+from posetrack_app.video.pyav_frames import TimedImage, first_image, is_interlaced, pyav_images
+
+_PYAV = f"PyAV {av.__version__}"
 
 
 class FileReader:
-    """Iterates the wanted frames of a video file, once, one in memory at a time; see `open_video`.
+    """Yields the wanted frames of a video file once, with one in memory at a time; see `open_video`.
 
-    A fast decoder's picture of the first wanted frame is compared with PyAV's, which knows every frame's time:
-    where they differ (decord2 3.4.0 is wrong on some files, without a word), or the decoder fails, the next reads.
+    decord2 3.4.0 silently returns wrong frames for some files. So the first wanted frame of a fast decoder is compared
+    with PyAV's; if they differ, or the decoder fails, the next decoder takes over.
     """
 
     def __init__(
@@ -42,39 +45,40 @@ class FileReader:
         self._gaps: list[tuple[int, int]] = []
         self._damaged: list[int] = []
         self._notes = list(video.losses)
-        self._pictures, self.info = self._open(device)
+        self._images, self.info = self._open(device)
         self.expected = len(self._wanted)
 
     @property
     def losses(self) -> list[str]:
-        """What could not be read, a line each; complete after the last frame."""
-        gaps = not_too_many([describe_gap(*gap) for gap in self._gaps], "gaps")
-        return self._notes + gaps + describe_damages(self._damaged, self._wanted.step)
+        """What could not be read, one line each; complete after the last frame."""
+        gaps = shortened([describe_gap(*gap) for gap in self._gaps], "gaps")
+        return self._notes + gaps + describe_damage(self._damaged, self._wanted.step)
 
     @property
     def missing(self) -> list[tuple[int, int]]:
-        """First and last index of each stretch of wanted frames that could not be decoded."""
+        """First and last index of each run of wanted frames that could not be decoded."""
         return list(self._gaps)
 
     def __enter__(self) -> FileReader:
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        self._pictures.close()
+        self._images.close()
 
     def __iter__(self) -> Iterator[Frame]:
         expected, stride = self._wanted.start, self._wanted.step
-        for index, seconds, image in self._pictures:
+        for index, seconds, image in self._images:
             if index > expected:
                 self._gaps.append((expected, index - stride))
             expected = index + stride
-            yield Frame(index, seconds, image)
+            yield Frame.of(index, seconds, image)
         if expected < self._wanted.stop:
             self._gaps.append((expected, self._wanted[-1]))
 
     def _open(self, device: str) -> tuple[Any, VideoInfo]:
+        """The images of the first decoder that gets the first frame right, and the facts about the video."""
         video = self._video
-        found = first_picture(video, self._wanted)
+        found = first_image(video, self._wanted)
         if found is None:
             raise InputError(f"{video.path}: none of its {video.packet_count} frames can be decoded")
         (index, _, image), rotation = found
@@ -91,63 +95,57 @@ class FileReader:
             start_seconds=float(video.pts[0] * video.time_base) if video.pts else 0.0,
             pixel_aspect=pixel_aspect(video.pixel_aspect, rotation),
         )
-        # decord leaves the lines of two moments in one picture.
-        why_not = "; ".join(
-            filter(None, (video.odd, INTERLACED if is_interlaced(video, self._wanted) else ""))
+        # The fast decoders do not deinterlace.
+        unfit = "; ".join(
+            filter(None, (video.decord_problem, DEINTERLACED if is_interlaced(video, self._wanted) else ""))
         )
-        reasons = [why_not] if why_not else []
-        for decoder in () if why_not else _fast_decoders(device):
+        reasons = [unfit] if unfit else []
+        for decoder in () if unfit else _fast_decoders(device):
             try:
                 fast = decoder(video, self._wanted, (width, height), rotation)
-                pictures = iter(fast)
-                opening = next(pictures, None)
-                if opening and opening[0] == index and _same_picture(opening[2], image):
+                images = iter(fast)
+                first = next(images, None)
+                if first and first[0] == index and _is_same_image(first[2], image):
                     name = "; ".join([fast.name, *reasons])
-                    return self._fast_then_pyav(opening, pictures), replace(info, decoder=name)
-                reasons.append(f"{fast.name}: its first frame is not the file's frame {index}")
+                    return self._fast_then_pyav(first, images), replace(info, decoder=name)
+                reasons.append(f"{fast.name}: its first frame is not frame {index} of the file")
             except DecoderFailedError as error:
                 reasons.append(str(error))
-        pictures = pyav_pictures(video, self._wanted, (width, height), self._damaged)
-        return pictures, replace(info, decoder=f"{_pyav()} ({'; '.join(reasons)})")
+        images = pyav_images(video, self._wanted, (width, height), self._damaged)
+        return images, replace(info, decoder=f"{_PYAV} ({'; '.join(reasons)})")
 
-    def _fast_then_pyav(self, opening: Picture, rest: Iterator[Picture]) -> Iterator[Picture]:
-        last = opening[0]
-        yield opening
+    def _fast_then_pyav(self, first: TimedImage, rest: Iterator[TimedImage]) -> Iterator[TimedImage]:
+        """The frames of a fast decoder, and from PyAV those after a failure."""
+        last = first[0]
+        yield first
         try:
-            for picture in rest:
-                last = picture[0]
-                yield picture
+            for image in rest:
+                last = image[0]
+                yield image
         except DecoderFailedError as error:
             left = range(last + self._wanted.step, self._wanted.stop, self._wanted.step)
             if error.doubtful:
-                # Some were left out without a word; that is known only now, and not which ones.
                 self._notes.append(
-                    f"decord left frames out somewhere in {error.doubtful.start} to {error.doubtful[-1]}: "
-                    "frames from there to the end of that range stand too early"
+                    f"decord skipped frames somewhere in {error.doubtful.start} to {error.doubtful[-1]}: "
+                    "from there to the end of that range, frames have an index that is too low"
                 )
             if left:
                 self.info = replace(
-                    self.info, decoder=f"{self.info.decoder}; from frame {left.start} {_pyav()} ({error})"
+                    self.info, decoder=f"{self.info.decoder}; from frame {left.start} {_PYAV} ({error})"
                 )
                 size = self.info.width, self.info.height
-                yield from pyav_pictures(self._video, left, size, self._damaged)
+                yield from pyav_images(self._video, left, size, self._damaged)
 
 
 def _fast_decoders(device: str) -> Iterator[Callable[[Probe, range, tuple[int, int], int], Any]]:
-    """What is asked before PyAV, the best first; decord goes from the GPU to the CPU by itself."""
+    """The decoders to try before PyAV, fastest first; decord switches from the GPU to the CPU itself."""
     if device.startswith("cuda"):
-        yield NvdecPictures
-    yield lambda video, wanted, size, _: DecordPictures(video, wanted, size, device)
+        yield NvdecImages
+    yield lambda video, wanted, size, _: DecordImages(video, wanted, size, device)
 
 
-def _pyav() -> str:
-    import av
-
-    return f"PyAV {av.__version__}"
-
-
-def _same_picture(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
-    """The same frame, whoever decoded it: equal size, and levels that differ by rounding only."""
+def _is_same_image(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
+    """Whether two decoders produced the same frame: equal size, and levels that differ only by rounding."""
     if one.shape != other.shape:
         return False
     return float(np.abs(one.astype(np.int16) - other).mean()) < 2.0

@@ -1,4 +1,4 @@
-"""Weight files as people have them: every wrapping loads; wrong, damaged and hostile ones are refused."""
+"""Weight files: every known wrapping loads; wrong, damaged and malicious files are refused."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 import torch
-from posetrack_detectors.checkpoints import CheckpointError, load_trunk, load_weights
-from posetrack_detectors.hrnet import TrunkSize
-from posetrack_detectors.pose_hrnet import PoseHRNet
+from posetrack_detectors.networks.hrnet import TrunkSize
+from posetrack_detectors.networks.pose_hrnet import PoseHRNet
+from posetrack_detectors.training.weight_files import start_from
+from posetrack_detectors.weights.checkpoints import CheckpointError, load_weights
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -23,7 +24,7 @@ TINY = TrunkSize(4, modules=(1, 1, 1), blocks=1, stem_channels=4, stem_planes=4,
 Weights = dict[str, Tensor]
 
 
-def tiny_net(seed: int = 0, keypoints: int = 3) -> PoseHRNet:
+def tiny_network(seed: int = 0, keypoints: int = 3) -> PoseHRNet:
     torch.manual_seed(seed)
     return PoseHRNet(TINY, keypoints)
 
@@ -37,8 +38,8 @@ def prefixed(weights: Weights, head: str) -> Weights:
 
 
 WRAPPINGS: dict[str, Callable[[Weights], Any]] = {
-    "plain, as the authors' zoo": lambda w: w,
-    "state_dict with module., as the authors' checkpoint.pth": lambda w: {
+    "plain, as in the authors' zoo": lambda w: w,
+    "state_dict with module., as in the authors' checkpoint.pth": lambda w: {
         "epoch": 3,
         "state_dict": {f"module.{k}": v for k, v in w.items()},
         "best_state_dict": w,
@@ -59,24 +60,24 @@ WRAPPINGS: dict[str, Callable[[Weights], Any]] = {
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 @pytest.mark.parametrize("wrapping", WRAPPINGS.values(), ids=WRAPPINGS.keys())
 def test_every_known_wrapping_loads(tmp_path: Path, wrapping: Callable[[Weights], Any], zipped: bool) -> None:
-    source = tiny_net(1).state_dict()
-    torch.save(wrapping(source), tmp_path / "net.pth", _use_new_zipfile_serialization=zipped)
-    network = tiny_net(2)
-    load_weights(network, tmp_path / "net.pth")
+    source = tiny_network(1).state_dict()
+    torch.save(wrapping(source), tmp_path / "weights.pth", _use_new_zipfile_serialization=zipped)
+    network = tiny_network(2)
+    load_weights(network, tmp_path / "weights.pth")
     assert same(network, source)
 
 
 def test_float16_safetensors_become_float32(tmp_path: Path) -> None:
-    halves = {k: v.half() if v.is_floating_point() else v for k, v in tiny_net(1).state_dict().items()}
-    save_file(halves, tmp_path / "net.safetensors")
-    network = tiny_net(2)
-    load_weights(network, tmp_path / "net.safetensors")
+    halves = {k: v.half() if v.is_floating_point() else v for k, v in tiny_network(1).state_dict().items()}
+    save_file(halves, tmp_path / "weights.safetensors")
+    network = tiny_network(2)
+    load_weights(network, tmp_path / "weights.safetensors")
     assert network.final_layer.weight.dtype == torch.float32
     assert torch.equal(network.final_layer.weight, halves["final_layer.weight"].float())
 
 
 class Detector(nn.Module):
-    """Keys start with backbone., as in every detector."""
+    """The keys of its trunk start with backbone., as in every detector."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,7 +85,7 @@ class Detector(nn.Module):
         self.head = nn.Linear(2, 2)
 
 
-def test_a_detectors_keys_stay(tmp_path: Path) -> None:
+def test_keys_of_a_detector_are_not_renamed(tmp_path: Path) -> None:
     source = Detector().state_dict()
     torch.save({"meta": {}, "state_dict": source}, tmp_path / "detector.pth")
     network = Detector()
@@ -95,7 +96,7 @@ def test_a_detectors_keys_stay(tmp_path: Path) -> None:
 WRONG: dict[str, tuple[Callable[[Weights], Any], str]] = {
     "17 keypoints for 3": (
         lambda w: w | {"final_layer.weight": torch.zeros(17, 4, 1, 1), "final_layer.bias": torch.zeros(17)},
-        r"2 keys are of another shape \(first: final_layer.weight is \(17, 4, 1, 1\), wanted \(3, 4, 1, 1",
+        r"2 keys are of another shape \(first: final_layer.weight is \(17, 4, 1, 1\), expected \(3, 4, 1, 1",
     ),
     "no head": (
         lambda w: {k: v for k, v in w.items() if k != "final_layer.bias"},
@@ -113,25 +114,25 @@ WRONG: dict[str, tuple[Callable[[Weights], Any], str]] = {
 
 @pytest.mark.parametrize(("content", "message"), WRONG.values(), ids=WRONG.keys())
 def test_a_wrong_file_is_refused(tmp_path: Path, content: Callable[[Weights], Any], message: str) -> None:
-    network = tiny_net(2)
+    network = tiny_network(2)
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    torch.save(content(tiny_net(1).state_dict()), tmp_path / "net.pth")
+    torch.save(content(tiny_network(1).state_dict()), tmp_path / "weights.pth")
     with pytest.raises(CheckpointError, match=message) as caught:
-        load_weights(network, tmp_path / "net.pth")
+        load_weights(network, tmp_path / "weights.pth")
     assert "\n" not in str(caught.value)
-    assert "net.pth" in str(caught.value)
+    assert "weights.pth" in str(caught.value)
     assert same(network, before)
 
 
-@pytest.mark.parametrize("name", ["net.pth", "net.safetensors"])
+@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.97])
 def test_a_truncated_file_is_refused(tmp_path: Path, name: str, keep: float) -> None:
     path = tmp_path / name
     save: Callable[[Weights, Path], None] = save_file if path.suffix == ".safetensors" else torch.save
-    save(tiny_net().state_dict(), path)
+    save(tiny_network().state_dict(), path)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
     with pytest.raises(CheckpointError, match=r"damaged|not a weight file") as caught:
-        load_weights(tiny_net(), path)
+        load_weights(tiny_network(), path)
     assert "\n" not in str(caught.value)
 
 
@@ -139,19 +140,19 @@ def test_a_truncated_file_is_refused(tmp_path: Path, name: str, keep: float) -> 
     "content", [b"", b"hello", b"\x80\x02}q\x00", b"PK\x03\x04 no archive", b"<html>404</html>" * 99]
 )
 def test_a_foreign_file_is_refused(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "net.pth").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"net\.pth"):
-        load_weights(tiny_net(), tmp_path / "net.pth")
+    (tmp_path / "weights.pth").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"weights\.pth"):
+        load_weights(tiny_network(), tmp_path / "weights.pth")
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    for name in ("net.pth", "net.safetensors"):
-        with pytest.raises(CheckpointError, match="is not there"):
-            load_weights(tiny_net(), tmp_path / name)
+def test_a_missing_file(tmp_path: Path) -> None:
+    for name in ("weights.pth", "weights.safetensors"):
+        with pytest.raises(CheckpointError, match="does not exist"):
+            load_weights(tiny_network(), tmp_path / name)
 
 
-class Hostile:
-    """Pickles to a call that would write a file."""
+class Malicious:
+    """Its pickle contains a call that writes a file."""
 
     def __init__(self, function: Any, argument: str) -> None:
         self.call = function, (argument,)
@@ -162,29 +163,29 @@ class Hostile:
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 @pytest.mark.parametrize("function", [os.system, exec, eval, __import__("subprocess").getoutput], ids=str)
-def test_a_hostile_file_runs_nothing(tmp_path: Path, function: Any, zipped: bool) -> None:
+def test_code_in_a_file_is_not_run(tmp_path: Path, function: Any, zipped: bool) -> None:
     proof = tmp_path / "ran"
     python = f"__import__('pathlib').Path({str(proof)!r}).touch()"
     command = f"touch {proof}" if function.__name__ in ("system", "getoutput") else python
-    content = {"state_dict": tiny_net().state_dict(), "meta": Hostile(function, command)}
-    torch.save(content, tmp_path / "net.pth", _use_new_zipfile_serialization=zipped)
+    content = {"state_dict": tiny_network().state_dict(), "meta": Malicious(function, command)}
+    torch.save(content, tmp_path / "weights.pth", _use_new_zipfile_serialization=zipped)
     with pytest.raises(CheckpointError):
-        load_weights(tiny_net(), tmp_path / "net.pth")
+        load_weights(tiny_network(), tmp_path / "weights.pth")
     assert not proof.exists()
-    torch.load(tmp_path / "net.pth", weights_only=False)
-    assert proof.exists(), "the file must be hostile, or this test proves nothing"
+    torch.load(tmp_path / "weights.pth", weights_only=False)
+    assert proof.exists(), "the file must contain code, or this test proves nothing"
 
 
-def test_a_plain_hostile_pickle_runs_nothing(tmp_path: Path) -> None:
+def test_code_in_a_plain_pickle_is_not_run(tmp_path: Path) -> None:
     proof = tmp_path / "ran"
-    (tmp_path / "net.pth").write_bytes(pickle.dumps(Hostile(os.system, f"touch {proof}")))
+    (tmp_path / "weights.pth").write_bytes(pickle.dumps(Malicious(os.system, f"touch {proof}")))
     with pytest.raises(CheckpointError):
-        load_weights(tiny_net(), tmp_path / "net.pth")
+        load_weights(tiny_network(), tmp_path / "weights.pth")
     assert not proof.exists()
 
 
-def test_bookkeeping_of_mmengine_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files of mmengine's own training hold loss curves; they load although mmengine is not installed."""
+def test_objects_of_mmengine_are_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files from mmengine contain loss curves; they load without mmengine."""
     module = types.ModuleType("mmengine.logging.history_buffer")
 
     class HistoryBuffer:
@@ -195,50 +196,46 @@ def test_bookkeeping_of_mmengine_is_not_imported(tmp_path: Path, monkeypatch: py
     module.HistoryBuffer = HistoryBuffer  # type: ignore[attr-defined]
     for name in ("mmengine", "mmengine.logging", module.__name__):
         monkeypatch.setitem(sys.modules, name, module)
-    source = tiny_net(1).state_dict()
+    source = tiny_network(1).state_dict()
     content = {"state_dict": prefixed(source, "head."), "message_hub": {"log_scalars": HistoryBuffer()}}
-    torch.save(content, tmp_path / "net.pth")
+    torch.save(content, tmp_path / "weights.pth")
     monkeypatch.undo()
-    network = tiny_net(2)
-    load_weights(network, tmp_path / "net.pth")
+    network = tiny_network(2)
+    load_weights(network, tmp_path / "weights.pth")
     assert same(network, source)
     assert module.__name__ not in sys.modules
 
 
-def test_trunk_of_a_classifier_enters_a_pose_net(tmp_path: Path) -> None:
-    """The classifier's own `final_layer` is another layer and stays out."""
-    source = tiny_net(1).state_dict()
+def test_a_pose_network_starts_from_the_trunk_of_a_classifier(tmp_path: Path) -> None:
+    """The classifier's `final_layer` is another layer and is not copied."""
+    source = tiny_network(1).state_dict()
     others = {"classifier.weight": torch.ones(5, 2), "final_layer.0.weight": torch.ones(7, 2, 1, 1)}
     trunk = {key: value for key, value in source.items() if not key.startswith("final_layer")}
     torch.save(trunk | others, tmp_path / "classifier.pth")
-    network = tiny_net(2)
+    network = tiny_network(2)
     head = network.final_layer.weight.clone()
-    load_trunk(network, tmp_path / "classifier.pth")
+    copied, total = start_from(network, tmp_path / "classifier.pth")
+    assert copied == total - 2  # all but the weight and bias of the head
     assert torch.equal(network.final_layer.weight, head)
-    assert all(torch.equal(network.state_dict()[key], value) for key, value in trunk.items())
-    del trunk["stage4.0.branches.3.0.conv1.weight"]
-    torch.save(trunk, tmp_path / "cut.pth")
-    with pytest.raises(
-        CheckpointError, match=r"1 key is missing \(first: stage4.0.branches.3.0.conv1.weight\)"
-    ):
-        load_trunk(network, tmp_path / "cut.pth")
+    weights = {key: value for key, value in trunk.items() if not key.endswith("num_batches_tracked")}
+    assert all(torch.equal(network.state_dict()[key], value) for key, value in weights.items())
 
 
-def test_a_zip_that_is_no_checkpoint(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "net.pth", "w") as archive:
+def test_a_zip_that_is_not_a_checkpoint(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "weights.pth", "w") as archive:
         archive.writestr("readme.txt", "hello")
     with pytest.raises(CheckpointError, match="damaged or not a weight file"):
-        load_weights(tiny_net(), tmp_path / "net.pth")
+        load_weights(tiny_network(), tmp_path / "weights.pth")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
-    weights = tiny_net().state_dict()
+def test_nan_and_infinite_weights_are_refused(tmp_path: Path, value: float) -> None:
+    weights = tiny_network().state_dict()
     first = next(iter(weights))
     weights[first] = torch.full_like(weights[first], value)
     save_file(weights, tmp_path / "a.safetensors")
-    network = tiny_net(1)
+    network = tiny_network(1)
     before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
-    with pytest.raises(CheckpointError, match="no numbers"):
+    with pytest.raises(CheckpointError, match="NaN or infinite values"):
         load_weights(network, tmp_path / "a.safetensors")
     assert same(network, before)

@@ -1,16 +1,18 @@
-"""Which boxes stand for which person, and a tiny detector that learns two pictures by heart."""
+"""Assignment and sampling of boxes, and a tiny detector that overfits two images."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import posetrack_detectors.detection_losses as detection_losses_module
+import posetrack_detectors.training.detection_losses as detection_losses_module
 import pytest
 import torch
-from posetrack_detectors.boxes import decode, encode
-from posetrack_detectors.detection_losses import (
+from posetrack_detectors.networks.boxes import decode, encode
+from posetrack_detectors.networks.faster_rcnn import BOX_STDS, DetectorSize, FasterRCNN
+from posetrack_detectors.networks.hrnet import TrunkSize, initialise
+from posetrack_detectors.training.detection_losses import (
+    IGNORED,
     NEGATIVE,
-    NEITHER,
     POSITIVE,
     box_losses,
     detection_losses,
@@ -18,8 +20,6 @@ from posetrack_detectors.detection_losses import (
     match,
     sample,
 )
-from posetrack_detectors.faster_rcnn import BOX_STDS, DetectorSize, FasterRCNN
-from posetrack_detectors.hrnet import TrunkSize, initialise
 from torchvision.ops import box_iou
 
 TINY = DetectorSize(
@@ -27,85 +27,117 @@ TINY = DetectorSize(
     channels=16,
     box_channels=32,
     classes=1,
-    candidates=60,
+    proposals_per_level=60,
     proposals=20,
 )
 PERSON = torch.tensor([[10.0, 10, 50, 90]])
-NOBODY = torch.zeros(0, 4)
+NO_BOXES = torch.zeros(0, 4)
 
 
 def test_match_by_overlap() -> None:
-    candidates = torch.tensor(
+    anchors = torch.tensor(
         [[10.0, 10, 50, 90], [10, 10, 50, 50], [60, 10, 90, 90], [10, 30, 50, 110]]  # IoU 1, 0.5, 0, 0.6
     )
-    labels, nearest = match(candidates[None], [PERSON], [NOBODY], 0.7, 0.3)
-    assert labels.tolist() == [[POSITIVE, NEITHER, NEGATIVE, NEITHER]]
-    assert nearest.tolist() == [[0, 0, 0, 0]]
+    labels, people, _ = match(anchors[None], [PERSON], [NO_BOXES], 0.7, 0.3)
+    assert labels.tolist() == [[POSITIVE, IGNORED, NEGATIVE, IGNORED]]
+    assert people.tolist() == [[0, 0, 0, 0]]
 
 
-def test_every_picture_is_matched_with_its_own_boxes() -> None:
-    candidates = torch.tensor([[10.0, 10, 50, 90], [100, 100, 140, 180], [60, 10, 90, 90]])
-    people = [PERSON + 90, NOBODY, torch.cat([PERSON + 90, PERSON])]
-    ignore = [NOBODY, candidates[2:], candidates[2:]]
-    labels, nearest = match(candidates.expand(3, 3, 4), people, ignore, 0.5, 0.5)
+def test_every_image_is_matched_with_its_own_boxes() -> None:
+    anchors = torch.tensor([[10.0, 10, 50, 90], [100, 100, 140, 180], [60, 10, 90, 90]])
+    boxes = [PERSON + 90, NO_BOXES, torch.cat([PERSON + 90, PERSON])]
+    ignore = [NO_BOXES, anchors[2:], anchors[2:]]
+    labels, people, overlaps = match(anchors.expand(3, 3, 4), boxes, ignore, 0.5, 0.5)
     assert labels.tolist() == [
         [NEGATIVE, POSITIVE, NEGATIVE],
-        [NEGATIVE, NEGATIVE, NEITHER],
-        [POSITIVE, POSITIVE, NEITHER],
+        [NEGATIVE, NEGATIVE, IGNORED],
+        [POSITIVE, POSITIVE, IGNORED],
     ]
-    assert (nearest[0, 1], nearest[2, 0], nearest[2, 1]) == (0, 2, 1)
+    assert [people[0, 1].item(), people[2, 0].item(), people[2, 1].item()] == [0, 2, 1]
+    assert overlaps.tolist() == [[0, 1, 0], [0, 0, 0], [1, 1, 0]]
 
 
-def test_match_keeps_the_best_candidate_of_every_person() -> None:
-    candidates = torch.tensor([[10.0, 10, 50, 40], [10, 10, 50, 30], [200, 200, 220, 220]])
-    people = torch.cat([PERSON, torch.tensor([[300.0, 300, 310, 310]])])
-    labels, _ = match(candidates[None], [people], [NOBODY], 0.7, 0.3, keep_best=True)
+def test_match_keeps_the_best_anchor_of_every_person() -> None:
+    anchors = torch.tensor([[10.0, 10, 50, 40], [10, 10, 50, 30], [200, 200, 220, 220]])
+    boxes = torch.cat([PERSON, torch.tensor([[300.0, 300, 310, 310]])])
+    labels, _, _ = match(anchors[None], [boxes], [NO_BOXES], 0.7, 0.3, keep_best=True)
     assert labels.tolist() == [[POSITIVE, NEGATIVE, NEGATIVE]]
 
 
-def test_a_candidate_stands_for_whom_it_fits_best() -> None:
-    candidates = torch.tensor([[0.0, 0, 40, 10], [0, 0, 5, 5]])
-    people = torch.tensor([[0.0, 0, 40, 9], [0, 0, 40, 5]])
-    # Nothing fits the second one better than the first candidate, which then is the second one's.
-    labels, nearest = match(candidates[None], [people], [NOBODY], 0.7, 0.3, keep_best=True)
+def test_an_anchor_is_assigned_to_the_person_it_fits_best() -> None:
+    anchors = torch.tensor([[0.0, 0, 40, 10], [0, 0, 5, 5]])
+    boxes = torch.tensor([[0.0, 0, 40, 9], [0, 0, 40, 5]])
+    # The first anchor is the best one of both people; it is assigned to the later one.
+    labels, people, _ = match(anchors[None], [boxes], [NO_BOXES], 0.7, 0.3, keep_best=True)
     assert labels.tolist() == [[POSITIVE, NEGATIVE]]
-    assert nearest[0, 0] == 1
-    _, nearest = match(candidates[None], [people[[0, 0]]], [NOBODY], 0.5, 0.5)
-    assert nearest[0, 0] == 0
+    assert people[0, 0] == 1
+    _, people, _ = match(anchors[None], [boxes[[0, 0]]], [NO_BOXES], 0.5, 0.5)
+    assert people[0, 0] == 0
 
 
-def test_a_picture_with_fewer_proposals_has_none_for_background(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[torch.Tensor] = []
+@pytest.fixture
+def sampled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """The labels and hard negatives of every call of `sample`."""
+    calls: list[tuple[torch.Tensor, torch.Tensor]] = []
 
-    def spy(labels: torch.Tensor, *counts: int) -> Any:
-        seen.append(labels.clone())
-        return sample(labels, *counts)
+    def spy(labels: torch.Tensor, count: int, max_positives: int, hard: torch.Tensor) -> Any:
+        calls.append((labels.clone(), hard.clone()))
+        return sample(labels, count, max_positives, hard)
 
     monkeypatch.setattr(detection_losses_module, "sample", spy)
+    return calls
+
+
+def test_padding_of_proposals_is_not_background(sampled: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
     network = FasterRCNN(TINY).train()
     levels = network.pyramid(torch.randn(2, 3, 64, 64))
     proposals = [
         torch.tensor([[0.0, 0, 9, 9], [9, 9, 20, 30], [30, 30, 50, 60]]),
         torch.tensor([[0.0, 0, 9, 9]]),
     ]
-    box_losses(network, levels, proposals, [NOBODY, NOBODY], [NOBODY, NOBODY])
-    assert seen[0].tolist() == [[NEGATIVE] * 3, [NEGATIVE, NEITHER, NEITHER]]
+    box_losses(network, levels, proposals, [NO_BOXES, NO_BOXES], [NO_BOXES, NO_BOXES])
+    assert sampled[0][0].tolist() == [[NEGATIVE] * 3, [NEGATIVE, IGNORED, IGNORED]]
 
 
-def test_ignored_boxes_are_no_background_but_people_in_them_count() -> None:
-    candidates = torch.tensor([[10.0, 10, 50, 90], [60, 10, 80, 30], [75, 10, 115, 30], [200, 0, 220, 20]])
+def test_negative_proposals_that_overlap_a_person_are_hard(
+    sampled: list[tuple[torch.Tensor, torch.Tensor]],
+) -> None:
+    network = FasterRCNN(TINY).train()
+    levels = network.pyramid(torch.randn(1, 3, 96, 96))
+    # IoU 0.25 and 0.0625 with the person, and elsewhere.
+    proposals = torch.tensor([[10.0, 10, 30, 50], [10, 10, 20, 30], [60, 10, 90, 90]])
+    box_losses(network, levels, [proposals], [PERSON], [NO_BOXES])
+    labels, hard = sampled[0]
+    assert labels.tolist() == [[POSITIVE, NEGATIVE, NEGATIVE, NEGATIVE]]
+    assert (hard & (labels == NEGATIVE)).tolist() == [[False, True, False, False]]
+
+
+def test_hard_negatives_are_preferred_and_others_are_still_sampled() -> None:
+    torch.manual_seed(0)
+    labels = torch.full((1, 1000), NEGATIVE)
+    hard = torch.zeros(1, 1000, dtype=torch.bool)
+    hard[0, :100] = True
+    _, (_, plain) = sample(labels, 96, 32)
+    _, (_, preferred) = sample(labels, 96, 32, hard)
+    assert (plain < 100).float().mean() < 0.25
+    assert 0.4 < (preferred < 100).float().mean() < 0.8
+    assert len(set(preferred.tolist())) == 96
+
+
+def test_ignored_boxes_are_not_background_but_people_in_them_count() -> None:
+    anchors = torch.tensor([[10.0, 10, 50, 90], [60, 10, 80, 30], [75, 10, 115, 30], [200, 0, 220, 20]])
     ignore = torch.tensor([[0.0, 0, 85, 100]])
-    labels, _ = match(candidates[None], [PERSON], [ignore], 0.5, 0.5)
-    assert labels.tolist() == [[POSITIVE, NEITHER, NEGATIVE, NEGATIVE]]
+    labels, _, _ = match(anchors[None], [PERSON], [ignore], 0.5, 0.5)
+    assert labels.tolist() == [[POSITIVE, IGNORED, NEGATIVE, NEGATIVE]]
 
 
 def test_match_without_people() -> None:
-    labels, _ = match(PERSON[None], [NOBODY], [NOBODY], 0.7, 0.3, keep_best=True)
+    labels, _, _ = match(PERSON[None], [NO_BOXES], [NO_BOXES], 0.7, 0.3, keep_best=True)
     assert labels.tolist() == [[NEGATIVE]]
 
 
-def test_sample_takes_no_more_than_asked_and_never_the_undecided() -> None:
-    labels = torch.full((2, 50), NEITHER)
+def test_sample_respects_the_limits_and_never_takes_ignored_anchors() -> None:
+    labels = torch.full((2, 50), IGNORED)
     labels[0, :30], labels[0, 30:45] = POSITIVE, NEGATIVE
     labels[1, :2], labels[1, 10:] = POSITIVE, NEGATIVE
     positive, negative = sample(labels, 20, 8)
@@ -122,21 +154,21 @@ def test_encode_is_the_inverse_of_decode() -> None:
     torch.testing.assert_close(decode(starts, encode(starts, targets, BOX_STDS), BOX_STDS, sizes), targets)
 
 
-def test_losses_without_people_can_be_learnt_from() -> None:
+def test_losses_without_people_have_gradients() -> None:
     network = FasterRCNN(TINY).train()
-    losses = detection_losses(network, torch.randn(2, 3, 64, 64), [NOBODY, NOBODY], [NOBODY, PERSON])
-    torch.stack(list(losses.values())).sum().backward()
+    losses = detection_losses(network, torch.randn(2, 3, 64, 64), [NO_BOXES, NO_BOXES], [NO_BOXES, PERSON])
+    torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
     assert losses["rpn_reg"].item() == losses["box_reg"].item() == 0
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 
 
-def test_learns_two_pictures_by_heart() -> None:
+def test_a_tiny_detector_overfits_two_images() -> None:
     torch.manual_seed(0)
     boxes = [torch.tensor([[12.0, 20, 44, 90]]), torch.tensor([[60.0, 10, 88, 70], [8, 40, 36, 92]])]
-    pictures = torch.randn(2, 3, 96, 96) * 0.1
-    for picture, people in zip(pictures, boxes, strict=True):
+    images = torch.randn(2, 3, 96, 96) * 0.1
+    for image, people in zip(images, boxes, strict=True):
         for x1, y1, x2, y2 in people.int().tolist():
-            picture[:, y1:y2, x1:x2] += 2
+            image[:, y1:y2, x1:x2] += 2
     network = FasterRCNN(TINY).train()
     initialise(network.backbone)
     initialise_heads(network)
@@ -144,15 +176,15 @@ def test_learns_two_pictures_by_heart() -> None:
     history = []
     for step in range(80):
         optimizer.param_groups[0]["lr"] = 4e-3 * (1 - step / 80)
-        losses = detection_losses(network, pictures, boxes, [NOBODY, NOBODY])
+        losses = detection_losses(network, images, boxes, [NO_BOXES, NO_BOXES])
         total = torch.stack(list(losses.values())).sum()
         optimizer.zero_grad()
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         history.append((losses["rpn_cls"] + losses["box_cls"]).item())
     assert history[-1] < 0.4 * history[0]
-    with torch.no_grad():  # batch statistics: running ones need more steps than a test has
-        found = network(pictures, torch.full((2, 2), 96.0), torch.ones(2, 2))
+    with torch.no_grad():  # in training mode: running statistics would need more steps
+        found = network(images, torch.full((2, 2), 96.0), torch.ones(2, 2))
     for one, people in zip(found, boxes, strict=True):
         best = one.boxes[: len(people)]
         assert box_iou(people, best).amax(dim=1).min() > 0.5

@@ -1,4 +1,4 @@
-"""The person detector against recorded numbers of the official one, and its use on pictures."""
+"""The person detector: against numbers recorded from the reference code, and on images."""
 
 from __future__ import annotations
 
@@ -9,20 +9,27 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from posetrack_detectors.boxes import pyramid_level, suppress
-from posetrack_detectors.cascade_rcnn import CascadeRCNN
-from posetrack_detectors.faster_rcnn import HRFPN, STRIDES, DetectorSize, FasterRCNN, choose_detections
-from posetrack_detectors.hrnet import TrunkSize
-from posetrack_detectors.mask_rcnn import MaskRCNN, paste_masks
+from golden import detector_networks, detector_steps
+from posetrack_detectors.networks.boxes import pyramid_level, suppress
+from posetrack_detectors.networks.cascade_rcnn import CascadeRCNN
+from posetrack_detectors.networks.faster_rcnn import (
+    HRFPN,
+    STRIDES,
+    DetectorSize,
+    FasterRCNN,
+    choose_detections,
+)
+from posetrack_detectors.networks.hrnet import TrunkSize
+from posetrack_detectors.networks.mask_rcnn import MaskRCNN, paste_masks
 from posetrack_detectors.person_detector import PersonDetector, prepare
 
-ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = Path(__file__).resolve().parents[1] / "golden/detector"
 TINY = DetectorSize(
     TrunkSize(4, modules=(1, 1, 1), blocks=1, stem_channels=8, stem_planes=4, stem_blocks=1),
     channels=8,
     box_channels=16,
     classes=3,
-    candidates=40,
+    proposals_per_level=40,
     proposals=20,
     score_threshold=0.2,
     short_side=64,
@@ -31,7 +38,7 @@ TINY = DetectorSize(
 
 
 def tiny(kind: type[FasterRCNN] = FasterRCNN, seed: int = 0, size: DetectorSize = TINY) -> FasterRCNN:
-    """Random weights and BatchNorm statistics, so that folding and padding show."""
+    """Random weights and BatchNorm statistics, so that errors in folding and padding have an effect."""
     torch.manual_seed(seed)
     network = kind(size).eval()
     for name, value in network.named_buffers():
@@ -42,27 +49,21 @@ def tiny(kind: type[FasterRCNN] = FasterRCNN, seed: int = 0, size: DetectorSize 
     return network
 
 
-def pictures(count: int, height: int = 48, width: int = 80) -> list[np.ndarray]:
+def random_images(count: int, height: int = 48, width: int = 80) -> list[np.ndarray]:
     rng = np.random.default_rng(1)
     return [rng.integers(0, 256, (height, width, 3), dtype=np.uint8) for _ in range(count)]
 
 
-def test_single_steps_agree_with_the_recorded_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    import goldens_detector_units
-
-    assert goldens_detector_units.check(ROOT / "tests/golden/detector/unit") == 0
+def test_single_steps_match_the_recorded_ones() -> None:
+    assert detector_steps.check(GOLDEN / "unit") == 0
 
 
 @pytest.mark.data
-def test_w18_agrees_with_the_official_network(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    import goldens_detector
-
-    assert goldens_detector.check_model(shared / "goldens/detector", "faster_rcnn_w18", only=["a"]) == 0
+def test_w18_matches_the_recorded_network(shared: Path) -> None:
+    assert detector_networks.check_model(shared / "goldens/detector", "faster_rcnn_w18", only=["a"]) == 0
 
 
-def test_neck_is_upsample_concatenate_reduce() -> None:
+def test_neck_equals_upsample_concatenate_reduce() -> None:
     torch.manual_seed(0)
     neck = HRFPN((2, 3, 4, 5), 6)
     branches = [torch.randn(1, c, 32 >> i, 48 >> i) for i, c in enumerate((2, 3, 4, 5))]
@@ -74,16 +75,16 @@ def test_neck_is_upsample_concatenate_reduce() -> None:
         torch.testing.assert_close(level, neck.fpn_convs[i](F.avg_pool2d(fused, 2**i)), rtol=1e-4, atol=1e-5)
 
 
-def test_detector_says_what_the_network_says_of_people() -> None:
-    """BatchNorms folded, only class 0, boxes in pixels of the picture as it was given."""
-    images = pictures(2)
+def test_detector_returns_the_people_that_the_network_finds() -> None:
+    """With folded BatchNorms, class 0 only, and boxes in pixels of the original image."""
+    images = random_images(2)
     inputs = prepare(images, TINY, torch.device("cpu"))
     assert inputs[0].shape == (2, 3, 64, 128)
     with torch.no_grad():
-        wanted = tiny()(*inputs)
+        expected = tiny()(*inputs)
     found = PersonDetector(tiny())(images)
     assert sum(len(boxes) for boxes, _ in found) > 0
-    for (boxes, scores), one in zip(found, wanted, strict=True):
+    for (boxes, scores), one in zip(found, expected, strict=True):
         people = one.labels == 0
         assert 0 < people.sum() < len(people)
         np.testing.assert_allclose(boxes, one.boxes[people].numpy(), atol=1e-3)
@@ -93,25 +94,25 @@ def test_detector_says_what_the_network_says_of_people() -> None:
         assert (boxes <= [80.001, 48.001, 80.001, 48.001]).all()
 
 
-def test_pictures_of_one_size_do_not_influence_each_other() -> None:
-    detector, images = PersonDetector(tiny()), pictures(3)
+def test_images_in_a_batch_do_not_influence_each_other() -> None:
+    detector, images = PersonDetector(tiny()), random_images(3)
     together = detector(images)
     for image, (boxes, scores) in zip(images, together, strict=True):
-        [(alone, alone_scores)] = detector([image])
-        np.testing.assert_allclose(boxes, alone, atol=1e-3)
-        np.testing.assert_allclose(scores, alone_scores, atol=1e-4)
+        [(single_boxes, single_scores)] = detector([image])
+        np.testing.assert_allclose(boxes, single_boxes, atol=1e-3)
+        np.testing.assert_allclose(scores, single_scores, atol=1e-4)
 
 
-def test_no_pictures_and_no_people() -> None:
+def test_no_images_and_no_people() -> None:
     detector = PersonDetector(tiny(size=replace(TINY, score_threshold=1.0)))
     assert detector([]) == []
-    [(boxes, scores)] = detector(pictures(1, 200, 30))
+    [(boxes, scores)] = detector(random_images(1, 200, 30))
     assert boxes.shape == (0, 4)
     assert scores.shape == (0,)
 
 
 def test_bfloat16_finds_nearly_the_same() -> None:
-    [(boxes, _)] = PersonDetector(tiny(), dtype="bfloat16")(pictures(1))
+    [(boxes, _)] = PersonDetector(tiny(), dtype="bfloat16")(random_images(1))
     assert boxes.dtype == np.float32
     assert np.isfinite(boxes).all()
 
@@ -126,7 +127,7 @@ def test_prepare_pads_with_zero_after_normalising() -> None:
     assert (batch[0, :, 64:] == 0).all()
 
 
-def test_suppress_keeps_groups_apart_and_best_first() -> None:
+def test_suppress_handles_groups_separately_and_returns_the_best_first() -> None:
     boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [0, 0, 10, 9], [50, 50, 60, 60]])
     scores = torch.tensor([0.5, 0.6, 0.7, 0.9])
     groups = torch.tensor([0, 0, 1, 0])
@@ -134,7 +135,7 @@ def test_suppress_keeps_groups_apart_and_best_first() -> None:
     assert suppress(boxes[:0], scores[:0], groups[:0], 0.5).tolist() == []
 
 
-def test_detections_are_capped_before_people_are_taken() -> None:
+def test_the_number_of_detections_is_limited_before_people_are_selected() -> None:
     size = replace(TINY, detections=2)
     boxes = torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]])[:, None].expand(-1, 3, -1)
     probabilities = torch.tensor([[0.5, 0, 0], [0, 0.9, 0], [0.6, 0, 0.3]])
@@ -143,29 +144,29 @@ def test_detections_are_capped_before_people_are_taken() -> None:
     assert kept.tolist() == [4, 6, 0, 8]
 
 
-def test_levels_change_where_the_side_doubles() -> None:
+def test_levels_change_when_the_side_doubles() -> None:
     sides = torch.tensor([1.0, 111, 113, 223, 225, 447, 449, 2000])
     boxes = torch.stack([sides * 0, sides * 0, sides, sides], dim=1)
     assert pyramid_level(boxes, 4).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
-def test_coarsest_level_is_rounded_down() -> None:
+def test_the_size_of_the_coarsest_level_is_rounded_down() -> None:
     levels = tiny().pyramid(torch.zeros(1, 3, 96, 160))
     assert [tuple(level.shape[2:]) for level in levels] == [(96 // s, 160 // s) for s in STRIDES]
 
 
 @pytest.mark.parametrize("kind", [CascadeRCNN, MaskRCNN])
 def test_variants_find_people(kind: type[FasterRCNN]) -> None:
-    [(boxes, _)] = PersonDetector(tiny(kind))(pictures(1))
+    [(boxes, _)] = PersonDetector(tiny(kind))(random_images(1))
     assert len(boxes) > 0
 
 
 def test_masks_stay_in_their_boxes() -> None:
     network = tiny(MaskRCNN)
     assert isinstance(network, MaskRCNN)
-    images = pictures(1)
+    images = random_images(1)
     with torch.no_grad():
-        [(found, masks)] = network.silhouettes(*prepare(images, TINY, torch.device("cpu")), [(48, 80)])
+        [(found, masks)] = network.find_masks(*prepare(images, TINY, torch.device("cpu")), [(48, 80)])
     assert masks.shape == (len(found.boxes), 48, 80)
     for mask, (x1, y1, x2, y2) in zip(masks, found.boxes.tolist(), strict=True):
         rows, columns = mask.nonzero(as_tuple=True)

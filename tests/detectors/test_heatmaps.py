@@ -1,12 +1,22 @@
-"""Heatmaps to keypoints: named peaks with the answer by hand; recorded ones in test_pose_goldens.py."""
+"""Heatmaps to keypoints, with results by hand; recorded numbers are checked in test_pose_goldens.py."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from posetrack_detectors.heatmaps import decode_heatmaps, find_peaks, flip_back, quarter_offset
-from posetrack_detectors.pose_targets import dark_targets, gaussian_targets, keypoint_accuracy, udp_targets
-from posetrack_detectors.udp_dark import decode_dark, decode_dark_smoothed, decode_quarter, decode_udp
+from golden.reference.pose_targets import (
+    dark_targets,
+    gaussian_targets,
+    keypoint_accuracy,
+    udp_targets,
+)
+from golden.reference.quarter_offset import decode_quarter
+from posetrack_detectors.decoding.dark_udp import (
+    decode_dark,
+    decode_dark_smoothed,
+    decode_udp,
+)
+from posetrack_detectors.decoding.heatmaps import decode_heatmaps, find_peaks, flip_back, quarter_offset
 
 SIZE, INPUT = (48, 64), (192, 256)
 
@@ -35,7 +45,7 @@ def test_peak_and_offset(peaks: dict[tuple[int, int], float], cell: tuple[float,
     assert tuple(quarter_offset(heatmap, cells)[0, 0]) == cell
 
 
-def test_nobody() -> None:
+def test_no_people() -> None:
     keypoints, scores = decode_heatmaps(
         np.zeros((0, 17, 64, 48), np.float32), np.zeros((0, 2)), np.zeros((0, 2))
     )
@@ -43,7 +53,7 @@ def test_nobody() -> None:
     assert scores.shape == (0, 17)
 
 
-def test_flip_back_undoes_a_mirrored_crop() -> None:
+def test_flip_back_undoes_a_flip() -> None:
     heatmaps = np.random.default_rng(0).random((2, 3, 8, 6)).astype(np.float32)
     mirrored = (0, 2, 1)
     assert np.array_equal(flip_back(heatmaps[:, list(mirrored), :, ::-1], mirrored, shift=0), heatmaps)
@@ -58,8 +68,8 @@ def test_flip_back_undoes_a_mirrored_crop() -> None:
         (udp_targets, decode_udp, 0.7),
     ],
 )
-def test_each_decoding_finds_what_its_targets_show(targets, decode, within) -> None:  # type: ignore[no-untyped-def]
-    """Pixels of the input; UDP's decoder is scaled by size / (size - 1), a known property of mmpose's."""
+def test_each_decoding_finds_the_keypoints_of_its_targets(targets, decode, within) -> None:  # type: ignore[no-untyped-def]
+    """In pixels of the input. As in mmpose, the UDP decoder scales by size / (size - 1)."""
     keypoints = np.random.default_rng(1).uniform((30, 30), (160, 220), (17, 2))
     heatmaps, weights = targets(keypoints, np.ones(17), SIZE, INPUT, 2)
     found, scores = decode(heatmaps[None], INPUT)
@@ -70,7 +80,7 @@ def test_each_decoding_finds_what_its_targets_show(targets, decode, within) -> N
     assert (scores > 0.8).all()
 
 
-def test_a_wide_bump_beats_a_single_high_cell() -> None:
+def test_smoothed_decoding_prefers_a_wide_bump_to_a_single_high_cell() -> None:
     bump, _ = dark_targets(np.array([[100.0, 60.0]]), np.ones(1), SIZE, INPUT, 2)
     heatmaps = (0.6 * bump)[None].astype(np.float32)
     heatmaps[0, 0, 50, 10] = 0.7
@@ -87,7 +97,7 @@ def test_a_map_without_a_peak_decodes_to_finite_numbers() -> None:
         assert (scores == 0).all()
 
 
-def test_accuracy_counts_what_is_shown() -> None:
+def test_accuracy_counts_visible_keypoints_only() -> None:
     keypoints = np.array([[100.0, 100.0], [60.0, 200.0], [0.0, 0.0]])
     target, _ = gaussian_targets(keypoints, np.array([1.0, 1.0, 0.0]), SIZE, INPUT, 2)
     moved, _ = gaussian_targets(keypoints + np.array([[0, 0], [60, 0], [0, 0]]), np.ones(3), SIZE, INPUT, 2)

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from posetrack_detectors import faster_rcnn, hrnet
-from posetrack_detectors.activation_ranges import Ranges, measure_ranges, read_ranges, write_ranges
-from posetrack_detectors.checkpoints import CheckpointError
-from posetrack_detectors.faster_rcnn import FasterRCNN
-from posetrack_detectors.hrnet import TrunkSize, fold_batch_norms
 from posetrack_detectors.int8 import Int8Conv, int8_works, quantise, to_uint8
-from posetrack_detectors.pose_hrnet import PoseHRNet
-from posetrack_detectors.tensor_file import write_metadata
+from posetrack_detectors.networks import faster_rcnn, hrnet
+from posetrack_detectors.networks.faster_rcnn import FasterRCNN
+from posetrack_detectors.networks.hrnet import TrunkSize, fold_batch_norms
+from posetrack_detectors.networks.pose_hrnet import PoseHRNet
 from posetrack_detectors.training.weight_files import write_weights
+from posetrack_detectors.weights.activation_ranges import Ranges, measure_ranges, read_ranges, write_ranges
+from posetrack_detectors.weights.checkpoints import CheckpointError
+from posetrack_detectors.weights.tensor_file import write_metadata
 from torch import Tensor, nn
 
-from posetrack_app.weights import EMBEDDED
+from posetrack_app.models.weights import EMBEDDED
 
 needs_int8 = pytest.mark.skipif(not int8_works(), reason="this processor or PyTorch does not compute int8 so")
 # Several modules a stage and bottlenecks in a row: what the compact trunk has not.
@@ -162,7 +162,7 @@ def test_ranges_in_the_weight_file(weight_file: Path) -> None:
 )
 def test_ranges_that_are_none(weight_file: Path, text: str) -> None:
     write_metadata(weight_file, {"activation_ranges": text})
-    with pytest.raises(CheckpointError, match="its activation ranges are none"):
+    with pytest.raises(CheckpointError, match="invalid activation ranges"):
         read_ranges(weight_file)
 
 

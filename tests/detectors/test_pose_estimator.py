@@ -1,4 +1,4 @@
-"""Every decoding, from a box in a picture to keypoints in the picture, with networks that draw what they are told."""
+"""Every decoding, from a box to keypoints in the image, with fake networks that return given heatmaps."""
 
 from __future__ import annotations
 
@@ -7,21 +7,26 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from posetrack_detectors.crops import apply_affine, centre_and_scale, crop_affine, udp_affine
+from golden.reference.pose_targets import dark_targets, gaussian_targets, udp_targets
+from posetrack_detectors.decoding.crops import apply_affine, centre_and_scale, crop_affine, udp_affine
+from posetrack_detectors.decoding.dark_udp import OFFSET_REACH
 from posetrack_detectors.pose_estimator import Decoding, PoseEstimator
-from posetrack_detectors.pose_targets import dark_targets, gaussian_targets, udp_targets
-from posetrack_detectors.udp_dark import OFFSET_REACH
 from torch import Tensor, nn
 
 SIZE, SMALL = (192, 256), (48, 64)
 BOX = np.array([100.0, 40.0, 220.0, 260.0])
 MIRRORED = (0, 2, 1)
 POINTS = np.array([[161.3, 70.9], [130.4, 120.2], [191.7, 190.6]])
-DRAWN = {"quarter": gaussian_targets, "dark": dark_targets, "dark-smoothed": dark_targets, "udp": udp_targets}
+TARGETS = {
+    "quarter": gaussian_targets,
+    "dark": dark_targets,
+    "dark-smoothed": dark_targets,
+    "udp": udp_targets,
+}
 
 
 def udp_offset_targets(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(3K, H, W): near a point 1, and the way to it in units of the reach."""
+    """(3K, H, W): 1 near a point, and the offset to it in units of the reach."""
     reach = OFFSET_REACH * SMALL[1]
     y, x = np.mgrid[: SMALL[1], : SMALL[0]]
     cells = points * (np.array(SMALL) - 1) / (np.array(size) - 1)
@@ -33,12 +38,12 @@ def udp_offset_targets(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.stack(maps).astype(np.float32)
 
 
-class Draws(nn.Module):
-    """The maps of an unmirrored or mirrored crop, told apart by the brighter half."""
+class FakeNetwork(nn.Module):
+    """Returns given heatmaps for plain and for flipped crops, which it recognises by their brighter half."""
 
-    def __init__(self, plain: np.ndarray, mirrored: np.ndarray) -> None:
+    def __init__(self, plain: np.ndarray, flipped: np.ndarray) -> None:
         super().__init__()
-        self.maps = [torch.from_numpy(plain).float(), torch.from_numpy(mirrored).float()]
+        self.maps = [torch.from_numpy(plain).float(), torch.from_numpy(flipped).float()]
 
     def forward(self, crops: Tensor) -> Tensor:
         half = crops.shape[3] // 2
@@ -46,10 +51,10 @@ class Draws(nn.Module):
         return torch.stack([self.maps[int(f)] for f in flipped])
 
 
-def drawn(points: np.ndarray, decoding: Decoding) -> np.ndarray:
+def heatmaps_of(points: np.ndarray, decoding: Decoding) -> np.ndarray:
     if decoding == "udp-offsets":
         return udp_offset_targets(points, SIZE)
-    return DRAWN[decoding](points, np.ones(len(points)), SMALL, SIZE, 2)[0]
+    return TARGETS[decoding](points, np.ones(len(points)), SMALL, SIZE, 2)[0]
 
 
 @pytest.mark.parametrize("flip_test", [False, True])
@@ -57,33 +62,37 @@ def drawn(points: np.ndarray, decoding: Decoding) -> np.ndarray:
     ("decoding", "within"),
     [("quarter", 2.5), ("dark", 1.0), ("dark-smoothed", 0.05), ("udp", 0.5), ("udp-offsets", 0.8)],
 )
-def test_keypoints_come_back_to_the_picture(decoding: Decoding, within: float, flip_test: bool) -> None:
+def test_keypoints_are_in_image_pixels(decoding: Decoding, within: float, flip_test: bool) -> None:
     centre, scale = centre_and_scale(BOX, SIZE[0] / SIZE[1])
     udp = decoding.startswith("udp")
     affine = udp_affine(centre, scale, 0.0, SIZE) if udp else crop_affine(centre, scale, 0.0, SIZE)
     points = apply_affine(POINTS, affine)
-    # What the network sees in the mirrored crop: left and right exchanged, x from the other side.
-    across = np.stack([SIZE[0] - 1 - points[:, 0], points[:, 1]], axis=1)[list(MIRRORED)]
-    picture = np.zeros((300, 320, 3), np.uint8)
-    picture[:, 160:] = 200
+    # The keypoints in the flipped crop: left and right exchanged, x from the other side.
+    flipped = np.stack([SIZE[0] - 1 - points[:, 0], points[:, 1]], axis=1)[list(MIRRORED)]
+    image = np.zeros((300, 320, 3), np.uint8)
+    image[:, 160:] = 200
     estimate = PoseEstimator(
-        Draws(drawn(points, decoding), drawn(across, decoding)), size=SIZE, keypoints=3, decoding=decoding,
+        FakeNetwork(heatmaps_of(points, decoding), heatmaps_of(flipped, decoding)),
+        size=SIZE,
+        keypoints=3,
+        decoding=decoding,
         mirrored=MIRRORED if flip_test else None,
-    )  # fmt: skip
-    keypoints, scores = estimate([picture, picture], [BOX, BOX])
+    )
+    keypoints, scores, appearance = estimate([image, image], [BOX, BOX])
     assert keypoints.dtype == np.float32
     assert np.abs(keypoints - POINTS).max() < within
     assert (scores > 0.3).all()  # the blurred disc of UDP offsets peaks at 0.35
+    assert appearance.shape == (2, 0)
 
 
 @pytest.mark.parametrize("decoding", ["quarter", "dark", "dark-smoothed", "udp", "udp-offsets"])
-def test_nobody(decoding: Decoding) -> None:
-    keypoints, scores = PoseEstimator(nn.Identity(), size=SIZE, keypoints=3, decoding=decoding)([], [])
-    assert (keypoints.shape, scores.shape) == ((0, 3, 2), (0, 3))
+def test_no_people(decoding: Decoding) -> None:
+    columns = PoseEstimator(nn.Identity(), size=SIZE, keypoints=3, decoding=decoding)([], [])
+    assert [column.shape for column in columns] == [(0, 3, 2), (0, 3), (0, 0)]
 
 
 class _Colours(torch.nn.Module):
-    """One heatmap, brightest where the picture is; its features are the mean colours of 4 x 4 pixels."""
+    """One heatmap, highest where the image is brightest; its features are mean colours of 4 x 4 pixels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,20 +105,18 @@ class _Colours(torch.nn.Module):
 
 
 @pytest.mark.parametrize("mirrored", [None, (0,)])
-def test_appearance_is_what_the_network_saw_at_the_keypoint(mirrored: tuple[int, ...] | None) -> None:
-    picture = np.zeros((128, 256, 3), np.uint8)
-    picture[60:72, 90:102], picture[60:72, 200:212] = (250, 140, 140), (140, 140, 250)
+def test_appearance_is_the_feature_at_the_keypoint(mirrored: tuple[int, ...] | None) -> None:
+    image = np.zeros((128, 256, 3), np.uint8)
+    image[60:72, 90:102], image[60:72, 200:212] = (250, 140, 140), (140, 140, 250)
     boxes = [np.array([70.0, 32, 118, 96]), np.array([180.0, 32, 228, 96])]
     settings: dict[str, Any] = {"size": (48, 64), "keypoints": 1, "mirrored": mirrored}
-    keypoints, scores, appearance = PoseEstimator(_Colours(), **settings, appearance=True)(
-        [picture] * 2, boxes
-    )
+    estimate = PoseEstimator(_Colours(), **settings, appearance=True)
+    keypoints, scores, appearance = estimate([image] * 2, boxes)
     assert appearance.shape == (2, 3)
     assert appearance[0].argmax() == 0
     assert appearance[1].argmax() == 2
-    plain = PoseEstimator(_Colours(), **settings)([picture] * 2, boxes)
-    assert len(plain) == 2
+    plain = PoseEstimator(_Colours(), **settings)([image] * 2, boxes)
     np.testing.assert_array_equal(plain[0], keypoints)
     np.testing.assert_array_equal(plain[1], scores)
-    nobody = PoseEstimator(_Colours(), **settings, appearance=True)([], [])
-    assert [column.shape for column in nobody] == [(0, 1, 2), (0, 1), (0, 3)]
+    assert plain[2].shape == (2, 0)
+    assert [column.shape for column in estimate([], [])] == [(0, 1, 2), (0, 1), (0, 3)]

@@ -1,4 +1,4 @@
-"""posetrack dataset check: what is missing or odd in a tree."""
+"""`posetrack dataset check` lists missing and unusual files."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import pytest
 from click.testing import CliRunner
 
 from posetrack_app.cli import posetrack
-from posetrack_app.errors import InputError
+from posetrack_app.core.errors import InputError
 from posetrack_app.evaluation.dataset import check_dataset
 
 
 @pytest.fixture
 def tree(tmp_path: Path, make_video: Any) -> Path:
-    """One val sequence of three frames, all there."""
+    """A complete data set with one val sequence of three frames."""
     content = make_video([[(0, 100.0), (1, 400.0)], [], [(0, 120.0)]], [True, False, True])
     target = tmp_path / "annotations" / "val" / "000001_mpii_test.json"
     target.parent.mkdir(parents=True)
     target.write_text(json.dumps(content))
     for image in content["images"]:
-        picture = tmp_path / image["file_name"]
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(picture), np.zeros((8, 8, 3), np.uint8))
+        file = tmp_path / image["file_name"]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(file), np.zeros((8, 8, 3), np.uint8))
     return tmp_path
 
 
@@ -37,40 +37,40 @@ def _check(root: Path) -> tuple[int, str]:
     return result.exit_code, result.stdout
 
 
-def test_a_whole_tree(tree: Path) -> None:
-    code, said = _check(tree)
+def test_a_complete_data_set(tree: Path) -> None:
+    code, printed = _check(tree)
     assert code == 0
-    assert "1 sequences, 3 frames (2 labelled), 3 people in 2 tracks" in said
-    assert "170 in v0.45; 74 in v0.2" in said
-    assert said.endswith("nothing missing or odd\n")
+    assert "1 sequences, 3 frames (2 labelled), 3 people in 2 tracks" in printed
+    assert "170 in v0.45; 74 in v0.2" in printed
+    assert printed.endswith("nothing missing or unusual\n")
 
 
-def test_faults_are_named(tree: Path) -> None:
-    pictures = tree / "images/val/000001_mpii_test"
-    (pictures / "000001.jpg").unlink()
-    whole = (pictures / "000002.jpg").read_bytes()
-    (pictures / "000002.jpg").write_bytes(whole[:-20])
+def test_faults_are_listed(tree: Path) -> None:
+    images = tree / "images/val/000001_mpii_test"
+    (images / "000001.jpg").unlink()
+    complete = (images / "000002.jpg").read_bytes()
+    (images / "000002.jpg").write_bytes(complete[:-20])
     (tree / "annotations/val/000002_mpii_test.json").write_text("{")
     (tree / "annotations/val/notes.txt").write_text("")
     (tree / "images/val/000009_mpii_test").mkdir()
-    code, said = _check(tree)
+    code, printed = _check(tree)
     assert code == 1
-    assert f"missing: 000001_mpii_test.json: 1 of 3 pictures, first {pictures / '000001.jpg'}" in said
-    assert f"odd: {pictures / '000002.jpg'}: is no whole JPEG or PNG picture" in said
-    assert "000002_mpii_test.json: not a whole JSON file" in said
-    assert "notes.txt: is no annotation file" in said
-    assert "000009_mpii_test: pictures without annotations" in said
-    assert said.endswith("5 faults\n")
+    assert f"missing: 000001_mpii_test.json: 1 of 3 images, first {images / '000001.jpg'}" in printed
+    assert f"unusual: {images / '000002.jpg'} is not a complete JPEG or PNG image" in printed
+    assert "000002_mpii_test.json is not a valid JSON file" in printed
+    assert "notes.txt is not an annotation file" in printed
+    assert "000009_mpii_test: images without annotations" in printed
+    assert printed.endswith("5 faults\n")
 
 
-def test_the_label_version_is_told_by_the_number_of_files(tree: Path) -> None:
+def test_the_label_version_is_inferred_from_the_number_of_files(tree: Path) -> None:
     first = tree / "annotations/val/000001_mpii_test.json"
     for k in range(2, 75):
         (first.parent / f"{k:06d}_mpii_test.json").write_text(first.read_text())
     assert next(check_dataset(tree)).release == "label version v0.2"
 
 
-def test_not_a_tree(tmp_path: Path) -> None:
+def test_not_a_data_set(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no annotations/val"):
         _check(tmp_path)
     with pytest.raises(InputError, match="no such folder"):
@@ -79,6 +79,6 @@ def test_not_a_tree(tmp_path: Path) -> None:
 
 @pytest.mark.data
 def test_the_sample(shared: Path) -> None:
-    code, said = _check(shared / "data" / "posetrack18_sample")
+    code, printed = _check(shared / "data" / "posetrack18_sample")
     assert code == 0
-    assert "3 sequences, 3 frames (3 labelled), 14 people in 14 tracks" in said
+    assert "3 sequences, 3 frames (3 labelled), 14 people in 14 tracks" in printed

@@ -1,4 +1,4 @@
-"""Malformed input ends in one line that names the file, the frame and the person."""
+"""Malformed input gives one line that names the file, the frame and the person."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from posetrack_app.errors import InputError
-from posetrack_app.evaluation.evaluation import evaluate
-from posetrack_app.formats.posetrack import read_posetrack
-from posetrack_app.skeleton import COCO, POSETRACK
+from posetrack_app.core.errors import InputError
+from posetrack_app.core.skeletons import COCO, POSETRACK
+from posetrack_app.evaluation.evaluate import evaluate
+from posetrack_app.formats.posetrack.read import read_posetrack
 
 EDGE = Path(__file__).resolve().parents[1] / "golden" / "eval" / "edge"
 FILE = "920001_mpii_test.json"
@@ -25,15 +25,15 @@ Change = Callable[[dict[str, Any]], Any]
 
 REFUSED = {
     "e01_prediction_file_missing": "pred",
-    "e02_frame_count": rf"pred/{FILE}: has 4 frames, the ground truth .*gt/{FILE} has 5",
+    "e02_frame_count": rf"pred/{FILE} has 4 frames, but the ground truth .*gt/{FILE} has 5",
     "e03_duplicate_track_id": rf"pred/{FILE}: {FRAME_0}: person 1 has the track id 0 of another",
     "e04_no_track_id_18": rf"pred/{FILE}: {FRAME_0}: person 0 has no integer 'track_id'",
     "e05_no_track_id_17": r"pred/920001_mpii.json: frame 0 \(.*00000001.jpg\): person 0 has no integer 'track_id'",
     "e06_no_head_box": rf"gt/{FILE}: {FRAME_0}: person 1 has no head box",
-    "e09_no_categories": rf"pred/{FILE}: needs exactly one entry in 'categories'",
+    "e09_no_categories": rf"pred/{FILE}: 'categories' must have exactly one entry",
     "e11_two_point_region": rf"gt/{FILE}: frame 1 .*: ignore region 0 has 2 points",
 }
-MAP = {  # poseval's figure where it has one
+MAP = {  # as computed by poseval, if it can
     "e07_single_frame": 91.666666667,
     "e12_prediction_order": 23.862433862,
     "e13_gt_duplicate_id": 88.894444444,
@@ -45,7 +45,7 @@ MAP = {  # poseval's figure where it has one
     "e19_is_labeled_false_with_people": 88.894444444,
     "e20_other_image_ids": 88.894444444,
 }
-# where poseval breaks for reasons of its own, the corrected protocol scores
+# Poseval fails here, but the corrected protocol can score the files.
 CORRECTED = {
     "e08_track_id_10000": 88.894444444,
     "e10_video_name": 88.894444444,
@@ -72,11 +72,11 @@ def test_scored_as_poseval(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CORRECTED)
-def test_scored_where_poseval_cannot(case: str) -> None:
+def test_scored_although_poseval_cannot(case: str) -> None:
     assert _evaluate(case, "corrected")["corrected mAP"] == pytest.approx(CORRECTED[case], abs=1e-6)
 
 
-def test_every_recorded_case_is_here() -> None:
+def test_every_recorded_case_is_tested() -> None:
     assert {path.name for path in EDGE.iterdir() if path.is_dir()} == {*REFUSED, *MAP, *CORRECTED}
 
 
@@ -94,7 +94,7 @@ def _people(content: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         (
             lambda c: _people(c)[1].update(keypoints=[1, 2]),
@@ -105,7 +105,7 @@ def _people(content: dict[str, Any]) -> list[dict[str, Any]]:
         (lambda c: _people(c)[2].update(scores=[0.5]), "frame 1 .*person 0 needs 'scores' as a list of 17"),
         (lambda c: _people(c)[2].update(track_id=1.5), "frame 1 .*person 0 has no integer 'track_id'"),
         (lambda c: c["images"][1].pop("file_name"), r"images\[1\] needs an integer 'id' and a 'file_name'"),
-        (lambda c: c["images"][1].update(id=1000), "share an id"),
+        (lambda c: c["images"][1].update(id=1000), "have the same id"),
         (
             lambda c: c["annotations"][0].update(image_id="1000"),
             r"annotations\[0\] needs a number as 'image_id'",
@@ -113,7 +113,7 @@ def _people(content: dict[str, Any]) -> list[dict[str, Any]]:
         (lambda c: c["images"][1].update(file_name="images/val/000002_mpii/0.jpg"), "frames of 2 videos"),
         (
             lambda c: c["categories"][0]["keypoints"].__setitem__(2, "left_eye"),
-            "lacks the keypoints head_top",
+            "does not name the keypoints head_top",
         ),
         (lambda c: c.pop("annotations"), "has no list 'annotations'"),
         (lambda c: c["images"].insert(0, 7), r"images\[0\] must be an object"),
@@ -122,30 +122,30 @@ def _people(content: dict[str, Any]) -> list[dict[str, Any]]:
         (lambda c: c["categories"][0].update(keypoints=True), "must be a list of names"),
         (lambda c: c["images"][0].update(id=10**30), "needs an integer 'id'"),
         (lambda c: c["images"][0].update(ignore_regions_x=[3], ignore_regions_y=[4]), "lists of lists"),
-        (lambda c: c.pop("images"), "is no PoseTrack file"),
+        (lambda c: c.pop("images"), "is not a PoseTrack file"),
     ],
 )
-def test_what_is_wrong_with_a_prediction(write: Any, make_video: Any, change: Change, says: str) -> None:
+def test_what_is_wrong_with_a_prediction(write: Any, make_video: Any, change: Change, message: str) -> None:
     frames = [[(0, 100.0), (1, 400.0)], [(0, 110.0)]]
     truth = write("gt", make_video(frames))
     content = make_video(frames)
     change(content)
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=message):
         evaluate(truth, write("pred", content), ["corrected"])
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
-        (lambda f: f.update(annorect=f["annorect"][0]), "needs image.0..name and a list 'annorect'"),
-        (lambda f: f.update(annorect=["somebody"]), "frame 0 .*person 0 is no object"),
+        (lambda f: f.update(annorect=f["annorect"][0]), "needs 'image.0..name' and a list 'annorect'"),
+        (lambda f: f.update(annorect=["somebody"]), "frame 0 .*person 0 must be an object"),
         (
             lambda f: f["annorect"][0].update(annopoints=f["annorect"][0]["annopoints"][0]),
-            "person 0 needs its 'annopoints' as a list",
+            "person 0 needs 'annopoints' as a list",
         ),
         (
             lambda f: f["annorect"][0]["annopoints"][0].update(point={"id": [0], "x": [1], "y": [2]}),
-            "person 0 needs its 'point' in 'annopoints' as a list",
+            "person 0 needs 'point' in 'annopoints' as a list",
         ),
         (
             lambda f: f["annorect"][0]["annopoints"][0]["point"][0].update(id=[1.5]),
@@ -153,48 +153,49 @@ def test_what_is_wrong_with_a_prediction(write: Any, make_video: Any, change: Ch
         ),
     ],
 )
-def test_what_is_wrong_with_a_posetrack17_file(tmp_path: Path, change: Change, says: str) -> None:
+def test_what_is_wrong_with_a_posetrack17_file(tmp_path: Path, change: Change, message: str) -> None:
     person = {"track_id": [0], "annopoints": [{"point": [{"id": [3], "x": [10.0], "y": [20.0]}]}]}
     frame = {"image": [{"name": "images/val/000001_mpii_test/0.jpg"}], "annorect": [person]}
     file = tmp_path / "a.json"
     file.write_text(json.dumps({"annolist": [frame]}))
     assert read_posetrack(file).keypoints[0, 3].tolist() == [10, 20]
-    for nothing in ([], [[]], [{}], [{"point": None}]):
-        nobody = {"annolist": [{**frame, "annorect": [{"annopoints": nothing}]}]}
-        (tmp_path / "nobody.json").write_text(json.dumps(nobody))
-        assert not read_posetrack(tmp_path / "nobody.json").has_points.any()
+    no_points: list[Any] = [[], [[]], [{}], [{"point": None}]]
+    for empty in no_points:
+        content = {"annolist": [{**frame, "annorect": [{"annopoints": empty}]}]}
+        (tmp_path / "empty.json").write_text(json.dumps(content))
+        assert not read_posetrack(tmp_path / "empty.json").has_points.any()
     change(frame)
     file.write_text(json.dumps({"annolist": [frame]}))
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=message):
         read_posetrack(file)
 
 
 def test_thresholds_are_numbers(write: Any, make_video: Any) -> None:
     truth = write("gt", make_video([[(0, 100.0)]]))
-    with pytest.raises(InputError, match="--keypoint-threshold must be a number, got nan"):
+    with pytest.raises(InputError, match="the keypoint threshold must be a number, got nan"):
         evaluate(truth, truth, ["corrected"], float("nan"))
 
 
 @pytest.mark.parametrize("head", [[5, 5, 5, 5], [1, 2, None, 4]])
 def test_mpii_people_need_a_head_box(tmp_path: Path, head: list[Any]) -> None:
-    """It is the unit of every distance: without one all keypoints would count as missed."""
+    """It is the unit of all distances. Without it all keypoints would count as missed."""
     joints = [[[10.0 * k, 20.0] for k in range(16)]] * 2
     truth = {"gt": joints, "joint_missing": [[0] * 16] * 2, "head_box_x1y1x2y2": [[0, 0, 30, 40], head]}
     (tmp_path / "gt.json").write_text(json.dumps(truth))
     (tmp_path / "pred.json").write_text(json.dumps({"pred": joints}))
-    with pytest.raises(InputError, match=r"gt\.json: person 1 has no head box"):
+    with pytest.raises(InputError, match=r"gt\.json: person 1 has no valid head box"):
         evaluate(tmp_path / "gt.json", tmp_path / "pred.json", ["corrected"])
 
 
-def test_times_are_no_frame_numbers(tmp_path: Path) -> None:
-    """They would be that many frames without anybody."""
+def test_times_are_not_frame_numbers(tmp_path: Path) -> None:
+    """They would mean millions of empty frames."""
     (tmp_path / "gt.txt").write_text("1764000000000,1,10,10,50,50,1\n")
     with pytest.raises(InputError, match="line 1 is not 'frame,id,x,y,width,height"):
         evaluate(tmp_path / "gt.txt", tmp_path / "gt.txt", ["corrected"])
 
 
 @pytest.mark.parametrize("row", ["1,1,10,,50,50,1", "1,1,10,10,nan,50,1", "1,1,10,10,50"])
-def test_a_row_that_lacks_a_number_is_no_other_row(tmp_path: Path, row: str) -> None:
+def test_a_row_without_one_of_its_numbers_is_refused(tmp_path: Path, row: str) -> None:
     (tmp_path / "good.txt").write_text(
         "1,1,10,10,50,50,1,-1,-1,-1\r\n2 1 10 10 50 50 1\n3, 1, 10, 10, 50, 50,\n"
     )
@@ -204,8 +205,8 @@ def test_a_row_that_lacks_a_number_is_no_other_row(tmp_path: Path, row: str) -> 
         evaluate(tmp_path / "gt.txt", tmp_path / "good.txt", ["corrected"])
 
 
-def test_hidden_files_are_no_videos(write: Any, make_video: Any) -> None:
-    """macOS writes a `._` file beside each on disks that are not its own."""
+def test_hidden_files_are_skipped(write: Any, make_video: Any) -> None:
+    """macOS writes a `._` file beside each file on foreign disks."""
     truth, predicted = write("gt", make_video([[(0, 100.0)]])), write("pred", make_video([[(0, 100.0)]]))
     (truth / "._000001_mpii_test.json").write_bytes(b"\0\5\26\7")
     assert evaluate(truth, predicted, ["corrected"]).totals["corrected mAP"] == 100
@@ -228,52 +229,54 @@ def _coco_stats(tmp_path: Path, results: list[dict[str, Any]]) -> dict[str, floa
 
 @pytest.mark.parametrize(("boxes", "ap"), [(False, 100), (True, 50)])
 def test_coco_areas_of_results_are_those_of_their_boxes(tmp_path: Path, boxes: bool, ap: float) -> None:
-    """pycocotools: where the first result has one. The false alarm's keypoints are too close for a medium person."""
-    alarm, found = _coco_person(900, 20, score=0.9), _coco_person(0, 60, score=0.8)
+    """As in pycocotools, if the first result has one. Without, the extent of the false positive is too small to count."""
+    false_positive, found = _coco_person(900, 20, score=0.9), _coco_person(0, 60, score=0.8)
     if boxes:
-        alarm["bbox"], found["bbox"] = [890, 0, 40, 40], [0, 0, 60, 60]
-    assert _coco_stats(tmp_path, [alarm, found])["AP_M"] == pytest.approx(ap, abs=0.1)
+        false_positive["bbox"], found["bbox"] = [890, 0, 40, 40], [0, 0, 60, 60]
+    assert _coco_stats(tmp_path, [false_positive, found])["AP_M"] == pytest.approx(ap, abs=0.1)
 
 
 def test_coco_results_of_other_categories_are_not_people(tmp_path: Path) -> None:
-    alarm, found = _coco_person(900, 60, score=0.9), _coco_person(0, 60, score=0.8)
-    assert _coco_stats(tmp_path, [alarm, found])["AP"] == pytest.approx(50, abs=0.1)
-    assert _coco_stats(tmp_path, [{**alarm, "category_id": 2}, found])["AP"] == pytest.approx(100, abs=0.1)
+    false_positive, found = _coco_person(900, 60, score=0.9), _coco_person(0, 60, score=0.8)
+    assert _coco_stats(tmp_path, [false_positive, found])["AP"] == pytest.approx(50, abs=0.1)
+    assert _coco_stats(tmp_path, [{**false_positive, "category_id": 2}, found])["AP"] == pytest.approx(
+        100, abs=0.1
+    )
 
 
 def test_not_json(write: Any, make_video: Any) -> None:
     truth = write("gt", make_video([[(0, 100.0)]]))
     predicted = write("pred", {})
     (predicted / "000001_mpii_test.json").write_text("{")
-    with pytest.raises(InputError, match="not a whole JSON file"):
+    with pytest.raises(InputError, match="is not a valid JSON file"):
         evaluate(truth, predicted, ["corrected"])
     with pytest.raises(InputError, match="no such file or folder"):
         evaluate(truth, predicted / "nowhere", ["corrected"])
 
 
 @pytest.mark.parametrize(
-    ("truth", "results", "says"),
+    ("truth", "results", "message"),
     [
-        ([], [], "gt.json: is no COCO annotation file"),
-        ({"annolist": []}, [], "gt.json: is no COCO annotation file"),
-        ({"images": [], "annotations": {}}, [], "gt.json: is no COCO annotation file"),
+        ([], [], "gt.json is not a COCO annotation file"),
+        ({"annolist": []}, [], "gt.json is not a COCO annotation file"),
+        ({"images": [], "annotations": {}}, [], "gt.json is not a COCO annotation file"),
         ({"images": [7], "annotations": []}, [], r"gt.json: images\[0\] must be an object with an 'id'"),
         ({"images": [{}], "annotations": []}, [], r"gt.json: images\[0\] must be an object with an 'id'"),
         ({"images": [{"id": 1}], "annotations": [None]}, [], "gt.json: person 0 must be an object"),
         ({"images": [{"id": 1}], "annotations": []}, [7], "results.json: person 0 must be an object"),
     ],
 )
-def test_coco_results_need_a_coco_truth(tmp_path: Path, truth: Any, results: Any, says: str) -> None:
+def test_coco_results_need_coco_annotations(tmp_path: Path, truth: Any, results: Any, message: str) -> None:
     if isinstance(truth, dict):
         truth["categories"] = [{"keypoints": list(POSETRACK.keypoints)}]
     for name, content in (("gt", truth), ("results", results)):
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=message):
         evaluate(tmp_path / "gt.json", tmp_path / "results.json", ["corrected"])
 
 
 def _coco() -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Ground truth with one person in each of two images, and results that are right."""
+    """Ground truth with one person in each of two images, and correct results."""
     keypoints = [float(7 * k % 50) if k % 3 < 2 else 2.0 for k in range(51)]
     people = [{"image_id": k, "keypoints": keypoints} for k in (1, 2)]
     truth = {
@@ -285,13 +288,13 @@ def _coco() -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
-        (lambda t, r: t.update(categories=7), "exactly one category with 'keypoints', has 0"),
-        (lambda t, r: t.update(categories=[7, None]), "exactly one category with 'keypoints', has 0"),
+        (lambda t, r: t.update(categories=7), "exactly one category with 'keypoints', but has 0"),
+        (lambda t, r: t.update(categories=[7, None]), "exactly one category with 'keypoints', but has 0"),
         (lambda t, r: t["categories"][0].update(keypoints="nose"), "must be a list of names"),
-        (lambda t, r: t["categories"][0].update(keypoints=["tail"]), "no OKS sigma is known for tail"),
-        (lambda t, r: t["images"][0].update(id="1"), "some of its image ids are numbers and some are text"),
+        (lambda t, r: t["categories"][0].update(keypoints=["tail"]), "no OKS sigma for tail"),
+        (lambda t, r: t["images"][0].update(id="1"), "some image ids are numbers and some are text"),
         (
             lambda t, r: t["images"][0].update(crowdIndex="full"),
             r"images\[0\] needs 'crowdIndex' as a number",
@@ -307,11 +310,14 @@ def _coco() -> tuple[dict[str, Any], list[dict[str, Any]]]:
             r"results.json: person 0 .* 'keypoints' with 51 numbers",
         ),
         (lambda t, r: r[0].update(score=float("nan")), r"results.json: person 0 .* 'score' as a number"),
-        (lambda t, r: r[0].update(image_id=3), "results.json: person 0 is in image 3, which .*gt.json lacks"),
+        (
+            lambda t, r: r[0].update(image_id=3),
+            "results.json: person 0 is in image 3, which is missing in .*gt.json",
+        ),
     ],
 )
 def test_what_is_wrong_with_coco_files(
-    tmp_path: Path, change: Callable[[dict[str, Any], list[Any]], object], says: str
+    tmp_path: Path, change: Callable[[dict[str, Any], list[Any]], object], message: str
 ) -> None:
     truth, results = json.loads(json.dumps(_coco()))
     paths = tmp_path / "gt.json", tmp_path / "results.json"
@@ -321,5 +327,5 @@ def test_what_is_wrong_with_coco_files(
     change(truth, results)
     for path, content in zip(paths, (truth, results), strict=True):
         path.write_text(json.dumps(content))
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=message):
         evaluate(*paths, ["corrected"])

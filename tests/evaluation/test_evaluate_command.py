@@ -1,4 +1,4 @@
-"""posetrack evaluate: tables, sweep, files, baseline."""
+"""`posetrack evaluate`: tables, sweep, files, baseline."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from posetrack_app.cli import posetrack
-from posetrack_app.errors import InputError
-from posetrack_app.evaluation.evaluation import evaluate
+from posetrack_app.core.errors import InputError
+from posetrack_app.evaluation.evaluate import evaluate
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "eval"
 SET = GOLDEN / "poseval" / "s14_ignore17"
@@ -38,7 +38,7 @@ def test_both_protocols_side_by_side() -> None:
     assert len(re.findall("corrected", printed)) == 3  # AP, MOTA, HOTA
 
 
-def test_json_holds_everything(tmp_path: Path) -> None:
+def test_json_contains_everything(tmp_path: Path) -> None:
     folder = GOLDEN / "poseval" / "s08_empty_pred"
     _run("--json", tmp_path / "out.json", "--protocol", "poseval", folder=folder)
     content = json.loads((tmp_path / "out.json").read_text())
@@ -51,7 +51,7 @@ def test_json_holds_everything(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
 
 
-def test_the_report_stands_alone(tmp_path: Path) -> None:
+def test_the_report_has_no_external_resources(tmp_path: Path) -> None:
     _run("--report", tmp_path / "out.html", "--sweep", folder=GOLDEN / "poseval" / "s08_empty_pred")
     page = (tmp_path / "out.html").read_text()
     assert not re.search(r"https?://|<script|<link|src=", page)
@@ -82,15 +82,15 @@ def test_baseline(tmp_path: Path) -> None:
     content = json.loads(earlier.read_text())
     content["totals"]["corrected MOTA"] += 0.5
     earlier.write_text(json.dumps(content))
-    assert "fallen: corrected MOTA" in _run("--baseline", earlier, expect=1).stderr
+    assert "worse: corrected MOTA" in _run("--baseline", earlier, expect=1).stderr
     _run("--baseline", earlier, "--margin", "0.6")
     content["totals"]["corrected new"] = 1.0
     earlier.write_text(json.dumps(content))
-    assert "not scored now" in _run("--baseline", earlier, "--margin", "0.6", expect=1).stderr
+    assert "missing now" in _run("--baseline", earlier, "--margin", "0.6", expect=1).stderr
 
 
 def test_the_margin_is_a_number(tmp_path: Path) -> None:
-    """Nothing is less than NaN: every fall would pass."""
+    """No number is below NaN, so every total would pass."""
     with pytest.raises(InputError, match="--margin must be a number of points, got nan"):
         CliRunner().invoke(
             posetrack, ["evaluate", "a.txt", "b.txt", "--margin", "nan"], catch_exceptions=False,
@@ -104,7 +104,7 @@ def test_a_baseline_of_another_kind_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("truth", "predicted", "says"),
+    ("truth", "predicted", "pattern"),
     [
         ("coco/c2_synthetic/gt.json", "results.json", r"36\.4 +59\.7"),
         ("coco/p2_crowdpose_synthetic/gt.json", "results.json", r"34\.7 .*30\.6 +31\.6 +41\.3"),
@@ -112,11 +112,11 @@ def test_a_baseline_of_another_kind_is_refused() -> None:
         ("box_mot/b1/gt.txt", "pred.txt", r"55\.9 +61\.5 +54\.4"),
     ],
 )
-def test_other_kinds_are_recognised(truth: str, predicted: str, says: str) -> None:
+def test_other_kinds_of_files_are_recognised(truth: str, predicted: str, pattern: str) -> None:
     file = GOLDEN / truth
     result = CliRunner().invoke(posetrack, ["evaluate", str(file), str(file.with_name(predicted))])
     assert result.exit_code == 0
-    assert re.search(says, result.stdout)
+    assert re.search(pattern, result.stdout)
 
 
 def test_tracks_that_cannot_be_scored_end_with_an_error() -> None:
@@ -132,12 +132,14 @@ def test_one_protocol_may_fail_alone() -> None:
 
 def _strict_json(file: Path) -> Any:
     def refuse(word: str) -> None:
-        raise ValueError(f"{word} is no JSON")
+        raise ValueError(f"{word} is not JSON")
 
     return json.loads(file.read_text(), parse_constant=refuse)
 
 
-def test_nobody_annotated_is_null_and_a_dash(write: Any, make_video: Any, tmp_path: Path) -> None:
+def test_scores_without_annotated_people_are_null_and_a_dash(
+    write: Any, make_video: Any, tmp_path: Path
+) -> None:
     frames = [[(0, 100.0)], [(0, 110.0)]]
     write("gt", make_video([[], []]))
     write("pred", make_video(frames))
@@ -157,7 +159,7 @@ def test_nobody_annotated_is_null_and_a_dash(write: Any, make_video: Any, tmp_pa
     ],
     ids=["no predictions", "nothing matches", "no truth"],
 )
-def test_undefined_box_figures_are_null(
+def test_undefined_box_scores_are_null(
     tmp_path: Path, truth: str, predicted: str, undefined: list[str]
 ) -> None:
     (tmp_path / "gt.txt").write_text(truth)
@@ -177,15 +179,15 @@ def test_the_baseline_may_be_replaced_in_the_same_run(tmp_path: Path) -> None:
     content = json.loads(file.read_text())
     content["totals"]["corrected MOTA"] += 0.5
     file.write_text(json.dumps(content))
-    assert "fallen: corrected MOTA" in _run("--json", file, "--baseline", file, expect=1).stderr
+    assert "worse: corrected MOTA" in _run("--json", file, "--baseline", file, expect=1).stderr
     _run("--json", file, "--baseline", file)
 
 
 @pytest.mark.parametrize("option", ["--json", "--report"])
-def test_what_is_scored_is_not_written_over(tmp_path: Path, option: str) -> None:
+def test_the_input_is_not_overwritten(tmp_path: Path, option: str) -> None:
     (tmp_path / "gt.txt").write_text("1,1,10,10,50,50,1\n")
     files = [str(tmp_path / "gt.txt")] * 2
-    with pytest.raises(InputError, match="is what is to be scored"):
+    with pytest.raises(InputError, match=r"gt\.txt is an input"):
         CliRunner().invoke(
             posetrack, ["evaluate", *files, option, str(tmp_path / "gt.txt")], catch_exceptions=False,
             standalone_mode=False,
@@ -194,7 +196,7 @@ def test_what_is_scored_is_not_written_over(tmp_path: Path, option: str) -> None
 
 
 def test_a_confidence_of_0_counts_in_predictions(tmp_path: Path) -> None:
-    """It marks rows of the ground truth that are not scored; some trackers fill the column with it."""
+    """It marks ground-truth rows that are not scored; some trackers write it in all rows."""
     (tmp_path / "gt.txt").write_text("1,1,10,10,50,50,1\n1,2,200,10,50,50,0\n")
     (tmp_path / "pred.txt").write_text("1,1,10,10,50,50,0\n")
     assert evaluate(tmp_path / "gt.txt", tmp_path / "pred.txt", ["corrected"]).totals["MOTA"] == 100

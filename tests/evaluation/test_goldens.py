@@ -1,4 +1,4 @@
-"""The recorded figures of the reference evaluators."""
+"""Our scores equal the recorded ones of the reference tools."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ SETS = sorted({path.parent for path in GOLDEN.rglob("expected*.json")})
 
 
 @pytest.mark.parametrize("folder", SETS, ids=lambda folder: folder.name)
-def test_figures_are_those_recorded(folder: Path) -> None:
-    from goldens_eval import check_set
+def test_scores_equal_the_recorded_ones(folder: Path) -> None:
+    from golden.scores import check_set
 
     assert check_set(folder) == []
 
@@ -29,10 +29,10 @@ def test_figures_are_those_recorded(folder: Path) -> None:
         ("box_mot/b1", lambda e: e["trackeval"]["HOTA"].__setitem__(0, 0.5)),
     ],
 )
-def test_a_deviation_is_seen(
+def test_a_deviation_is_found(
     tmp_path: Path, name: str, change: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from goldens_eval import check
+    from golden.scores import check
 
     shutil.copytree(GOLDEN / name, tmp_path / "set")
     file = tmp_path / "set" / "expected.json"
@@ -48,9 +48,9 @@ def test_a_deviation_is_seen(
     ("part", "sets"),
     [("poseval", 20), ("real_gt", 4), ("edge", 20), ("coco", 6), ("mpii", 2), ("box_mot", 2)],
 )
-def test_the_whole_kit(shared: Path, part: str, sets: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """All but `timing`, whose data takes long to write; `scripts/check_goldens.py eval` checks that too."""
-    from goldens_eval import check
+def test_the_complete_kit(shared: Path, part: str, sets: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """All except `timing`, which takes long to write; `scripts/check_goldens.py eval` also checks that."""
+    from golden.scores import check
 
     assert check(shared / "goldens" / "eval" / part) == 0
     assert f"{sets} sets, 0 failed" in capsys.readouterr().out

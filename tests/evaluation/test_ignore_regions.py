@@ -1,4 +1,4 @@
-"""Strictly inside: the edge is outside, exactly."""
+"""Only points strictly inside a polygon are ignored; the edge is outside."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from posetrack_app.evaluation.ignore_regions import inside_any
+from posetrack_app.evaluation.posetrack.ignore_regions import inside_any
 
 SQUARE = np.array([(0, 0), (10, 0), (10, 10), (0, 10)], float)
 NOTCHED = np.array([(0, 0), (10, 0), (10, 10), (5, 4), (0, 10)], float)
@@ -31,7 +31,7 @@ STAR = np.array([(5, 0), (8, 10), (0, 4), (10, 4), (2, 10)], float)
         (BOW_TIE, (5, 2), False),
         (BOW_TIE, (8, 5), True),
         (BOW_TIE, (5, 5), False),
-        (STAR, (5, 5), False),  # wound round twice: even
+        (STAR, (5, 5), False),  # the polygon goes around it twice: even
         (STAR, (5, 1.5), True),
     ],
 )
@@ -41,7 +41,7 @@ def test_inside(polygon: np.ndarray, point: tuple[float, float], inside: bool) -
 
 
 def test_points_on_a_slanted_edge_are_decided_exactly() -> None:
-    """Doubles near an edge: the side is that of exact arithmetic, however the product is rounded."""
+    """For points near an edge, the side is that of exact arithmetic in spite of rounding."""
     a, b = (0.1, 0.1), (0.7, 0.9)
     polygon = np.array([a, b, (0.1, 0.9)])
     x = np.linspace(0.2, 0.6, 400)
@@ -55,6 +55,6 @@ def test_points_on_a_slanted_edge_are_decided_exactly() -> None:
     assert 0 < sum(exact) < len(exact)
 
 
-def test_any_of_several() -> None:
+def test_several_polygons() -> None:
     points = np.array([(5, 5), (25, 5), (50, 50)], float)
     assert inside_any(points, [SQUARE, SQUARE + np.array((20, 0))]).tolist() == [True, True, False]

@@ -1,4 +1,4 @@
-"""The sparse matching against SciPy's dense one."""
+"""The sparse matching equals that of SciPy for dense matrices."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from posetrack_app.evaluation.matching import best_matching
+from posetrack_app.evaluation.posetrack.matching import best_matching
 
 
 @pytest.mark.parametrize("density", [0.1, 0.3, 0.9])
-@pytest.mark.parametrize("constant", [0.0, 1e4])  # largest sum; as many pairs as can be, then the largest sum
+@pytest.mark.parametrize(
+    "constant", [0.0, 1e4]
+)  # largest sum; or as many pairs as possible, then the largest sum
 def test_same_value_as_the_dense_solution(density: float, constant: float) -> None:
     rng = np.random.default_rng(7)
     for _ in range(60):
@@ -27,7 +29,7 @@ def test_same_value_as_the_dense_solution(density: float, constant: float) -> No
         assert values[chosen].sum() == pytest.approx(best, abs=1e-6)
 
 
-def test_many_problems_at_once_are_solved_apart() -> None:
+def test_several_problems_are_solved_separately() -> None:
     rows = np.array([0, 0, 1, 10, 10, 11])
     columns = np.array([0, 1, 0, 10, 11, 10])
     weights = np.array([5.0, 4.0, 4.0, 9.0, 4.0, 4.0])

@@ -1,4 +1,4 @@
-"""What the tests of formats share."""
+"""Fixtures of the format tests."""
 
 from __future__ import annotations
 

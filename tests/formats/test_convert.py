@@ -1,4 +1,4 @@
-"""Converters: what a format can hold comes back equal."""
+"""Converters: what a format can hold comes back unchanged."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from click.testing import CliRunner, Result
 from small_tracks import FRAMES, make_tracks
 
 from posetrack_app.cli import posetrack
-from posetrack_app.errors import InputError
+from posetrack_app.core.choices import FORMATS
+from posetrack_app.core.errors import InputError
+from posetrack_app.core.skeletons import COCO, POSETRACK, Skeleton
 from posetrack_app.formats import Tracks, read_tracks
 from posetrack_app.formats.convert import WRITERS, read_any, with_smoothed_keypoints
 from posetrack_app.formats.openpose import BODY_25
-from posetrack_app.formats.pose_sequence import SCORED_KEYPOINTS
-from posetrack_app.formats.posetrack import read_posetrack
-from posetrack_app.formats.validate import find_faults
-from posetrack_app.skeleton import COCO, POSETRACK, Skeleton
+from posetrack_app.formats.posetrack.read import read_posetrack
+from posetrack_app.formats.posetrack.sequence import SCORED_KEYPOINTS
+from posetrack_app.formats.tracks_json.validate import find_faults
 
 
 def assert_same(one: Tracks, other: Tracks) -> None:
-    assert [(f.index, f.seconds, f.file_name) for f in one.frames] == [
-        (f.index, f.seconds, f.file_name) for f in other.frames
+    assert [(f.info.index, f.info.seconds, f.info.file_name) for f in one.frames] == [
+        (f.info.index, f.info.seconds, f.info.file_name) for f in other.frames
     ]
     assert one.skeleton is other.skeleton
     for mine, theirs in zip(one.frames, other.frames, strict=True):
@@ -37,14 +38,16 @@ def assert_same(one: Tracks, other: Tracks) -> None:
             "origins",
             "keypoint_origins",
         ):
-            expected, got = getattr(mine.tracked, name), getattr(theirs.tracked, name)
+            expected, got = getattr(mine.people, name), getattr(theirs.people, name)
             assert expected.shape == got.shape
             assert np.allclose(expected, got, rtol=0, atol=1e-6), name
 
 
 @pytest.mark.parametrize("skeleton", [POSETRACK, COCO])
 @pytest.mark.parametrize(("name", "ending"), [("tracks", "json"), ("csv", "csv"), ("parquet", "parquet")])
-def test_lossless_formats_come_back_whole(tmp_path: Path, name: str, ending: str, skeleton: Skeleton) -> None:
+def test_lossless_formats_come_back_unchanged(
+    tmp_path: Path, name: str, ending: str, skeleton: Skeleton
+) -> None:
     if name == "parquet":
         pytest.importorskip("pyarrow")
     tracks = make_tracks(tmp_path / "in.json", skeleton)
@@ -57,16 +60,16 @@ def test_lossless_formats_come_back_whole(tmp_path: Path, name: str, ending: str
     assert_same(tracks, read_tracks(tmp_path / "again.json"))
 
 
-def test_a_csv_from_before_keypoints_had_origins_is_still_read(tmp_path: Path, tracks: Tracks) -> None:
+def test_a_csv_without_keypoint_origins_is_read(tmp_path: Path, tracks: Tracks) -> None:
     WRITERS["csv"](tracks, tmp_path / "new.csv")
     rows = [line.split(",") for line in (tmp_path / "new.csv").read_text().splitlines()]
-    at = rows[0].index("keypoint_origins")
-    old = "\n".join(",".join(row[:at] + row[at + 1 :]) for row in rows)
+    column = rows[0].index("keypoint_origins")
+    old = "\n".join(",".join(row[:column] + row[column + 1 :]) for row in rows)
     (tmp_path / "old.csv").write_text(old + "\n")
     for frame, before in zip(read_any(tmp_path / "old.csv").frames, tracks.frames, strict=True):
-        np.testing.assert_array_equal(frame.tracked.keypoints, before.tracked.keypoints)
-        expected = np.repeat(before.tracked.origins[:, None], 17, axis=1)
-        np.testing.assert_array_equal(frame.tracked.keypoint_origins, expected)
+        np.testing.assert_array_equal(frame.people.keypoints, before.people.keypoints)
+        expected = np.repeat(before.people.origins[:, None], 17, axis=1)
+        np.testing.assert_array_equal(frame.people.keypoint_origins, expected)
 
 
 def test_posetrack17_is_read_by_the_evaluation(tmp_path: Path, tracks: Tracks) -> None:
@@ -77,9 +80,9 @@ def test_posetrack17_is_read_by_the_evaluation(tmp_path: Path, tracks: Tracks) -
     assert sequence.ids.tolist() == [1, 2, 2, 30, 1]
     assert sequence.rows.frame.tolist() == [0, 0, 2, 2, 3]
     columns = [POSETRACK.keypoints.index(name) for name in SCORED_KEYPOINTS]
-    expected = np.concatenate([frame.tracked.keypoints[:, columns] for frame in tracks.frames])
+    expected = np.concatenate([frame.people.keypoints[:, columns] for frame in tracks.frames])
     assert np.allclose(sequence.keypoints, expected)
-    scores = np.concatenate([frame.tracked.keypoint_scores[:, columns] for frame in tracks.frames])
+    scores = np.concatenate([frame.people.keypoint_scores[:, columns] for frame in tracks.frames])
     assert np.allclose(sequence.scores, scores)
 
 
@@ -98,7 +101,7 @@ def truth(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["tracks", "posetrack17", "posetrack21"])
-def test_absent_keypoints_are_absent_to_the_evaluation(tmp_path: Path, truth: Path, name: str) -> None:
+def test_missing_keypoints_are_missing_for_the_evaluation(tmp_path: Path, truth: Path, name: str) -> None:
     WRITERS[name](read_any(truth), tmp_path / "out.json")
     before, after = read_posetrack(truth), read_posetrack(tmp_path / "out.json")
     assert not before.present.all()
@@ -107,7 +110,7 @@ def test_absent_keypoints_are_absent_to_the_evaluation(tmp_path: Path, truth: Pa
 
 
 @pytest.mark.parametrize(("name", "ending"), [("tracks", "json"), ("csv", "csv"), ("parquet", "parquet")])
-def test_absent_keypoints_come_back_absent(tmp_path: Path, truth: Path, name: str, ending: str) -> None:
+def test_missing_keypoints_come_back_missing(tmp_path: Path, truth: Path, name: str, ending: str) -> None:
     if name == "parquet":
         pytest.importorskip("pyarrow")
     WRITERS[name](read_any(truth), tmp_path / f"one.{ending}")
@@ -117,7 +120,7 @@ def test_absent_keypoints_come_back_absent(tmp_path: Path, truth: Path, name: st
         assert (triples.reshape(-1, 17, 3)[..., 2] == 0).sum(axis=1).tolist() == [4] * 5
 
 
-def test_what_comes_from_an_absent_keypoint_is_absent_in_openpose(tmp_path: Path, truth: Path) -> None:
+def test_openpose_keypoints_of_a_missing_keypoint_are_missing(tmp_path: Path, truth: Path) -> None:
     WRITERS["openpose"](read_any(truth), tmp_path / "poses")
     first = sorted((tmp_path / "poses").iterdir())[0]
     triples = np.array(json.loads(first.read_text())["people"][0]["pose_keypoints_2d"]).reshape(25, 3)
@@ -132,11 +135,11 @@ def test_coco_results(tmp_path: Path, tracks: Tracks) -> None:
     assert [(person["image_id"], person["track_id"]) for person in people] == [
         (4, 1), (4, 2), (7, 2), (7, 30), (8, 1),
     ]  # fmt: skip
-    first, poses = people[0], tracks.frames[0].tracked
+    first, poses = people[0], tracks.frames[0].people
     triples = np.array(first["keypoints"]).reshape(17, 3)
     for name in ("nose", "left_ear", "right_ankle"):
-        ours = POSETRACK.keypoints.index(name)
-        expected = [*poses.keypoints[0, ours], poses.keypoint_scores[0, ours]]
+        k = POSETRACK.keypoints.index(name)
+        expected = [*poses.keypoints[0, k], poses.keypoint_scores[0, k]]
         assert np.allclose(triples[COCO.keypoints.index(name)], expected)
     assert (triples[COCO.keypoints.index("left_eye")] == 0).all()
     x, y, width, height = first["bbox"]
@@ -148,7 +151,7 @@ def test_coco_results_of_a_coco_skeleton_keep_every_keypoint(tmp_path: Path) -> 
     WRITERS["coco"](tracks, tmp_path / "out.json")
     first = json.loads((tmp_path / "out.json").read_text())[0]
     expected = np.concatenate(
-        [tracks.frames[0].tracked.keypoints[0], tracks.frames[0].tracked.keypoint_scores[0][:, None]], axis=1
+        [tracks.frames[0].people.keypoints[0], tracks.frames[0].people.keypoint_scores[0][:, None]], axis=1
     )
     assert np.allclose(np.array(first["keypoints"]).reshape(17, 3), expected)
 
@@ -157,10 +160,10 @@ def test_mot(tmp_path: Path, tracks: Tracks) -> None:
     WRITERS["mot"](tracks, tmp_path / "out.txt")
     table = np.loadtxt(tmp_path / "out.txt", delimiter=",")
     assert table[:, :2].tolist() == [[5, 1], [5, 2], [8, 2], [8, 30], [9, 1]]
-    boxes = np.concatenate([frame.tracked.boxes for frame in tracks.frames])
+    boxes = np.concatenate([frame.people.boxes for frame in tracks.frames])
     assert np.allclose(table[:, 2:4], boxes[:, :2])
     assert np.allclose(table[:, 2:4] + table[:, 4:6], boxes[:, 2:], atol=0.011)
-    assert np.allclose(table[:, 6], np.concatenate([frame.tracked.scores for frame in tracks.frames]))
+    assert np.allclose(table[:, 6], np.concatenate([frame.people.scores for frame in tracks.frames]))
     assert (table[:, 7:] == -1).all()
 
 
@@ -172,7 +175,7 @@ def test_openpose(tmp_path: Path, tracks: Tracks) -> None:
     people = json.loads((tmp_path / "poses" / names[2]).read_text())["people"]
     assert [person["person_id"] for person in people] == [[2], [30]]
     triples = np.array(people[1]["pose_keypoints_2d"]).reshape(25, 3)
-    poses = tracks.frames[2].tracked
+    poses = tracks.frames[2].people
     knee = POSETRACK.keypoints.index("right_knee")
     assert np.allclose(triples[BODY_25.index("right_knee"), :2], poses.keypoints[1, knee])
     shoulders = [POSETRACK.keypoints.index(f"{side}_shoulder") for side in ("left", "right")]
@@ -183,13 +186,13 @@ def test_openpose(tmp_path: Path, tracks: Tracks) -> None:
 
 
 def test_posetrack21_is_read_by_its_kit(tmp_path: Path, tracks: Tracks) -> None:
-    """Its kit takes the 17 keypoints in order, finds frames by id, and counts what is right of and below 0."""
+    """Its kit takes the 17 keypoints in their order, finds frames by id, and ignores keypoints with x or y below 0."""
     WRITERS["posetrack21"](tracks, tmp_path / "000342_mpii_test.json")
     sequence = read_posetrack(tmp_path / "000342_mpii_test.json", fixed_order=True)
     assert sequence.image_ids.tolist() == [10003420004, 10003420005, 10003420007, 10003420008]
     assert sequence.ids.tolist() == [1, 2, 2, 30, 1]
     columns = [POSETRACK.keypoints.index(name) for name in SCORED_KEYPOINTS]
-    expected = np.concatenate([frame.tracked.keypoints[:, columns] for frame in tracks.frames])
+    expected = np.concatenate([frame.people.keypoints[:, columns] for frame in tracks.frames])
     assert np.allclose(sequence.keypoints[sequence.present], expected[sequence.present])
     assert sequence.present.mean() > 0.99
     content = json.loads((tmp_path / "000342_mpii_test.json").read_text())
@@ -203,23 +206,25 @@ def test_posetrack21_is_read_by_its_kit(tmp_path: Path, tracks: Tracks) -> None:
     assert again.ids == tracks.ids
 
 
-@pytest.mark.parametrize(("name", "message"), [("posetrack21", "not coco's"), ("posetrack17", "head_bottom")])
-def test_coco_keypoints_are_no_posetrack(tmp_path: Path, name: str, message: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"), [("posetrack21", "not those of coco"), ("posetrack17", "head_bottom")]
+)
+def test_coco_keypoints_are_refused_by_posetrack(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         WRITERS[name](make_tracks(tmp_path / "in.json", COCO), tmp_path / "out.json")
 
 
-def test_one_file_a_track(tmp_path: Path, tracks: Tracks) -> None:
+def test_one_file_for_each_track(tmp_path: Path, tracks: Tracks) -> None:
     WRITERS["per-track"](tracks, tmp_path / "people")
     names = sorted(file.name for file in (tmp_path / "people").iterdir())
     assert names == ["id_1.json", "id_2.json", "id_30.json"]
     for name in names:
         assert not find_faults(json.loads((tmp_path / "people" / name).read_text()))
     alone = read_tracks(tmp_path / "people" / "id_2.json")
-    assert [len(frame.tracked) for frame in alone.frames] == [1, 0, 1, 0]
+    assert [len(frame.people) for frame in alone.frames] == [1, 0, 1, 0]
     assert_same(tracks, read_any(tmp_path / "people"))
     (tmp_path / "people" / "id_3.json").write_bytes((tmp_path / "people" / "id_2.json").read_bytes())
-    with pytest.raises(InputError, match="the same identity"):
+    with pytest.raises(InputError, match="contain the same id"):
         read_any(tmp_path / "people")
 
 
@@ -230,10 +235,10 @@ def test_a_folder_without_tracks(tmp_path: Path) -> None:
 
 def test_smoothed(tmp_path: Path, tracks: Tracks) -> None:
     smoothed = with_smoothed_keypoints(tracks)
-    assert np.array_equal(smoothed.frames[0].tracked.keypoints, tracks.frames[0].tracked.smoothed_keypoints)
-    people = tracks.frames[0].tracked
+    assert np.array_equal(smoothed.frames[0].people.keypoints, tracks.frames[0].people.smoothed_keypoints)
+    people = tracks.frames[0].people
     people.keypoints[0, 3] = people.keypoint_scores[0, 3] = 0
-    assert with_smoothed_keypoints(tracks).frames[0].tracked.keypoints[0, 3].tolist() == [0, 0], "absent"
+    assert with_smoothed_keypoints(tracks).frames[0].people.keypoints[0, 3].tolist() == [0, 0], "missing"
 
 
 def command(*arguments: object) -> Result:
@@ -248,18 +253,19 @@ def test_the_command(tmp_path: Path, tracks: Tracks, name: str) -> None:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["out", "tracks.json"]
 
 
-def test_the_command_offers_every_format() -> None:
-    offered = next(option for option in posetrack.commands["convert"].params if option.name == "to")
-    assert tuple(offered.type.choices) == tuple(WRITERS)  # type: ignore[attr-defined]
+def test_every_format_has_a_writer_and_is_offered() -> None:
+    assert tuple(WRITERS) == FORMATS
+    to = next(option for option in posetrack.commands["convert"].params if option.name == "to")
+    assert tuple(to.type.choices) == FORMATS  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
     ("content", "ending", "message"),
     [
         ("a,b\n1,2\n", "csv", "its columns"),
-        ("", "csv", "not a CSV"),
+        ("", "csv", "is not a CSV file"),
         ("{}", "json", "no list 'images'"),
-        ("no parquet", "parquet", "not a readable Parquet"),
+        ("no parquet", "parquet", "is not a readable Parquet file"),
     ],
 )
 def test_bad_input(tmp_path: Path, content: str, ending: str, message: str) -> None:
@@ -286,18 +292,18 @@ def test_a_folder_that_exists_is_kept(tmp_path: Path, tracks: Tracks) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("keep")
     result = command("convert", tracks.path, "--to", "trc", "--out", tmp_path / "out")
-    assert "exists already" in str(result.exception)
+    assert "already exists" in str(result.exception)
     assert (tmp_path / "out" / "mine.txt").read_text() == "keep"
 
 
-def test_a_csv_of_a_spreadsheet_is_read(tmp_path: Path, tracks: Tracks) -> None:
-    """With a mark at the start, and ids with a point, as there are empty ones too."""
+def test_a_csv_from_a_spreadsheet_is_read(tmp_path: Path, tracks: Tracks) -> None:
+    """With a byte order mark, and ids as decimal numbers because some cells of the column are empty."""
     WRITERS["csv"](tracks, tmp_path / "t.csv")
     header, *rows = (tmp_path / "t.csv").read_text().splitlines()
-    place = header.split(",").index("id")
+    column = header.split(",").index("id")
     cells = [row.split(",") for row in rows]
     for row in cells:
-        row[place] += ".0" if row[place] else ""
+        row[column] += ".0" if row[column] else ""
     lines = [header, *(",".join(row) for row in cells)]
     (tmp_path / "t.csv").write_text("\n".join(lines), encoding="utf-8-sig")
     assert_same(tracks, read_any(tmp_path / "t.csv"))
@@ -307,7 +313,7 @@ def test_a_csv_of_a_spreadsheet_is_read(tmp_path: Path, tracks: Tracks) -> None:
     ("column", "value", "message"),
     [
         ("id", "1.5", "row 3: a cell is empty"),
-        ("id", "1", "row 3: the id 1 is twice in frame 4"),
+        ("id", "1", "row 3: the id 1 occurs twice in frame 4; give every person their own id"),
         ("id", "-1", "row 3: the id -1 is not from 0"),
         ("id", "1e30", "row 3: the id 1000000000000000019884624838656 is not from 0"),
         ("nose_x", "nan", "row 3: a cell is empty"),
@@ -316,7 +322,7 @@ def test_a_csv_of_a_spreadsheet_is_read(tmp_path: Path, tracks: Tracks) -> None:
         ("frame_index", "1e400", "row 3: a cell is empty"),
     ],
 )
-def test_a_table_that_is_no_tracks_is_refused(
+def test_a_wrong_cell_is_refused(
     tmp_path: Path, tracks: Tracks, column: str, value: str, message: str
 ) -> None:
     WRITERS["csv"](tracks, tmp_path / "t.csv")

@@ -1,4 +1,4 @@
-"""`posetrack validate` names the place of every fault."""
+"""`posetrack validate` names every fault and its place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from posetrack_app.cli import posetrack
 from posetrack_app.formats import Tracks
-from posetrack_app.formats.validate import find_faults
+from posetrack_app.formats.tracks_json.validate import find_faults, schema
 
 
 def command(*arguments: object) -> Result:
@@ -20,25 +20,29 @@ def command(*arguments: object) -> Result:
 
 
 FAULTS: list[tuple[list[Any], Any, str]] = [
-    (["info", "missing_frames"], [[4, 5], [7]], "info.missing_frames[1]: must have 2 items, has 1"),
-    (["info", "span"], {"start": None, "stride": 0}, "info.span.stride: must be 1 or more, is 0"),
-    (["info", "device"], 0, "info.device: must be a string, is 0"),
-    (["info", "precision"], None, "info.precision: must be a string, is null"),
+    (["info", "missing_frames"], [[4, 5], [7]], "info.missing_frames[1]: must have 2 items, got 1"),
+    (["info", "span"], {"start": None, "stride": 0}, "info.span.stride: must be 1 or more, got 0"),
+    (["info", "device"], 0, "info.device: must be a string, got 0"),
+    (["info", "precision"], None, "info.precision: must be a string, got null"),
     (["info", "coordinates"], [], "info.coordinates: must be a string"),
-    (["info", "config"], "fast", "info.config: must be an object, is \"fast\""),
-    (["info", "weights"], {"pose": {"sha256": 7}}, "info.weights.pose.sha256: must be a string, is 7"),
-    (["info", "suspicions"], [{"frame": 1, "ids": [], "reason": "", "score": 1}], "info.suspicions[0].ids: must have 1"),
-    (["info", "suspicions"], [{"frame": 1, "ids": [1], "score": 2}], "info.suspicions[0]: lacks 'reason'"),
-    (["info", "schema_version"], 2, "info.schema_version: must be 1, is 2"),
+    (["info", "config"], "fast", "info.config: must be an object, got \"fast\""),
+    (["info", "weights"], {"pose": {"sha256": 7}}, "info.weights.pose.sha256: must be a string, got 7"),
+    (["info", "possible_id_switches"], [{"frame": 1, "ids": [], "reason": "", "score": 1}],
+     "info.possible_id_switches[0].ids: must have 1 items, got 0"),
+    (["info", "possible_id_switches"], [{"frame": 1, "ids": [1], "score": 2}],
+     "info.possible_id_switches[0]: has no 'reason'"),
+    (["categories", 0, "id"], 2, "categories[0].id: must be 1, got 2"),
+    (["annotations", 1, "category_id"], 2, "annotations[1].category_id (frame 4, person 2): must be 1, got 2"),
+    (["info", "schema_version"], 3, "info.schema_version: must be 2, got 3"),
     (["info", "video", "rotation"], 45, "info.video.rotation: must be one of"),
     (["info", "video", "frame_rate"], 0, "info.video.frame_rate: must be more than 0"),
-    (["info"], None, "info: must be an object, is null"),
-    (["categories", 0, "keypoints"], ["nose"], "categories[0].keypoints: must have 17 items, has 1"),
-    (["categories", 0, "skeleton", 0, 1], 18, "categories[0].skeleton[0][1]: must be 17 or less, is 18"),
-    (["images", 1, "seconds"], "x", "images[1].seconds (frame 5): must be a number, is \"x\""),
-    (["images", 1, "seconds"], 0.1, "images[1] (frame 5): its 'seconds' (0.1) are not later"),
+    (["info"], None, "info: must be an object, got null"),
+    (["categories", 0, "keypoints"], ["nose"], "categories[0].keypoints: must have 17 items, got 1"),
+    (["categories", 0, "skeleton", 0, 1], 18, "categories[0].skeleton[0][1]: must be 17 or less, got 18"),
+    (["images", 1, "seconds"], "x", "images[1].seconds (frame 5): must be a number, got \"x\""),
+    (["images", 1, "seconds"], 0.1, "images[1] (frame 5): its 'seconds' (0.1) must be later"),
     (["images", 1, "id"], 4, "images[1] (frame 5): has the same 'id' as images[0]: 4"),
-    (["images", 2], 7, "images[2]: must be an object, is 7"),
+    (["images", 2], 7, "images[2]: must be an object, got 7"),
     (["annotations", 1, "keypoints", 7], True, "annotations[1].keypoints[7] (frame 4, person 2): must be a number"),
     (["annotations", 2, "track_id"], -1, "annotations[2].track_id (frame 7, person -1): must be 0 or more"),
     (["annotations", 2, "track_id"], 30, "annotations[3] (frame 7, person 30): has the same 'track_id'"),
@@ -53,10 +57,10 @@ def test_validate_names_the_place(
     tmp_path: Path, tracks: Tracks, where: list[Any], value: Any, fault: str
 ) -> None:
     content = json.loads(tracks.path.read_text())
-    place = content
+    entry = content
     for key in where[:-1]:
-        place = place[key]
-    place[where[-1]] = value
+        entry = entry[key]
+    entry[where[-1]] = value
     faults = find_faults(content)
     assert any(line.startswith(fault) for line in faults), faults
 
@@ -70,9 +74,9 @@ def test_validate_names_every_fault(tmp_path: Path, tracks: Tracks) -> None:
     result = command("validate", tracks.path)
     assert result.exit_code != 0
     assert "3 faults" in str(result.exception)
-    assert "annotations[0] (frame 4, person 1): lacks 'score'" in result.output
-    assert "annotations[3].bbox (frame 7, person 30): must have 4 items, has 3" in result.output
-    assert "images[0].file_name (frame 4): must be a string, is 7" in result.output
+    assert "annotations[0] (frame 4, person 1): has no 'score'" in result.output
+    assert "annotations[3].bbox (frame 7, person 30): must have 4 items, got 3" in result.output
+    assert "images[0].file_name (frame 4): must be a string, got 7" in result.output
 
 
 @pytest.mark.parametrize(
@@ -88,11 +92,11 @@ def test_validate_names_every_fault(tmp_path: Path, tracks: Tracks) -> None:
         {"images": [{"id": []}], "annotations": [{"image_id": []}]},
     ],
 )
-def test_validate_takes_anything(content: Any) -> None:
+def test_content_of_any_shape_is_checked(content: Any) -> None:
     assert find_faults(content)
 
 
-def test_validate_reads_the_images_once_however_many_faults(tracks: Tracks) -> None:
+def test_the_images_are_read_once_for_many_faults(tracks: Tracks) -> None:
     class Counted(list[Any]):
         readings = 0
 
@@ -107,16 +111,14 @@ def test_validate_reads_the_images_once_however_many_faults(tracks: Tracks) -> N
     assert images.readings < 5
 
 
-def test_a_file_of_ours_is_valid(tracks: Tracks) -> None:
+def test_a_written_file_is_valid(tracks: Tracks) -> None:
     result = command("validate", tracks.path)
     assert result.exit_code == 0
     assert result.output == f"{tracks.path}: valid\n"
 
 
-def test_the_schema_uses_only_what_the_check_knows() -> None:
-    """The check reads a part of JSON Schema; a keyword outside it would be passed over in silence."""
-    from posetrack_app.formats.validate import schema
-
+def test_the_schema_uses_only_keywords_that_are_checked() -> None:
+    """`find_faults` knows only a part of JSON Schema, and would ignore other keywords."""
     known = {
         "type",
         "const",

@@ -1,4 +1,4 @@
-"""The mean of weights is one, of the same network, without the old calibration."""
+"""The mean of several weight files, without their calibration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The many filters in one array agree with filterpy's, one coordinate at a time."""
+"""The filters agree with filterpy's, one coordinate at a time."""
 
 from __future__ import annotations
 
@@ -15,23 +15,25 @@ def test_agrees_with_filterpy() -> None:
     scores = rng.uniform(0.1, 1, (12, 1, 1))
     box_scores = rng.uniform(0.3, 1, (12, 1))
     points = np.array([100.0, 200])[:, None, None] + rng.normal(0, 20, (12, 2, 1, 3))
-    bodies.add(points[0], bodies.noise_of(box_scores[0], scores[0]))
+    bodies.add(points[0], bodies.measurement_variances(box_scores[0], scores[0]))
 
     filters = {}
     for axis in range(2):
         for point in range(3):
             kalman = KalmanFilter(dim_x=2, dim_z=1, dim_u=2)
             kalman.x = np.array([points[0, axis, 0, point], 0.0])
-            kalman.P = np.diag([bodies.noise_of(box_scores[0], scores[0])[0, point], motion.speed**2])
+            kalman.P = np.diag(
+                [bodies.measurement_variances(box_scores[0], scores[0])[0, point], motion.speed**2]
+            )
             kalman.H = np.array([[1.0, 0.0]])
             filters[axis, point] = kalman
     seconds = [motion.limb_seconds, motion.body_seconds, motion.size_seconds]
     density = [motion.limb_acceleration**2, motion.body_acceleration**2, motion.size_acceleration**2]
     for step in range(1, 12):
         elapsed = round(float(times[step] - times[step - 1]), 6)
-        noise = bodies.noise_of(box_scores[step], scores[step])
+        variances = bodies.measurement_variances(box_scores[step], scores[step])
         bodies.predict(elapsed)
-        bodies.correct(np.array([0]), points[step], noise)
+        bodies.correct(np.array([0]), points[step], variances)
         for axis in range(2):
             velocity = filters[axis, 1].x[1]
             for point in (0, 2, 1):
@@ -47,7 +49,7 @@ def test_agrees_with_filterpy() -> None:
                     Q=density[point]
                     * np.array([[elapsed**3 / 3, elapsed**2 / 2], [elapsed**2 / 2, elapsed]]),
                 )
-                kalman.update(points[step, axis, 0, point], R=noise[0, point])
+                kalman.update(points[step, axis, 0, point], R=variances[0, point])
                 ours = bodies.state[:, 0, point]
                 np.testing.assert_allclose(ours[[X, VX] if axis == 0 else [Y, VY]], kalman.x, rtol=1e-9)
                 np.testing.assert_allclose(
@@ -55,29 +57,29 @@ def test_agrees_with_filterpy() -> None:
                 )
 
 
-def test_an_unseen_keypoint_rides_with_the_body() -> None:
-    """The keypoint's score is 0 from the tenth frame on, and where it is said to be is nonsense."""
+def test_a_hidden_keypoint_moves_with_the_body() -> None:
+    """From frame 10 on, the keypoint has score 0 and a meaningless position."""
     bodies = BodyFilters(1, Motion())
     lag = []
     for index in range(60):
         at = 4.0 * index
         points = np.array([[at if index < 10 else 0.0, at, 50.0], [0.0, 0.0, 150.0]])[:, None]
-        noise = bodies.noise_of(np.array([0.9]), np.array([[0.9 if index < 10 else 0.0]]))
+        variances = bodies.measurement_variances(np.array([0.9]), np.array([[0.9 if index < 10 else 0.0]]))
         if index == 0:
-            bodies.add(points, noise)
+            bodies.add(points, variances)
         else:
             bodies.predict(0.04)
-            bodies.correct(np.array([0]), points, noise)
+            bodies.correct(np.array([0]), points, variances)
         lag.append(at - bodies.state[X, 0, 0])
-    # While the body walks 200 pixels on, the keypoint falls back by the width of a box at most.
+    # While the body moves by 200 pixels, the keypoint lags behind by at most the width of the box.
     assert abs(lag[-1] - lag[9]) < 50
     assert bodies.state[VAR, 0, 0] > 10 * bodies.state[VAR, 0, 1]
 
 
-def test_camera_motion_moves_places_velocities_and_sizes() -> None:
+def test_camera_motion_transforms_positions_velocities_and_sizes() -> None:
     bodies = BodyFilters(1, Motion())
     points = np.array([[10.0, 20.0, 50.0], [5.0, 6.0, 150.0]])[:, None]
-    bodies.add(points, bodies.noise_of(np.array([0.9]), np.array([[0.9]])))
+    bodies.add(points, bodies.measurement_variances(np.array([0.9]), np.array([[0.9]])))
     bodies.state[VX] = 3.0
     bodies.move_camera(np.array([[0.0, -2.0, 7.0], [2.0, 0.0, 1.0]]))
     np.testing.assert_allclose(bodies.state[X : Y + 1, 0], [[-3.0, -5.0, 100.0], [21.0, 41.0, 300.0]])

@@ -1,4 +1,4 @@
-"""Named situations, each with the ids that must come out."""
+"""Named situations, each with the expected ids."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ SIGMAS = np.array([0.026, 0.079, 0.079, 0.035, 0.035, *[0.079, 0.079, 0.072, 0.0
                    *[0.107, 0.107, 0.087, 0.087, 0.089, 0.089]])  # fmt: skip
 SIZE = np.array([50.0, 150.0])
 People = dict[str, tuple[float, float]]
-"""Name of a person -> where the box's left upper corner is."""
+"""Name of a person -> upper left corner of the box."""
 
 
 def _skeleton(name: str) -> np.ndarray:
-    """Places (17, 2) of the keypoints within the box; everyone stands a little differently."""
+    """Keypoints (17, 2) relative to the box; everyone stands a little differently."""
     rng = np.random.default_rng(sum(map(ord, name)))
     upright = np.stack([np.tile([0.35, 0.65], 9)[:17], np.linspace(0.05, 0.95, 17)], axis=1)
-    return (upright + rng.uniform(-0.12, 0.12, (17, 2))) * SIZE
+    keypoints: np.ndarray = (upright + rng.uniform(-0.12, 0.12, (17, 2))) * SIZE
+    return keypoints
 
 
 def link(
@@ -32,7 +33,7 @@ def link(
     cut_before: int | None = None,
     **settings: object,
 ) -> list[dict[str, int]]:
-    """Ids by name and frame (0 for nobody), ids of first sightings filled in."""
+    """Ids by frame and name, first sightings included; 0 is no id."""
     rng = np.random.default_rng(1)
     tracker = OksTracker(sigmas=SIGMAS, **settings)  # type: ignore[arg-type]
     names: list[list[str]] = []
@@ -53,20 +54,20 @@ def link(
             seconds[index] if seconds else index / fps,
         )
         ids.append(links.ids)
-        for ago, row, number in links.earlier:
-            ids[-1 - ago][row] = number
-    for ago, row, number in tracker.finish().earlier:
-        ids[-1 - ago][row] = number
+        for frames_ago, row, number in links.earlier:
+            ids[-1 - frames_ago][row] = number
+    for frames_ago, row, number in tracker.finish().earlier:
+        ids[-1 - frames_ago][row] = number
     return [dict(zip(*pair, strict=True)) for pair in zip(names, [i.tolist() for i in ids], strict=True)]
 
 
 def ids_of(linked: list[dict[str, int]], name: str) -> list[int]:
-    """The different ids one person had, in order of first use."""
+    """The distinct ids of one person, in order of first use."""
     return list(dict.fromkeys(frame[name] for frame in linked if name in frame))
 
 
 def walk(frames: int, **people: tuple[float, float, float]) -> list[People]:
-    """Everyone given as (x, y, pixels a frame to the right)."""
+    """People given as (x, y, pixels per frame to the right)."""
     return [{name: (x + v * i, y) for name, (x, y, v) in people.items()} for i in range(frames)]
 
 
@@ -82,7 +83,7 @@ def test_crossing(matching: str, noise: float) -> None:
     assert linked == [{"a": 1, "b": 2}] * 60
 
 
-def test_crossing_while_the_one_behind_is_hidden() -> None:
+def test_crossing_while_the_person_behind_is_hidden() -> None:
     frames = walk(60, a=(0, 0, 5), b=(300, 6, -5))
     for frame in frames:
         if abs(frame["a"][0] - frame["b"][0]) < 40:
@@ -107,7 +108,7 @@ def test_a_runner(fps: float, heights: float) -> None:
     assert linked == [{"a": 1}] * 12
 
 
-def test_a_ghost_of_the_last_frame_is_nobody() -> None:
+def test_a_false_positive_in_the_last_frame_gets_no_id() -> None:
     frames = walk(20, a=(0, 0, 3))
     frames[-1]["b"] = (300.0, 300.0)
     assert link(frames)[-1] == {"a": 1, "b": 0}
@@ -116,7 +117,7 @@ def test_a_ghost_of_the_last_frame_is_nobody() -> None:
     assert link(frames)[-1] == {"a": 1, "b": 2}
 
 
-def test_leave_and_return_after_patience_is_somebody_new() -> None:
+def test_a_person_who_returns_after_patience_gets_a_new_id() -> None:
     frames: list[People] = walk(20, a=(0, 0, 3)) + [{}] * 90 + walk(20, a=(0, 0, 3))
     assert ids_of(link(frames), "a") == [1, 2]
 
@@ -131,7 +132,7 @@ def test_crowd() -> None:
     assert sorted(ids_of(linked, name)[0] for name in people) == list(range(1, 21))
 
 
-def test_second_box_around_a_tracked_person_is_nobody() -> None:
+def test_a_duplicate_of_a_tracked_person_gets_no_id() -> None:
     frames = walk(40, a=(0, 0, 3))
     for frame in frames[5:]:
         x, y = frame["a"]
@@ -150,7 +151,7 @@ def test_missed_detections_at_30_percent(keypoint_score: float) -> None:
     assert all(len(ids_of(linked, name)) == 1 for name in "abcd")
 
 
-def test_useless_keypoints_leave_it_to_the_boxes() -> None:
+def test_boxes_decide_where_keypoints_are_useless() -> None:
     rng = np.random.default_rng(3)
     tracker = OksTracker(sigmas=SIGMAS)
     found = set()
@@ -170,17 +171,17 @@ def test_empty_frames() -> None:
     assert ids_of(linked, "a") == [1]
 
 
-def test_nobody_at_all() -> None:
+def test_video_without_people() -> None:
     assert link([{}] * 5) == [{}] * 5
 
 
-def test_cut_ends_all_tracks() -> None:
+def test_a_cut_ends_all_tracks() -> None:
     linked = link(walk(40, a=(0, 0, 0), b=(200, 0, 0)), cut_before=20)
     assert ids_of(linked, "a") == [1, 3]
     assert ids_of(linked, "b") == [2, 4]
 
 
-def test_jump_across_the_picture_is_somebody_new() -> None:
+def test_a_jump_across_the_image_gives_a_new_id() -> None:
     linked = link(walk(20, a=(0, 0, 0)) + walk(20, a=(600, 300, 0)))
     assert ids_of(linked, "a") == [1, 2]
 
@@ -198,21 +199,21 @@ def test_one_frame_a_second() -> None:
     assert linked == [{"a": 1, "b": 2}] * 20
 
 
-def test_weak_poses_continue_a_track_but_begin_none() -> None:
+def test_low_score_poses_continue_a_track_but_start_none() -> None:
     def score(frame: int, name: str) -> float:
-        return 0.2 if name == "ghost" or frame > 10 else 0.9
+        return 0.2 if name == "shadow" or frame > 10 else 0.9
 
-    linked = link(walk(40, a=(0, 0, 3), ghost=(300, 0, 0)), score=score)
+    linked = link(walk(40, a=(0, 0, 3), shadow=(300, 0, 0)), score=score)
     assert ids_of(linked, "a") == [1]
-    assert ids_of(linked, "ghost") == [0]
+    assert ids_of(linked, "shadow") == [0]
 
 
-def test_ghost_of_two_frames_is_nobody_and_uses_no_id() -> None:
+def test_a_false_positive_of_two_frames_uses_no_id() -> None:
     frames = walk(20, a=(0, 0, 3))
-    frames[4]["ghost"] = frames[5]["ghost"] = (400.0, 0.0)
+    frames[4]["shadow"] = frames[5]["shadow"] = (400.0, 0.0)
     frames[12:] = [{**frame, "b": (700.0, 0.0)} for frame in frames[12:]]
     linked = link(frames)
-    assert ids_of(linked, "ghost") == [0]
+    assert ids_of(linked, "shadow") == [0]
     assert ids_of(linked, "b") == [2]
 
 
@@ -225,8 +226,8 @@ def test_one_confirmation_gives_ids_at_once() -> None:
     assert links.ids.tolist() == [1]
 
 
-def test_camera_pan_is_taken_out() -> None:
-    """People at 150 pixels distance, the camera jerks by 150: without its motion they would be swapped."""
+def test_camera_motion_is_compensated() -> None:
+    """Two people stand 150 pixels apart and the camera moves by 150: without its motion their ids shift."""
     shift = np.array([[1.0, 0, 150], [0, 1, 0]])
     for motion, expected in ((shift, [[1, 2], [1, 2]]), (None, [[1, 2], [0, 1]])):
         tracker = OksTracker(sigmas=SIGMAS, confirmations=1)
@@ -248,12 +249,12 @@ def test_camera_pan_is_taken_out() -> None:
             assert found[1] != [1, 2]
 
 
-def test_appearance_decides_where_pose_and_box_cannot() -> None:
-    looks = np.eye(2)
+def test_appearance_decides_where_poses_and_boxes_cannot() -> None:
+    appearances = np.eye(2)
     for given in (True, False):
         tracker = OksTracker(sigmas=SIGMAS, confirmations=1)
         ids = []
-        # Both vanish side by side and come back exchanged: only their looks can tell.
+        # Both disappear side by side and return in swapped positions: only appearance tells them apart.
         for index, (order, people) in enumerate([("ab", 2)] * 10 + [("", 0)] * 3 + [("ba", 2)] * 3):
             corner = np.array([[0.0, 0], [15.0, 0]])[:people]
             links = tracker.update(
@@ -262,26 +263,26 @@ def test_appearance_decides_where_pose_and_box_cannot() -> None:
                 corner[:, None] + np.array([_skeleton("a")] * people).reshape(-1, 17, 2),
                 np.full((people, 17), 0.3),
                 index / 25,
-                appearance=looks[["ab".index(name) for name in order]] if given else None,
+                appearance=appearances[["ab".index(name) for name in order]] if given else None,
             )
             ids.append(links.ids.tolist())
         assert ids[-1] == ([2, 1] if given else [1, 2])
 
 
-def test_time_never_runs_back() -> None:
+def test_decreasing_times_are_refused() -> None:
     tracker = OksTracker(sigmas=SIGMAS)
-    nobody = (np.zeros((0, 4)), np.zeros(0), np.zeros((0, 17, 2)), np.zeros((0, 17)))
-    tracker.update(*nobody, 1.0)
-    with pytest.raises(ValueError, match="came after"):
-        tracker.update(*nobody, 0.5)
+    no_people = (np.zeros((0, 4)), np.zeros(0), np.zeros((0, 17, 2)), np.zeros((0, 17)))
+    tracker.update(*no_people, 1.0)
+    with pytest.raises(ValueError, match="must not decrease"):
+        tracker.update(*no_people, 0.5)
 
 
 @pytest.mark.parametrize("settings", [{"confirmations": 0}, {"matching": "random"}])
-def test_wrong_settings(settings: dict[str, object]) -> None:
+def test_invalid_settings_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         OksTracker(sigmas=SIGMAS, **settings)  # type: ignore[arg-type]
 
 
-def test_nothing_to_compare_by_is_no_match() -> None:
+def test_without_anything_to_compare_nothing_matches() -> None:
     linked = link(walk(10, a=(0, 0, 3), b=(20, 0, 3)), keypoint_score=0.0, box_weight=0.0)
     assert all(number == 0 for frame in linked[:-1] for number in frame.values())

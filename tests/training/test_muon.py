@@ -1,32 +1,32 @@
-"""Muon's steps: orthogonal, of the promised size, and better than plain steps where directions differ in scale."""
+"""Muon's steps are orthogonal and of the right size."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from posetrack_detectors.hrnet import COMPACT
-from posetrack_detectors.pose_hrnet import PoseHRNet
+from posetrack_detectors.networks.hrnet import COMPACT
+from posetrack_detectors.networks.pose_hrnet import PoseHRNet
 from posetrack_detectors.training.loop import build_optimizers
 from posetrack_detectors.training.muon import STEP, Muon, orthogonal
 from torch import nn
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 30), (2, 30, 8), (1, 5, 5)])
-def test_orthogonal_keeps_singular_vectors_and_brings_their_values_near_one(
+def test_orthogonal_keeps_singular_vectors_and_makes_their_values_close_to_one(
     shape: tuple[int, int, int],
 ) -> None:
     generator = torch.Generator().manual_seed(1)
-    made = orthogonal(torch.randn(shape, generator=generator))
-    given = torch.randn(shape, generator=torch.Generator().manual_seed(1))
-    u, _, v = torch.linalg.svd(given, full_matrices=False)
-    values = u.mT @ made @ v.mT
+    result = orthogonal(torch.randn(shape, generator=generator))
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    u, _, v = torch.linalg.svd(matrices, full_matrices=False)
+    values = u.mT @ result @ v.mT
     diagonal = values.diagonal(dim1=1, dim2=2)
     assert diagonal.min() > 0.65
     assert diagonal.max() < 1.25
     assert (values - torch.diag_embed(diagonal)).abs().max() < 1e-3
 
 
-def test_a_convolution_steps_as_a_matrix_and_decays() -> None:
+def test_a_convolution_is_updated_as_a_matrix_with_weight_decay() -> None:
     weight = nn.Parameter(torch.full((4, 2, 3, 3), 2.0))
     gradient = torch.randn(4, 2, 3, 3, generator=torch.Generator().manual_seed(1))
     weight.grad = gradient.clone()
@@ -38,7 +38,7 @@ def test_a_convolution_steps_as_a_matrix_and_decays() -> None:
     assert (moved * gradient.flatten(1)).sum() < 0
 
 
-def test_weights_without_a_gradient_stay() -> None:
+def test_weights_without_a_gradient_do_not_change() -> None:
     weight = nn.Parameter(torch.ones(3, 3))
     Muon([weight], lr=0.1, weight_decay=0.5).step()
     assert torch.equal(weight, torch.ones(3, 3))

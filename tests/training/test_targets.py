@@ -1,21 +1,21 @@
-"""Targets and loss of the pose net mean what they say, and a network learns by them."""
+"""Targets and loss of pose networks, and a tiny network that learns with them."""
 
 from __future__ import annotations
 
 import torch
-from posetrack_detectors.hrnet import TrunkSize, initialise
-from posetrack_detectors.pose_hrnet import PoseHRNet
+from posetrack_detectors.networks.hrnet import TrunkSize, initialise
+from posetrack_detectors.networks.pose_hrnet import PoseHRNet
 from posetrack_detectors.training.pose_task import draw_targets, heatmap_loss
 
 
-def test_targets_peak_between_cells_where_the_keypoint_is() -> None:
+def test_targets_peak_at_the_keypoint_between_cells() -> None:
     (target,) = draw_targets(torch.tensor([[[3.5, 2.0]]]), (8, 10), sigma=1.0)[0]
     assert target.shape == (8, 10)
     assert target[2, 3] == target[2, 4] == target.max()
     torch.testing.assert_close(target[2, 3], torch.exp(torch.tensor(-0.125)))
 
 
-def test_unlabelled_keypoints_cost_nothing() -> None:
+def test_unlabelled_keypoints_do_not_change_the_loss() -> None:
     heatmaps, targets = torch.rand(2, 3, 8, 6), torch.rand(2, 3, 8, 6)
     weights = torch.tensor([[1.0, 0.0, 0.5], [0.0, 0.0, 0.0]])
     loss = heatmap_loss(heatmaps, targets, weights, foreground=3.0)
@@ -26,7 +26,7 @@ def test_unlabelled_keypoints_cost_nothing() -> None:
     assert heatmap_loss(heatmaps, targets, weights, foreground=3.0) > loss
 
 
-def test_a_tiny_network_learns_a_person_by_heart() -> None:
+def test_a_tiny_network_overfits_two_people() -> None:
     torch.manual_seed(0)
     network = PoseHRNet(TrunkSize(8, (1, 1, 1), 1, 8, 8, 1), 2)
     initialise(network)
@@ -39,7 +39,7 @@ def test_a_tiny_network_learns_a_person_by_heart() -> None:
     for _ in range(60):
         loss = heatmap_loss(network(crops), targets, torch.ones(2, 2), foreground=5.0)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.3 * losses[0]

@@ -1,7 +1,8 @@
-"""`posetrack train` from labels to weights that run: it learns, resumes, and several processes work together."""
+"""`posetrack train` from labels to usable weights: it learns, resumes, and runs in several processes."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,36 +13,37 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from posetrack_detectors import faster_rcnn, tensor_file
-from posetrack_detectors.activation_ranges import read_ranges
-from posetrack_detectors.calibration import read_calibration
-from posetrack_detectors.faster_rcnn import FasterRCNN
-from posetrack_detectors.hrnet import COMPACT, COMPACT_DEEP, initialise
 from posetrack_detectors.int8 import int8_works
-from posetrack_detectors.pose_hrnet import PoseHRNet
-from posetrack_detectors.tensor_file import read_metadata
+from posetrack_detectors.networks import faster_rcnn
+from posetrack_detectors.networks.faster_rcnn import FasterRCNN
+from posetrack_detectors.networks.hrnet import COMPACT, COMPACT_DEEP, initialise
+from posetrack_detectors.networks.pose_hrnet import PoseHRNet
 from posetrack_detectors.training import pose_task
 from posetrack_detectors.training.loop import Draws, _Run, update_average
 from posetrack_detectors.training.pose_task import PoseLearner, draw_targets
 from posetrack_detectors.training.weight_files import start_from, write_weights
+from posetrack_detectors.weights import tensor_file
+from posetrack_detectors.weights.activation_ranges import read_ranges
+from posetrack_detectors.weights.calibration import read_calibration
+from posetrack_detectors.weights.tensor_file import read_metadata
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from small_sets import write_coco_set
 
-from posetrack_app.assemble import build_parts
 from posetrack_app.cli import posetrack
-from posetrack_app.config import load_config
-from posetrack_app.errors import InputError
-from posetrack_app.file_lock import lock
-from posetrack_app.training.log import read_log
-from posetrack_app.weights import EMBEDDED
+from posetrack_app.core.config import load_config
+from posetrack_app.core.errors import InputError
+from posetrack_app.core.files import try_lock
+from posetrack_app.models.build import load_networks
+from posetrack_app.models.training.log import read_log
+from posetrack_app.models.weights import EMBEDDED
 
 POSE = ("pose", "--size", "64x64", "--batch", "4", "--device", "cpu")
 DETECTOR = ("detector", "--side", "64", "--batch", "2", "--device", "cpu")
 
 
 def train(*options: object) -> None:
-    """The command in this process, with its errors as they are."""
+    """Run the command in this process; its errors are raised."""
     words = ["train", *(str(option) for option in options)]
     result = CliRunner().invoke(posetrack, words, catch_exceptions=False, standalone_mode=False)
     if result.exception:
@@ -62,8 +64,8 @@ def _one_thread() -> Any:
 
 
 @pytest.fixture
-def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line of the log after every second step."""
+def frequent_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record in the log after every second step."""
     monkeypatch.setattr("posetrack_detectors.training.loop.LOG_STEPS", 2)
 
 
@@ -72,44 +74,45 @@ def losses(folder: Path) -> list[tuple[int, float]]:
 
 
 class PowerFailureError(Exception):
-    """Ends a training in the middle."""
+    """Interrupts a training."""
 
 
-@pytest.mark.usefixtures("often")
+@pytest.mark.usefixtures("frequent_log")
 @pytest.mark.parametrize("network", [POSE, DETECTOR], ids=["pose", "detector"])
-def test_a_resumed_run_takes_the_very_same_steps(
+def test_a_resumed_run_takes_the_same_steps(
     labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: tuple[str, ...]
 ) -> None:
     options = (*network, "--data", labels, "--cache", tmp_path / "cache", "--epochs", 4)
-    train(*options, "--out", tmp_path / "whole")
+    train(*options, "--out", tmp_path / "uninterrupted")
 
     def learn(run: Any, batch: Any) -> None:
         if run.step == 6:
             raise PowerFailureError
         take_step(run, batch)
 
-    take_step = _Run._learn
+    take_step = _Run._train_step
     with monkeypatch.context() as patched:
-        patched.setattr(_Run, "_learn", learn)
+        patched.setattr(_Run, "_train_step", learn)
         patched.setattr(_Run, "_is_time_to_save", lambda run: run.step == 3)
         with pytest.raises(PowerFailureError):
-            train(*options, "--out", tmp_path / "parts")
-    stopped = losses(tmp_path / "parts")
-    train(*options, "--out", tmp_path / "parts", "--resume")
-    assert len(stopped) < len(losses(tmp_path / "whole"))
-    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+            train(*options, "--out", tmp_path / "resumed")
+    stopped = losses(tmp_path / "resumed")
+    train(*options, "--out", tmp_path / "resumed", "--resume")
+    assert len(stopped) < len(losses(tmp_path / "uninterrupted"))
+    assert losses(tmp_path / "resumed") == losses(tmp_path / "uninterrupted")
     name = f"{network[0]}.safetensors"
-    whole, parts = load_file(tmp_path / "whole" / name), load_file(tmp_path / "parts" / name)
-    assert all(torch.equal(parts[key], value) for key, value in whole.items())
-    ranges = read_ranges(tmp_path / "whole" / name)
+    uninterrupted = load_file(tmp_path / "uninterrupted" / name)
+    resumed = load_file(tmp_path / "resumed" / name)
+    assert all(torch.equal(resumed[key], value) for key, value in uninterrupted.items())
+    ranges = read_ranges(tmp_path / "uninterrupted" / name)
     assert ranges
-    assert ranges == read_ranges(tmp_path / "parts" / name)
+    assert ranges == read_ranges(tmp_path / "resumed" / name)
 
 
-def test_a_pose_net_learns_and_its_weights_run(
+def test_a_pose_network_learns_and_its_weights_can_be_used(
     labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pose_task, "FEWEST", 144)  # as many keypoints as the nine people have
+    monkeypatch.setattr(pose_task, "MIN_CALIBRATION_KEYPOINTS", 144)  # the nine people have 144 keypoints
     out = tmp_path / "out"
     train(*POSE, "--data", labels, "--dev", labels, "--out", out, "--epochs", 60, "--small-first", 0.3)
     records = read_log(out / "log.jsonl")
@@ -127,21 +130,23 @@ def test_a_pose_net_learns_and_its_weights_run(
     config = tmp_path / "mine.toml"
     precision = "int8" if int8_works() else "float32"
     config.write_text(f'precision = "{precision}"\n[pose]\nweights = "{weights}"\n')
-    parts = build_parts(load_config("default", config), "cpu")
-    assert parts.precision == precision
-    facts = parts.weights["pose"]
+    networks = load_networks(load_config("default", config), "cpu")
+    assert networks.precision == precision
+    facts = networks.weights["pose"]
     assert (facts["network"], facts["input"], facts["decoding"]) == (
         "hrnet-compact-deep",
         [64, 64],
         "dark-smoothed",
     )
-    keypoints, scores = parts.estimator([np.zeros((90, 90, 3), np.uint8)], [np.array([10.0, 10, 60, 80])])
+    image, box = np.zeros((90, 90, 3), np.uint8), np.array([10.0, 10, 60, 80])
+    keypoints, scores, appearance = networks.estimator([image], [box])
     assert keypoints.shape == (1, 17, 2)
+    assert appearance.shape == (1, 0)
     assert ((scores >= 0) & (scores <= 1)).all()
 
 
-def test_few_dev_people_calibrate_nothing(labels: Path, tmp_path: Path) -> None:
-    """One of seventeen keypoints right, and no keypoint could ever score above 0.06."""
+def test_with_few_dev_people_there_is_no_calibration(labels: Path, tmp_path: Path) -> None:
+    """With one of seventeen keypoints correct, no score could be above 0.06."""
     train(*POSE, "--data", labels, "--dev", labels, "--out", tmp_path / "out", "--epochs", 0.5)
     assert read_log(tmp_path / "out/log.jsonl")[-1]["calibrated_on"] == 0
     assert read_calibration(tmp_path / "out/pose.safetensors", 19) is None
@@ -160,7 +165,7 @@ def test_two_processes_share_the_work(labels: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out/pose.safetensors").is_file()
 
 
-def test_processes_draw_different_people_and_together_the_same_as_one() -> None:
+def test_processes_together_draw_the_same_people_as_one() -> None:
     shares = np.array([1.0, 2.0, 3.0, 4.0])
 
     def first(first: int, rank: int, world: int, count: int) -> list[tuple[int, int]]:
@@ -174,17 +179,19 @@ def test_processes_draw_different_people_and_together_the_same_as_one() -> None:
     np.testing.assert_allclose(drawn, shares / 10, atol=0.01)
 
 
-def test_the_average_moves_by_a_tenth_and_has_the_latest_statistics() -> None:
+def test_the_average_moves_by_a_tenth_and_copies_the_statistics() -> None:
     average, network = torch.nn.BatchNorm1d(1), torch.nn.BatchNorm1d(1)
     torch.nn.init.constant_(network.weight, 2.0)
     network.running_mean.fill_(5.0)  # type: ignore[union-attr]
     network.num_batches_tracked.fill_(3)  # type: ignore[union-attr]
     update_average(average, network, 0.9)
     torch.testing.assert_close(average.weight.detach(), torch.tensor([1.1]))
-    assert (average.running_mean, average.num_batches_tracked) == (5, 3)
+    assert average.running_mean is not None
+    assert average.running_mean.item() == 5
+    assert average.num_batches_tracked == 3
 
 
-def test_an_unlabelled_keypoint_is_not_unlearned() -> None:
+def test_an_unlabelled_keypoint_has_no_gradient() -> None:
     network = torch.nn.Conv2d(3, 2, 4, stride=4)
     crops, points = torch.randn(2, 3, 32, 32), torch.rand(2, 2, 2) * 8
     weights = torch.tensor([[1.0, 0.0], [0.5, 0.0]])
@@ -194,7 +201,7 @@ def test_an_unlabelled_keypoint_is_not_unlearned() -> None:
     assert network.weight.grad[1].abs().sum() == 0
 
 
-def test_a_teacher_says_where_an_unlabelled_keypoint_is() -> None:
+def test_an_unlabelled_keypoint_is_learned_from_the_teacher() -> None:
     class Teacher(torch.nn.Module):
         def forward(self, crops: torch.Tensor) -> torch.Tensor:
             return draw_targets(torch.full((len(crops), 2, 2), 3.0), (8, 8), 1.0)
@@ -210,7 +217,7 @@ def test_a_teacher_says_where_an_unlabelled_keypoint_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("network", "file", "whole"),
+    ("network", "file", "complete"),
     [
         ("pose", "pose", True),
         ("detector", "detector", True),
@@ -218,17 +225,17 @@ def test_a_teacher_says_where_an_unlabelled_keypoint_is() -> None:
         ("pose", "detector", False),
     ],
 )
-def test_networks_start_from_each_others_trunk(network: str, file: str, whole: bool) -> None:
+def test_networks_start_from_each_others_trunk(network: str, file: str, complete: bool) -> None:
     started = FasterRCNN(faster_rcnn.COMPACT) if network == "detector" else PoseHRNet(COMPACT_DEEP, 19)
-    taken, total = start_from(started, EMBEDDED / f"{file}.safetensors")
-    assert taken == total if whole else 150 < taken < total
+    copied, total = start_from(started, EMBEDDED / f"{file}.safetensors")
+    assert copied == total if complete else 150 < copied < total
     key, given = "stage2.0.branches.0.0.conv1.weight", load_file(EMBEDDED / f"{file}.safetensors")
     prefixes = {"pose": "", "detector": "backbone."}
     assert torch.equal(started.state_dict()[prefixes[network] + key], given[prefixes[file] + key].float())
 
 
-def test_a_deeper_net_starts_as_the_shallower_one_that_it_is_started_from(tmp_path: Path) -> None:
-    """The blocks that it has more begin as nothing: their last norm's weights are 0."""
+def test_a_deeper_network_starts_with_the_outputs_of_the_shallower_one(tmp_path: Path) -> None:
+    """Its additional blocks start as the identity: the weight of their last BatchNorm is 0."""
     shallow, deep = PoseHRNet(COMPACT, 19), PoseHRNet(COMPACT_DEEP, 19)
     for network in (shallow, deep):
         initialise(network)
@@ -236,8 +243,8 @@ def test_a_deeper_net_starts_as_the_shallower_one_that_it_is_started_from(tmp_pa
         torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
     write_weights(shallow, tmp_path / "pose.safetensors", {})
     for network in (shallow, deep):
-        taken, total = start_from(network, tmp_path / "pose.safetensors")
-        assert (taken < total) == (network is deep)
+        copied, total = start_from(network, tmp_path / "pose.safetensors")
+        assert (copied < total) == (network is deep)
     crops = torch.rand(2, 3, 64, 64)
     with torch.inference_mode():
         before, after = shallow.eval()(crops), deep.eval()(crops)
@@ -252,34 +259,39 @@ def test_a_deeper_net_starts_as_the_shallower_one_that_it_is_started_from(tmp_pa
         (("--size", "big"), "such as 256x192"),
         (("--batch", "0"), "--batch 0: must be more than 0"),
         (("--data", "nowhere.json"), "no such file"),
-        (("--init", "nothing.safetensors"), "is not there"),
-        (("--resume",), "no training to resume"),
-        (("--out", __file__), "cannot be written into"),
-        (("--small-first", "0.5", "--size", "96x64"), r"multiples of 64, as half of it .* \(--small-first\)"),
+        (("--init", "nothing.safetensors"), "does not exist"),
+        (("--resume",), "contains no training to resume"),
+        (("--out", __file__), "writing failed .*choose another folder"),
+        (
+            ("--small-first", "0.5", "--size", "96x64"),
+            r"multiples of 64, because half of it .* \(--small-first\)",
+        ),
         (("--small-first", "1.5"), "must be from 0 to 1"),
-        (("--epochs", "inf"), "--epochs: must be a number; to end earlier give --minutes"),
+        (("--epochs", "inf"), "--epochs: must be finite; use --minutes to end earlier"),
         (("--seed", "-1"), "--seed -1: must be from 0 to 4294967295"),
         (("--seed", "20260101123456"), "must be from 0 to"),
     ],
 )
-def test_wrong_options_say_what_to_do(
+def test_errors_of_options_say_what_to_do(
     labels: Path, tmp_path: Path, options: tuple[str, ...], words: str
 ) -> None:
     with pytest.raises(InputError, match=words):
         train(*POSE, "--data", labels, "--out", tmp_path / "out", *options)
 
 
-def test_weights_that_do_not_fit_are_known_before_decoding(labels: Path, tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_are_refused_before_decoding(labels: Path, tmp_path: Path) -> None:
     write_weights(torch.nn.Linear(2, 2), tmp_path / "other.safetensors", {})
-    with pytest.raises(InputError, match="holds no weight of this network"):
+    with pytest.raises(InputError, match="no weight fits this network"):
         train(*POSE, "--data", labels, "--out", tmp_path / "out", "--init", tmp_path / "other.safetensors")
     assert not list(tmp_path.rglob("*.rgb"))
 
 
-def test_a_training_is_not_written_over_and_not_resumed_as_another(labels: Path, tmp_path: Path) -> None:
+def test_a_training_is_not_overwritten_and_not_resumed_with_other_options(
+    labels: Path, tmp_path: Path
+) -> None:
     options = (*POSE, "--data", labels, "--out", tmp_path / "out", "--epochs", 0.5)
     train(*options)
-    with pytest.raises(InputError, match="holds a training already; add --resume"):
+    with pytest.raises(InputError, match="already contains a training; choose another folder, or resume it"):
         train(*options)
     with pytest.raises(InputError, match=r"started with rate = 0.0015, not 0.1"):
         train(*options, "--resume", "--rate", 0.1)
@@ -287,26 +299,46 @@ def test_a_training_is_not_written_over_and_not_resumed_as_another(labels: Path,
     with pytest.raises(InputError, match="is not a checkpoint"):
         train(*options, "--resume")
     (tmp_path / "out/checkpoint.pt").unlink()
-    with pytest.raises(InputError, match="without a checkpoint; if it runs no more, delete the folder"):
+    with pytest.raises(InputError, match="without a checkpoint; if it is not running, delete the folder"):
         train(*options, "--resume")
 
 
-def test_one_process_trains_into_a_folder(labels: Path, tmp_path: Path) -> None:
-    """A job that is started a second time while the first goes on."""
+def test_several_data_sets(labels: Path, tmp_path: Path) -> None:
+    more = write_coco_set(tmp_path / "more")
+    train(*POSE, "--data", labels, "--data", more, "--out", tmp_path / "out", "--epochs", 0.5)
+    settings = json.loads((tmp_path / "out/settings.json").read_text())
+    assert settings["data"] == [str(labels), str(more)]
+    [record] = read_log(tmp_path / "out/log.jsonl")
+    assert record["seen"] == 8  # half of 16 people
+
+
+def test_a_training_of_an_older_version_can_be_resumed(labels: Path, tmp_path: Path) -> None:
+    """Its settings name one data set, not a list."""
+    options = (*POSE, "--data", labels, "--out", tmp_path / "out", "--epochs", 0.5)
+    train(*options)
+    file = tmp_path / "out/settings.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"data": str(labels)}))
+    train(*options, "--resume")
+    with pytest.raises(InputError, match="was started with data"):
+        train(*options, "--data", labels, "--resume")
+
+
+def test_only_one_process_trains_into_a_folder(labels: Path, tmp_path: Path) -> None:
+    """A job is started a second time while the first is running."""
     options = (*POSE, "--data", labels, "--out", tmp_path / "out", "--epochs", 0.5)
     train(*options)
     with (tmp_path / "out" / "settings.json").open("rb") as file:
-        assert lock(file)
-        with pytest.raises(InputError, match="another process trains into it"):
+        assert try_lock(file)
+        with pytest.raises(InputError, match="another process is training into this folder"):
             train(*options, "--resume")
     log = (tmp_path / "out" / "log.jsonl").read_text()
     train(*options, "--resume")
-    assert (tmp_path / "out" / "log.jsonl").read_text() == log  # it had ended: nothing is new
+    assert (tmp_path / "out" / "log.jsonl").read_text() == log  # it was finished, so there is nothing to add
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full")
 @pytest.mark.parametrize("file", ["checkpoint", "weights"])
-def test_a_full_disk_is_one_line(
+def test_a_full_disk_gives_one_line(
     labels: Path, tmp_path: Path, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(state: object, path: Path, metadata: object) -> None:
@@ -318,48 +350,53 @@ def test_a_full_disk_is_one_line(
         (tmp_path / "out" / "checkpoint.tmp").symlink_to("/dev/full")
     else:
         monkeypatch.setattr(tensor_file, "save_file", full)
-    with pytest.raises(InputError, match=r"No space left on device\); make room, then go on with --resume"):
+    with pytest.raises(
+        InputError, match=r"No space left on device\); free some space, then resume the training"
+    ):
         train(*POSE, "--data", labels, "--out", tmp_path / "out", "--epochs", 0.5)
     assert not list((tmp_path / "out").glob("*.tmp"))
 
 
-def test_a_batch_too_small_for_its_crops(labels: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--batch: of crops this small a batch needs 2 or more"):
+def test_a_batch_that_is_too_small_for_its_crops(labels: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="crops this small need a batch of at least 2") as caught:
         train(*POSE, "--data", labels, "--out", tmp_path / "out", "--size", "32x32", "--batch", 1)
+    assert caught.value.option == "batch"
 
 
-def test_a_log_of_something_else_is_left_alone(labels: Path, tmp_path: Path) -> None:
+def test_a_log_of_another_program_is_left_alone(labels: Path, tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text("mine")
-    with pytest.raises(InputError, match=r"holds a log\.jsonl that is no training's of ours"):
+    with pytest.raises(InputError, match=r"contains a log\.jsonl from another program"):
         train(*POSE, "--data", labels, "--out", tmp_path)
     assert (tmp_path / "log.jsonl").read_text() == "mine"
 
 
-def test_too_little_memory_on_the_card_is_one_line(
+def test_too_little_gpu_memory_gives_one_line(
     labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(run: Any, batch: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(_Run, "_learn", full)
-    with pytest.raises(InputError, match=r"too small for batches of 4; .* smaller --batch"):
+    monkeypatch.setattr(_Run, "_train_step", full)
+    with pytest.raises(InputError, match=r"too little memory for batches of 4; .* smaller batches") as caught:
         train(*POSE, "--data", labels, "--out", tmp_path / "out", "--epochs", 0.5)
+    assert caught.value.option == "batch"
 
 
 @pytest.mark.parametrize("options", [POSE, DETECTOR], ids=["pose", "detector"])
-def test_what_cannot_be_compiled_is_one_line(
+def test_a_failed_compilation_gives_one_line(
     labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
 ) -> None:
     def fail(*arguments: Any) -> None:
         raise torch._dynamo.exc.TorchDynamoException("no C++ compiler\nhere")
 
     monkeypatch.setattr(torch.nn.Module, "compile", lambda network: setattr(network, "forward", fail))
-    with pytest.raises(InputError, match=r"--compile: no C\+\+ compiler here; leave it out"):
+    with pytest.raises(InputError, match=r"torch.compile failed \(no C\+\+ compiler here\)") as caught:
         train(*options, "--data", labels, "--out", tmp_path / "out", "--compile")
+    assert caught.value.option == "compile"
     assert not (tmp_path / "out" / "settings.json").exists()
 
 
-def test_a_training_that_came_to_nothing_leaves_the_folder_free(
+def test_a_failed_training_leaves_the_folder_free(
     labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = (*POSE, "--out", tmp_path / "out", "--epochs", 0.5)
@@ -370,24 +407,25 @@ def test_a_training_that_came_to_nothing_leaves_the_folder_free(
         raise PowerFailureError
 
     with monkeypatch.context() as patched:
-        patched.setattr(_Run, "_learn", stop)
+        patched.setattr(_Run, "_train_step", stop)
         with pytest.raises(PowerFailureError):
             train(*options, "--data", labels)
     train(*options, "--data", labels)
     assert (tmp_path / "out/pose.safetensors").is_file()
 
 
-def test_weights_that_are_no_numbers_are_not_saved(
-    labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nan_weights_are_not_saved(labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def learn(run: Any, batch: Any) -> None:
         take_step(run, batch)
         with torch.no_grad():
             next(run.network.parameters()).fill_(torch.nan)
 
-    take_step = _Run._learn
-    monkeypatch.setattr(_Run, "_learn", learn)
-    with pytest.raises(InputError, match="start again in another folder with a lower --rate"):
+    take_step = _Run._train_step
+    monkeypatch.setattr(_Run, "_train_step", learn)
+    with pytest.raises(
+        InputError, match="start again in another folder with a lower learning rate"
+    ) as caught:
         train(*POSE, "--data", labels, "--out", tmp_path / "out", "--epochs", 0.5)
+    assert caught.value.option == "rate"
     assert not (tmp_path / "out/checkpoint.pt").exists()
     assert not (tmp_path / "out/pose.safetensors").exists()

@@ -1,4 +1,4 @@
-"""Files that are cut off, damaged, trimmed or joined: what is there comes at its place, and what is lost is said."""
+"""Files that are cut off, damaged, trimmed or joined: frames keep their index and time, and losses are reported."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from posetrack_app.video.restarts import find_restarts
 
 
 @pytest.mark.parametrize("ending", ["mkv", "ts", "mp4"])
-def test_a_cut_off_file_gives_what_is_there_and_says_so(tmp_path: Path, ending: str) -> None:
+def test_a_cut_off_file_is_read_as_far_as_it_goes(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"clip.{ending}"
     clips.write_clip(path, times=100, options={"g": "10", "bf": "2"})
     if ending == "mp4":
@@ -27,15 +27,15 @@ def test_a_cut_off_file_gives_what_is_there_and_says_so(tmp_path: Path, ending: 
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
     _, frames, losses = clips.read(path)
     assert 30 < len(frames) < 90
-    # The last picture before the cut may be half; every other is the one of its index and time.
+    # The last frames before the cut may be incomplete.
     assert all(index == number for index, _, number in frames[:-4])
     assert np.allclose([time for _, time, _ in frames[:-4]], np.arange(len(frames) - 4) / 25, atol=1e-3)
-    if ending != "ts":  # a transport stream has no length that it could fall short of
+    if ending != "ts":  # the header of a transport stream has no length
         assert any("cut off" in loss for loss in losses)
 
 
-def test_pictures_that_start_late_are_not_cut_off(tmp_path: Path) -> None:
-    """Matroska counts a stream's length from the file's start: that the sound began first is no loss."""
+def test_a_video_that_starts_after_its_audio_is_not_cut_off(tmp_path: Path) -> None:
+    """Matroska counts the length of a stream from the start of the file."""
     container: Any = av.open(str(tmp_path / "late.mkv"), "w")
     with container:
         video = container.add_stream("libx264", rate=25)
@@ -53,10 +53,10 @@ def test_pictures_that_start_late_are_not_cut_off(tmp_path: Path) -> None:
 
 
 def _put_index_first(path: Path) -> None:
-    """Copy the streams with the index (moov) at the file's start, so that a cut leaves it readable."""
-    whole = path.with_name("whole.mp4")
-    path.rename(whole)
-    source: Any = av.open(str(whole))
+    """Move the index (moov) to the start of the file, so that the file is readable after a cut."""
+    complete = path.with_name("complete.mp4")
+    path.rename(complete)
+    source: Any = av.open(str(complete))
     target: Any = av.open(str(path), "w", options={"movflags": "faststart"})
     with source, target:
         stream = target.add_stream_from_template(source.streams.video[0])
@@ -78,32 +78,37 @@ def test_damage_in_the_middle_is_a_gap_not_a_shift(tmp_path: Path) -> None:
     assert missing
     assert any("could not be decoded" in loss and str(missing[0]) in loss for loss in losses)
     assert "PyAV" in info.decoder
-    # Pictures up to the next key frame may be smeared; the rest are those of their index.
-    sound = [(index, number) for index, _, number in frames if not missing[0] - 10 < index < missing[-1] + 11]
-    assert len(sound) > 60
-    assert all(index == number for index, number in sound)
+    # Frames up to the next key frame may be damaged.
+    intact = [
+        (index, number) for index, _, number in frames if not missing[0] - 10 < index < missing[-1] + 11
+    ]
+    assert len(intact) > 60
+    assert all(index == number for index, number in intact)
 
 
-def test_a_damaged_picture_that_ffmpeg_completes_is_said(tmp_path: Path) -> None:
-    """Bytes inside one packet: every frame comes, and some show what never was."""
+def test_a_damaged_frame_that_ffmpeg_repairs_is_reported(tmp_path: Path) -> None:
+    """Wrong bytes inside one packet: every frame is decoded, but some are wrong."""
     path = tmp_path / "clip.avi"
     clips.write_clip(path, times=40, options={"g": "10", "bf": "0"}, size=(640, 448))
-    with av.open(str(path)) as video:
+    video: Any = av.open(str(path))
+    with video:
         packet = [packet for packet in video.demux(video=0) if packet.size][20]
     content = bytearray(path.read_bytes())
-    for place in range(packet.size // 3, packet.size // 3 + 12):
-        content[packet.pos + 8 + place] ^= 0x5A
+    for k in range(packet.size // 3, packet.size // 3 + 12):
+        content[packet.pos + 8 + k] ^= 0x5A
     path.write_bytes(content)
     _, frames, losses = clips.read(path)
     assert [index for index, _, _ in frames] == list(range(40))
     assert all(index == number for index, _, number in frames if not 20 <= index < 30)
-    assert losses == ["frame 20 is damaged: FFmpeg made up parts, which may show up to the next key frame"]
+    assert losses == [
+        "frame 20 is damaged: FFmpeg filled in parts, and errors may remain up to the next key frame"
+    ]
 
 
-def test_a_file_that_allows_no_seeking_is_read_from_its_start(
+def test_a_file_that_cannot_seek_is_read_from_its_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """FFmpeg says so of some damaged files, and only when asked."""
+    """FFmpeg refuses to seek in some damaged files."""
 
     class Stuck:
         def __init__(self, container: Any) -> None:
@@ -126,10 +131,10 @@ def test_a_file_that_allows_no_seeking_is_read_from_its_start(
     assert losses == []
 
 
-def test_what_an_edit_list_hides_stays_hidden(tmp_path: Path) -> None:
-    """A trimmed phone video: packets from the key frame before the cut are there but never shown."""
-    clips.write_clip(tmp_path / "whole.mp4", times=60, options={"g": "30", "bf": "2"})
-    source: Any = av.open(str(tmp_path / "whole.mp4"))
+def test_frames_hidden_by_an_edit_list_are_not_displayed(tmp_path: Path) -> None:
+    """A trimmed phone video contains packets from the key frame before the cut, which are not displayed."""
+    clips.write_clip(tmp_path / "complete.mp4", times=60, options={"g": "30", "bf": "2"})
+    source: Any = av.open(str(tmp_path / "complete.mp4"))
     target: Any = av.open(str(tmp_path / "cut.mp4"), "w")
     with source, target:
         stream = target.add_stream_from_template(source.streams.video[0])
@@ -144,39 +149,40 @@ def test_what_an_edit_list_hides_stays_hidden(tmp_path: Path) -> None:
     assert [number for _, _, number in frames] == list(range(frames[0][2], 60))
     assert [index for index, _, _ in frames] == list(range(len(frames)))
     assert frames[0][1] == 0.0
-    assert frames[0][2] > 0, "FFmpeg wrote no edit list: this test would test nothing"
+    assert frames[0][2] > 0, "FFmpeg wrote no edit list, so this tests nothing"
     assert losses == []
 
 
 @pytest.mark.parametrize(
     ("ending", "parts"),
     [("ts", (0, 0)), ("ts", (500, 0)), ("ts", (500, 300, 0)), ("mpg", (0, 0, 0)), ("mpg", (500, 0))],
-    ids=["repeated", "FFmpeg sees the clock run over", "twice", "DVD", "DVD, clock run over"],
+    ids=["repeated", "FFmpeg assumes a wrapped clock", "twice", "DVD", "DVD, wrapped clock"],
 )
-def test_times_that_start_over_go_on(tmp_path: Path, ending: str, parts: tuple[int, ...]) -> None:
-    """Recordings joined end to end: each part follows the last one, a frame after it, in every count of time."""
-    for begin in set(parts):
+def test_restarting_timestamps_are_continued(tmp_path: Path, ending: str, parts: tuple[int, ...]) -> None:
+    """Recordings joined end to end: each part follows one frame after the previous one."""
+    for start in set(parts):
         clips.write_clip(
-            tmp_path / f"{begin}.{ending}",
-            times=list(range(25 * begin, 25 * begin + 40)),
-            time_base=clips.Fraction(1, 25),
+            tmp_path / f"{start}.{ending}",
+            times=list(range(25 * start, 25 * start + 40)),
+            time_base=Fraction(1, 25),
             codec="libx264" if ending == "ts" else "mpeg2video",
             options={"bf": "2", "g": "10"},
         )
     path = tmp_path / f"joined.{ending}"
-    path.write_bytes(b"".join((tmp_path / f"{begin}.{ending}").read_bytes() for begin in parts))
+    path.write_bytes(b"".join((tmp_path / f"{start}.{ending}").read_bytes() for start in parts))
     info, frames, losses = clips.read(path)
     count = 40 * len(parts)
     assert [(index, number) for index, _, number in frames] == [(k, k % 40) for k in range(count)]
     assert np.allclose([seconds for _, seconds, _ in frames], np.arange(count) / 25, atol=1e-3)
-    assert (info.frame_count, info.frame_rate) == (count, pytest.approx(25))
+    assert info.frame_count == count
+    assert info.frame_rate == pytest.approx(25)
     assert info.seconds == pytest.approx(count / 25, abs=0.05)
-    assert "times start over" in losses[0]
+    assert "timestamps restart" in losses[0]
     assert "cut off" not in " ".join(losses)
     assert clips.read(path, start=1.0, stop=2.0, stride=3)[1] == frames[25:50:3]
 
 
-def test_one_wrong_time_is_no_new_start() -> None:
+def test_one_wrong_time_is_no_restart() -> None:
     stamps: list[tuple[int | None, int | None]] = [(3600 * k, 3600 * k + 7200) for k in range(100)]
     stamps[60] = (5000, 5000)
     assert find_restarts(stamps, 3600) == ()

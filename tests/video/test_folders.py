@@ -1,4 +1,4 @@
-"""A folder of pictures as a video."""
+"""A folder of images as a video."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import clips
 import cv2
 import pytest
 
-from posetrack_app.errors import InputError
+from posetrack_app.core.errors import InputError
 from posetrack_app.video import open_video
 
 
@@ -17,14 +17,23 @@ def test_a_folder_of_images_in_natural_order(tmp_path: Path) -> None:
         image = clips.numbered_image(number)
         cv2.imwrite(str(tmp_path / f"img{number}.png"), image[..., ::-1])
     (tmp_path / "notes.txt").write_text("no image")
-    info, frames, losses = clips.read(tmp_path, folder_rate=10.0)
+    info, frames, losses = clips.read(tmp_path, fps=10.0)
     assert frames == [(0, 0.0, 0), (1, 0.1, 1), (2, 0.2, 2), (3, 0.3, 10), (4, 0.4, 11)]
     assert info.frame_rate == 10
     assert losses == []
 
 
-def test_hidden_files_in_a_folder_of_images_are_none(tmp_path: Path) -> None:
-    """macOS writes a `._` file beside each picture on disks that are not its own."""
+@pytest.mark.parametrize(("fps", "rate"), [(None, 25.0), (30.0, 30.0), (0.5, 0.5)])
+def test_the_frame_rate_gives_the_times(tmp_path: Path, fps: float | None, rate: float) -> None:
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), clips.numbered_image(number)[..., ::-1])
+    info, frames, _ = clips.read(tmp_path, fps=fps)
+    assert [seconds for _, seconds, _ in frames] == [number / rate for number in range(3)]
+    assert (info.frame_rate, info.seconds) == (rate, 3 / rate)
+
+
+def test_hidden_files_are_skipped(tmp_path: Path) -> None:
+    """macOS adds a `._` file for each image on disks with other file systems."""
     cv2.imwrite(str(tmp_path / "img0.png"), clips.numbered_image(0)[..., ::-1])
     (tmp_path / "._img0.png").write_bytes(b"\0\5\26\7")
     _, frames, losses = clips.read(tmp_path)
@@ -32,8 +41,8 @@ def test_hidden_files_in_a_folder_of_images_are_none(tmp_path: Path) -> None:
     assert losses == []
 
 
-def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(folder: Path) -> None:  # root may read any folder
+def test_a_folder_without_read_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(folder: Path) -> None:  # root can read any folder
         raise PermissionError(13, "Permission denied", str(folder))
 
     monkeypatch.setattr(Path, "iterdir", refuse)
@@ -58,14 +67,14 @@ def test_an_image_that_cannot_be_opened_is_a_gap(tmp_path: Path) -> None:
     with open_video(tmp_path) as video:
         for name in ("1.png", "3.png"):
             (tmp_path / name).unlink()
-        (tmp_path / "3.png").mkdir()  # refused to everybody; root may read any file
-        assert [frame.index for frame in video] == [0, 2, 4]
+        (tmp_path / "3.png").mkdir()  # root can read any file, but not this
+        assert [frame.info.index for frame in video] == [0, 2, 4]
     assert video.losses == [f"frame {index} ({index}.png) could not be read" for index in (1, 3)]
     assert video.missing == [(1, 1), (3, 3)]
 
 
 def test_a_folder_without_images(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no images"):
+    with pytest.raises(InputError, match="contains no images"):
         open_video(tmp_path)
     (tmp_path / "1.jpg").write_bytes(b"")
     with pytest.raises(InputError, match="cannot be read"):

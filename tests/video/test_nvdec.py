@@ -1,7 +1,7 @@
-"""NVDEC: what is given to it and taken from it, with a stand-in for the library; the library itself where there is a GPU.
+"""NVDEC: with a stand-in for PyNvVideoCodec, and with the library itself on a GPU.
 
-The stand-in has the library's names and decodes by PyAV just the bytes that it is given: without the headers that lie
-in the file's own place for them.
+The stand-in has the library's names and decodes with PyAV. Like NVDEC, it sees only the bytes of the packets, not the
+headers that the container stores elsewhere.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import pytest
 from numpy.typing import NDArray
 
 from posetrack_app.video import open_video
-from posetrack_app.video.nvdec_frames import NvdecPictures, why_not_nvdec
+from posetrack_app.video.nvdec_frames import NvdecImages, why_not_nvdec
 from posetrack_app.video.probe import probe
-from posetrack_app.video.pyav_frames import pyav_pictures
+from posetrack_app.video.pyav_frames import pyav_images
 
 
 class UnsupportedError(Exception):
-    """What the library says of a codec that the GPU does not know."""
+    """The library's error for a codec that the GPU does not support."""
 
 
 class DecodedFrame(np.ndarray[Any, Any]):
@@ -64,7 +64,7 @@ class StandInDecoder:
 
 @pytest.fixture
 def decoder(monkeypatch: pytest.MonkeyPatch) -> type[StandInDecoder]:
-    """The stand-in's decoder, whose faults can be set, as the installed library."""
+    """Install the stand-in as the library; returns its decoder, whose faults can be set."""
     library: Any = ModuleType("PyNvVideoCodec")
     library.__version__ = "0 (stand-in)"
     library.cudaVideoCodec = SimpleNamespace(H264="H264", HEVC="HEVC", AV1="libdav1d", VP9="VP9")
@@ -77,9 +77,9 @@ def decoder(monkeypatch: pytest.MonkeyPatch) -> type[StandInDecoder]:
 
 
 def read(path: Path, **span: Any) -> tuple[str, list[tuple[int, int]], list[str]]:
-    """(decoder, [(index, number drawn in the picture)], losses), as on a machine with a GPU."""
+    """(decoder, [(index, number in the image)], losses), as on a machine with a GPU."""
     with open_video(path, device="cuda", **span) as video:
-        frames = [(frame.index, clips.read_number(frame.image)) for frame in video]
+        frames = [(frame.info.index, clips.read_number(frame.image)) for frame in video]
         return video.info.decoder, frames, video.losses
 
 
@@ -88,7 +88,7 @@ def read(path: Path, **span: Any) -> tuple[str, list[tuple[int, int]], list[str]
     [("libx264", "mp4"), ("libx264", "mkv"), ("libx264", "ts"), ("libx265", "mp4"), ("libvpx-vp9", "webm"),
      ("libsvtav1", "mp4")],
 )  # fmt: skip
-@pytest.mark.parametrize("span", [{}, {"start": 0.6, "stop": 1.2, "stride": 2}], ids=["whole", "span"])
+@pytest.mark.parametrize("span", [{}, {"start": 0.6, "stop": 1.2, "stride": 2}], ids=["all", "span"])
 def test_every_frame_once(
     tmp_path: Path, decoder: type[StandInDecoder], codec: str, ending: str, span: dict[str, Any]
 ) -> None:
@@ -97,26 +97,24 @@ def test_every_frame_once(
     options = {"bf": "2", "g": "7"} if codec == "libx264" else {"g": "7"}
     clips.write_clip(tmp_path / f"clip.{ending}", times=40, codec=codec, options=options)
     name, frames, losses = read(tmp_path / f"clip.{ending}", **span)
-    if not span or ending != "ts":  # a transport stream has no index of its key frames
+    if not span or ending != "ts":  # a transport stream has no index of key frames
         assert name == "NVDEC (PyNvVideoCodec 0 (stand-in))"
     assert frames == [(k, k) for k in (range(15, 30, 2) if span else range(40))]
     assert losses == []
 
 
 @pytest.mark.parametrize("counter_clockwise", [90, 180, 270])
-def test_pictures_stand_upright(
-    tmp_path: Path, decoder: type[StandInDecoder], counter_clockwise: int
-) -> None:
+def test_images_are_upright(tmp_path: Path, decoder: type[StandInDecoder], counter_clockwise: int) -> None:
     clips.write_clip(tmp_path / "clip.mp4", times=5, rotation=counter_clockwise)
     with open_video(tmp_path / "clip.mp4", device="cuda") as video:
         images = [frame.image for frame in video]
         assert "NVDEC" in video.info.decoder
-    turned = [np.rot90(image, -counter_clockwise // 90) for image in images]
-    assert [clips.read_number(image) for image in turned] == list(range(5))
+    as_stored = [np.rot90(image, -counter_clockwise // 90) for image in images]
+    assert [clips.read_number(image) for image in as_stored] == list(range(5))
     assert images[0].flags.c_contiguous
 
 
-def test_a_frame_it_leaves_out_comes_from_another_decoder(
+def test_a_frame_that_it_skips_comes_from_another_decoder(
     tmp_path: Path, decoder: type[StandInDecoder]
 ) -> None:
     clips.write_clip(tmp_path / "clip.mp4", times=30, options={"bf": "2", "g": "7"})
@@ -131,15 +129,15 @@ def test_a_frame_it_leaves_out_comes_from_another_decoder(
             assert name.startswith("decord")
 
 
-def test_what_it_cannot_do_decord_does(tmp_path: Path, decoder: type[StandInDecoder]) -> None:
+def test_decord_reads_what_it_cannot(tmp_path: Path, decoder: type[StandInDecoder]) -> None:
     clips.write_clip(tmp_path / "clip.mp4", times=5)
     clips.write_clip(tmp_path / "old.mp4", times=5, codec="mpeg4")
     name, frames, _ = read(tmp_path / "old.mp4")
     assert name.startswith("decord")
-    assert "NVDEC is not asked for mpeg4" in name
+    assert "NVDEC is not used for mpeg4" in name
     decoder.swapped = True
     name, frames, _ = read(tmp_path / "clip.mp4")
-    assert "its first frame is not the file's frame 0" in name
+    assert "its first frame is not frame 0 of the file" in name
     decoder.refuses = True
     name, frames, _ = read(tmp_path / "clip.mp4")
     assert name.startswith("decord")
@@ -166,14 +164,14 @@ def test_without_the_library_or_its_driver(monkeypatch: pytest.MonkeyPatch, tmp_
 
 @pytest.mark.gpu
 @pytest.mark.parametrize(("codec", "rotation"), [("libx264", 0), ("libx264", 90), ("libx265", 0)])
-def test_the_library_itself_gives_pyavs_frames(tmp_path: Path, codec: str, rotation: int) -> None:
+def test_the_library_returns_the_frames_of_pyav(tmp_path: Path, codec: str, rotation: int) -> None:
     pytest.importorskip("PyNvVideoCodec", exc_type=ImportError)
     path = tmp_path / "clip.mp4"
     clips.write_clip(path, times=60, codec=codec, size=(320, 256), options={"g": "12"}, rotation=rotation)
     video = probe(path)
     size = (320, 256) if rotation == 0 else (256, 320)
-    true = list(pyav_pictures(video, range(60), size))
-    found = list(NvdecPictures(video, range(60), size, -rotation % 360))
-    assert [picture[:2] for picture in found] == [picture[:2] for picture in true]
-    for one, other in zip(found, true, strict=True):
+    expected = list(pyav_images(video, range(60), size))
+    found = list(NvdecImages(video, range(60), size, -rotation % 360))
+    assert [image[:2] for image in found] == [image[:2] for image in expected]
+    for one, other in zip(found, expected, strict=True):
         assert np.abs(one[2].astype(int) - other[2]).mean() < 2

@@ -1,9 +1,10 @@
-"""What comes out of a video file: which frames, when, and which way up."""
+"""Reading a video file: which frames, at which times, and how they are oriented."""
 
 from __future__ import annotations
 
 import gc
 import time
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,15 @@ from posetrack_app.video import open_video
 from posetrack_app.video.writer import VideoWriter
 
 UNEVEN = [86, 153, 209, 243, 300, 301, 450, 470, 480, 1100, 1133, 1166, 1200, 1290, 1300]
-"""Milliseconds; a phone's frame times, with a late start and a freeze."""
+"""Milliseconds: the frame times of a phone, with a late start and a freeze."""
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv", "mov", "avi", "ts"])
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
 def test_every_frame_once_at_its_time(tmp_path: Path, ending: str, codec: str) -> None:
-    """B-frames and all: frame k shows picture k at k / 25 s, whoever decodes."""
+    """With B-frames too, frame k has index k and time k / 25 s."""
     path = tmp_path / f"clip.{ending}"
-    base = clips.Fraction(1, 25)
+    base = Fraction(1, 25)
     bidirectional = {"bf": "0"} if ending == "avi" else {"bf": "2", "g": "7"}
     seconds = clips.write_clip(path, times=30, codec=codec, options=bidirectional, time_base=base)
     info, frames, losses = clips.read(path)
@@ -35,8 +36,35 @@ def test_every_frame_once_at_its_time(tmp_path: Path, ending: str, codec: str) -
     assert info.frame_rate == pytest.approx(25, rel=1e-3)
     assert info.seconds == pytest.approx(1.2, abs=0.05)
     assert losses == []
-    if ending != "avi":  # its packets have no times
-        assert info.decoder.startswith("decord")
+    assert info.decoder.startswith("decord")
+
+
+@pytest.mark.parametrize(
+    ("ending", "codec", "options"),
+    [
+        ("h264", "libx264", {"bf": "2"}),
+        ("h264", "libx264", {"bf": "0"}),
+        ("m2v", "mpeg2video", {"bf": "2"}),
+        ("hevc", "libx265", {"bf": "2"}),
+    ],
+)
+@pytest.mark.parametrize(("fps", "rate"), [(None, 25.0), (50.0, 50.0), (29.97, 29.97)])
+def test_a_raw_stream_has_the_given_frame_rate(
+    tmp_path: Path, ending: str, codec: str, options: dict[str, str], fps: float | None, rate: float
+) -> None:
+    if codec not in av.codecs_available:
+        pytest.skip(f"this PyAV cannot encode {codec}")
+    path = tmp_path / f"clip.{ending}"
+    clips.write_clip(path, times=12, codec=codec, options=options, time_base=Fraction(1, 25))
+    info, frames, losses = clips.read(path, fps=fps)
+    assert [(index, number) for index, _, number in frames] == [(k, k) for k in range(12)]
+    assert np.allclose([seconds for _, seconds, _ in frames], np.arange(12) / rate, atol=1e-6)
+    assert info.frame_rate == pytest.approx(rate)
+    assert info.seconds == pytest.approx(12 / rate, abs=1e-6)
+    assert losses == []
+    if fps is not None:
+        later = clips.read(path, fps=fps, start=5 / fps, stop=8 / fps)[1]
+        assert later == frames[5:8]
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
@@ -48,12 +76,12 @@ def test_uneven_frame_times_are_true(tmp_path: Path, ending: str) -> None:
     assert info.start_seconds == pytest.approx(0.086, abs=1e-3)
 
 
-@pytest.mark.parametrize("size", [(160, 112), (96, 96)], ids=["ordinary", "narrow: decord mistakes the rows"])
+@pytest.mark.parametrize("size", [(160, 112), (96, 96)], ids=["ordinary", "narrow: decord confuses the rows"])
 @pytest.mark.parametrize(("counter_clockwise", "clockwise"), [(0, 0), (90, 270), (180, 180), (270, 90)])
-def test_pictures_stand_upright(
+def test_images_are_upright(
     tmp_path: Path, size: tuple[int, int], counter_clockwise: int, clockwise: int
 ) -> None:
-    """The stored picture's red corner is top left; the display matrix says where it goes."""
+    """The red corner is at the top left of the stored image; the display matrix says where it is displayed."""
     clips.write_clip(tmp_path / "clip.mp4", times=5, rotation=counter_clockwise, size=size)
     with open_video(tmp_path / "clip.mp4") as video:
         images = [frame.image for frame in video]
@@ -69,7 +97,7 @@ def test_pictures_stand_upright(
         assert upright[4, 4, 2] < 60
 
 
-def test_a_mirrored_picture_is_mirrored_back(tmp_path: Path) -> None:
+def test_a_mirrored_video_is_mirrored_for_display(tmp_path: Path) -> None:
     clips.write_clip(tmp_path / "clip.mp4", times=3, mirrored=True)
     with open_video(tmp_path / "clip.mp4") as video:
         images = [frame.image for frame in video]
@@ -89,18 +117,21 @@ def test_a_mirrored_picture_is_mirrored_back(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("ending", ["mp4", "ts"])
-def test_a_span_keeps_the_indices_of_the_whole_video(
+def test_a_span_keeps_the_indices_of_the_video(
     tmp_path: Path, ending: str, span: dict[str, Any], indices: range
 ) -> None:
     clips.write_clip(tmp_path / f"clip.{ending}", times=60, options={"g": "9", "bf": "2"})
     with open_video(tmp_path / f"clip.{ending}", **span) as video:
         assert video.expected == len(indices)
-        frames = [(frame.index, round(frame.seconds, 3), clips.read_number(frame.image)) for frame in video]
+        frames = [
+            (frame.info.index, round(frame.info.seconds, 3), clips.read_number(frame.image))
+            for frame in video
+        ]
     assert frames == [(index, round(index / 25, 3), index) for index in indices]
 
 
 @pytest.mark.parametrize("pixel_format", ["gray", "yuv444p", "yuv420p10le"])
-def test_unusual_pixels_come_as_rgb(tmp_path: Path, pixel_format: str) -> None:
+def test_unusual_pixel_formats_become_rgb(tmp_path: Path, pixel_format: str) -> None:
     clips.write_clip(tmp_path / "clip.mp4", times=4, pixel_format=pixel_format)
     _, frames, _ = clips.read(tmp_path / "clip.mp4")
     assert [number for _, _, number in frames] == [0, 1, 2, 3]
@@ -134,8 +165,8 @@ def test_odd_sizes(tmp_path: Path) -> None:
     assert [number for _, _, number in frames] == [0, 1, 2, 3]
 
 
-def test_pictures_that_change_their_size_come_in_the_first(tmp_path: Path) -> None:
-    """As some broadcasts and calls do; decord would go on in pixels of the new size."""
+def test_frames_of_another_size_are_scaled_to_the_first(tmp_path: Path) -> None:
+    """Some broadcasts and video calls change it. decord would continue in the new size."""
     target: Any = av.open(str(tmp_path / "both.ts"), "w")
     with target:
         for first, size in ((0, (160, 112)), (100, (320, 224))):
@@ -151,15 +182,15 @@ def test_pictures_that_change_their_size_come_in_the_first(tmp_path: Path) -> No
                         packet.stream = stream
                         target.mux(packet)
     with open_video(tmp_path / "both.ts") as video:
-        frames = [(frame.index, clips.read_number(frame.image), frame.image.shape) for frame in video]
+        frames = [(frame.info.index, clips.read_number(frame.image), frame.image.shape) for frame in video]
         assert video.info.decoder.startswith("decord")
         assert "another size" in video.info.decoder
     assert frames == [(k, k % 100, (112, 160, 3)) for k in range(200)]
     assert video.losses == []
 
 
-def test_pyav_goes_on_where_decord_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever decord raises, and its error of doubled frames is no kind of its other one."""
+def test_pyav_continues_where_decord_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For each of decord's errors; DECORDLimitReachedError is not a subclass of DECORDError."""
     import decord
 
     clips.write_clip(tmp_path / "clip.mp4", times=20)
@@ -180,8 +211,8 @@ def test_pyav_goes_on_where_decord_gives_up(tmp_path: Path, monkeypatch: pytest.
         assert not losses
 
 
-def test_messages_that_somebody_turned_on_are_off_while_threads_decode(tmp_path: Path) -> None:
-    """torchvision up to 0.25 does; PyAV's decoder threads then wait for the interpreter, now and then for ever."""
+def test_the_ffmpeg_log_is_off_while_threads_decode(tmp_path: Path) -> None:
+    """torchvision up to 0.25 turns it on, and then PyAV's decoder threads may deadlock."""
     path = tmp_path / "clip.mp4"
     clips.write_clip(path, times=3)
     for setting in (av.logging.ERROR, None):
@@ -195,7 +226,7 @@ def test_messages_that_somebody_turned_on_are_off_while_threads_decode(tmp_path:
         overlay.write(0.0, clips.numbered_image(1))
 
 
-def test_without_a_gpu_decoder_the_cpu_reads_and_says_so(tmp_path: Path) -> None:
+def test_without_a_gpu_decoder_the_cpu_is_used_and_named(tmp_path: Path) -> None:
     clips.write_clip(tmp_path / "clip.mp4", times=10)
     info, frames, _ = clips.read(tmp_path / "clip.mp4", device="cuda")
     assert [number for _, _, number in frames] == list(range(10))
@@ -210,20 +241,22 @@ def _resident_mib() -> float:
 @pytest.mark.parametrize(
     ("ending", "codec", "decoder"), [("mp4", "mpeg4", "decord"), ("avi", "libx264", "PyAV")]
 )
-def test_a_slow_reader_holds_no_pile_of_frames(tmp_path: Path, ending: str, codec: str, decoder: str) -> None:
-    """700 pictures of 270 KiB are 185 MiB: decord by itself decodes them all while its caller takes a rest."""
+def test_a_slow_reader_does_not_fill_the_memory(
+    tmp_path: Path, ending: str, codec: str, decoder: str
+) -> None:
+    """700 frames of 270 KiB are 185 MiB; decord alone would decode them all while its caller waits."""
     clips.write_clip(tmp_path / f"clip.{ending}", times=700, codec=codec, size=(360, 256))
     gc.collect()
-    gc.disable()  # frames are to go by themselves, not when the collector comes round
+    gc.disable()  # frames must be freed without the garbage collector
     try:
         with open_video(tmp_path / f"clip.{ending}") as video:
             assert video.info.decoder.startswith(decoder)
             for frame in video:
-                if frame.index == 0:
+                if frame.info.index == 0:
                     early = _resident_mib()
-                if frame.index < 50:
+                if frame.info.index < 50:
                     time.sleep(0.02)
-                if frame.index == 50:
+                if frame.info.index == 50:
                     assert _resident_mib() - early < 80
         assert _resident_mib() - early < 80
     finally:

@@ -1,17 +1,16 @@
-"""Streams: HTTP on this machine, standard input, a camera that is a fake; broken connections are taken up again."""
+"""Streams over HTTP, TCP and RTSP on this machine, from standard input and from a fake camera; and reconnects."""
 
 from __future__ import annotations
 
 import http.server
-import itertools
+import os
 import re
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -21,37 +20,13 @@ import cv2
 import numpy as np
 import pytest
 import rtsp_camera
+from http_server import read_stream, send, serving
 
-from posetrack_app.errors import InputError
+from posetrack_app.core.errors import InputError
 from posetrack_app.video import is_stream, open_video, plain_name
 from posetrack_app.video import stream as stream_module
-from posetrack_app.video.latest import Latest
-
-Answer = Callable[[http.server.BaseHTTPRequestHandler, int], None]
-
-
-@contextmanager
-def serving(answer: Answer) -> Iterator[str]:
-    """The address of a server on this machine; `answer` gets each request and its number from 0."""
-    numbers = itertools.count()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            answer(self, next(numbers))
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-
-
-def numbers(address: str, **options: Any) -> tuple[list[tuple[int, float, int]], list[str]]:
-    with open_video(address, **options) as video:
-        frames = [(frame.index, round(frame.seconds, 3), clips.read_number(frame.image)) for frame in video]
-    return frames, video.losses
+from posetrack_app.video.newest_frame import NewestFrame
+from posetrack_app.video.pyav_frames import TimedImage
 
 
 @pytest.mark.parametrize(
@@ -63,39 +38,34 @@ def numbers(address: str, **options: Any) -> tuple[list[tuple[int, float, int]],
         ("https://host/a.m3u8", "https://host/a.m3u8"),
     ],
 )
-def test_names_without_secrets(source: str, name: str) -> None:
+def test_names_hide_passwords(source: str, name: str) -> None:
     assert is_stream(source)
     assert plain_name(source) == name
 
 
 @pytest.mark.parametrize("source", ["video.mp4", "a/b", "C:\\videos\\a.mp4", Path("-")])
-def test_what_is_no_stream(source: str | Path) -> None:
+def test_paths_are_no_streams(source: str | Path) -> None:
     assert not is_stream(source)
 
 
 @pytest.mark.parametrize("ending", ["ts", "mkv"])
 def test_http(tmp_path: Path, ending: str) -> None:
-    """Every frame, at its time, though the reader is slower than the sender."""
+    """Every frame at its time, although the reader is slower than the sender."""
     path = tmp_path / f"clip.{ending}"
     clips.write_clip(path, times=40, options={"g": "10"})
 
-    def answer(request: http.server.BaseHTTPRequestHandler, number: int) -> None:
-        request.send_response(200)
-        request.end_headers()
-        request.wfile.write(path.read_bytes())
-
-    with serving(answer) as address:
-        frames, losses = numbers(address)
+    with serving(lambda request, _: send(request, path.read_bytes())) as address:
+        frames, losses = read_stream(address)
         assert [(index, number) for index, _, number in frames] == [(k, k) for k in range(40)]
         assert np.allclose([seconds for _, seconds, _ in frames], np.arange(40) / 25, atol=2e-3)
         assert losses == []
-        frames, _ = numbers(address, duration=0.4, stride=3)
+        frames, _ = read_stream(address, duration=0.4, stride=3)
         assert [number for *_, number in frames] == [0, 3, 6, 9]
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_http_that_breaks_off_is_taken_up_again(tmp_path: Path, ranges: bool) -> None:
-    """A server that closes after a third of the file; with ranges or from the start, no frame comes twice."""
+def test_a_broken_http_download_is_continued(tmp_path: Path, ranges: bool) -> None:
+    """The server closes after a third of the file. With or without ranges, no frame comes twice."""
     path = tmp_path / "clip.mkv"
     clips.write_clip(path, times=60, options={"g": "10"})
     content = path.read_bytes()
@@ -112,7 +82,7 @@ def test_http_that_breaks_off_is_taken_up_again(tmp_path: Path, ranges: bool) ->
         request.wfile.write(content[start:end])
 
     with serving(answer) as address:
-        frames, losses = numbers(address)
+        frames, losses = read_stream(address)
     indices = [index for index, _, _ in frames]
     assert indices == sorted(set(indices))
     assert all(index == number for index, _, number in frames)
@@ -122,7 +92,7 @@ def test_http_that_breaks_off_is_taken_up_again(tmp_path: Path, ranges: bool) ->
     assert bool(missing) == bool(losses)
 
 
-def test_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_that_does_not_exist() -> None:
     def answer(request: http.server.BaseHTTPRequestHandler, number: int) -> None:
         request.send_error(404)
 
@@ -136,33 +106,36 @@ def test_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_text_is_no_video() -> None:
-    def answer(request: http.server.BaseHTTPRequestHandler, number: int) -> None:
-        request.send_response(200)
-        request.end_headers()
-        request.wfile.write(b"<html>" * 1000)
-
-    with serving(answer) as address, pytest.raises(InputError):
+    with (
+        serving(lambda request, _: send(request, b"<html>" * 1000)) as address,
+        pytest.raises(InputError, match="cannot be opened"),
+    ):
         open_video(address)
 
 
 READ_INPUT = """
-import sys; sys.path.insert(0, sys.argv[1])
 import clips
 from posetrack_app.video import open_video
 with open_video("-") as video:
-    print([(frame.index, clips.read_number(frame.image)) for frame in video], video.info.frame_rate, video.losses)
+    print([(frame.info.index, clips.read_number(frame.image)) for frame in video], video.info.frame_rate, video.losses)
 """
 
 
 def read_input(content: bytes) -> str:
-    command = [sys.executable, "-c", READ_INPUT, str(Path(clips.__file__).parent)]
-    ended = subprocess.run(command, input=content, capture_output=True, check=False)
+    path = os.pathsep.join([str(Path(clips.__file__).parent), *sys.path])
+    ended = subprocess.run(
+        [sys.executable, "-c", READ_INPUT],
+        input=content,
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": path},
+    )
     assert ended.returncode == 0, ended.stderr.decode()
     return ended.stdout.decode().strip()
 
 
 def test_standard_input_that_breaks_off(tmp_path: Path) -> None:
-    """A file whose head says how long it is to be."""
+    """The header says how long the file should be."""
     path = tmp_path / "clip.mkv"
     clips.write_clip(path, times=100, options={"g": "10"})
     assert read_input(path.read_bytes()).endswith("25.0 []")
@@ -172,18 +145,18 @@ def test_standard_input_that_breaks_off(tmp_path: Path) -> None:
     )
 
 
-def test_longer_sound_is_no_break_of_a_pipe(tmp_path: Path) -> None:
-    """FLV tells one length, of sound and pictures together."""
+def test_audio_longer_than_the_video_is_no_break_of_a_pipe(tmp_path: Path) -> None:
+    """FLV has one length for audio and video together."""
     clips.write_clip(tmp_path / "clip.flv", times=20, tone=4.0)
     assert read_input((tmp_path / "clip.flv").read_bytes()).endswith(" []")
 
 
-@pytest.mark.parametrize("kind", ["longer sound", "long last picture"])
-def test_a_stream_that_is_whole_has_no_loss(tmp_path: Path, kind: str) -> None:
-    """The file is longer than the time of its last picture, over HTTP and through a pipe."""
+@pytest.mark.parametrize("kind", ["longer audio", "long last frame"])
+def test_a_complete_stream_has_no_loss(tmp_path: Path, kind: str) -> None:
+    """The file is longer than the time of its last frame, over HTTP and through a pipe."""
     path = tmp_path / "clip.mp4"
     clips.write_clip(
-        tmp_path / "in.mp4", times=20, options={"bf": "0"}, tone=4.0 if "sound" in kind else False
+        tmp_path / "in.mp4", times=20, options={"bf": "0"}, tone=4.0 if "audio" in kind else False
     )
     source: Any = av.open(str(tmp_path / "in.mp4"))
     target: Any = av.open(str(path), "w", options={"movflags": "faststart"})
@@ -193,19 +166,13 @@ def test_a_stream_that_is_whole_has_no_loss(tmp_path: Path, kind: str) -> None:
             if packet.dts is None:
                 continue
             seconds = packet.pts * packet.time_base
-            if packet.stream.type == "video" and seconds > 0.75 and "picture" in kind:
+            if packet.stream.type == "video" and seconds > 0.75 and "frame" in kind:
                 packet.duration = round(4 / packet.time_base)
             packet.stream = streams[packet.stream.index]
             target.mux(packet)
 
-    def answer(request: http.server.BaseHTTPRequestHandler, number: int) -> None:
-        request.send_response(200)
-        request.send_header("Content-Length", str(path.stat().st_size))
-        request.end_headers()
-        request.wfile.write(path.read_bytes())
-
-    with serving(answer) as address:
-        frames, losses = numbers(address)
+    with serving(lambda request, _: send(request, path.read_bytes(), with_length=True)) as address:
+        frames, losses = read_stream(address)
     assert [number for *_, number in frames] == list(range(20))
     assert losses == []
     assert read_input(path.read_bytes()).endswith(" []")
@@ -219,7 +186,7 @@ def test_standard_input(tmp_path: Path, ending: str) -> None:
 
 
 class FakeCamera:
-    """Ten pictures that show their number, then nothing more."""
+    """Returns ten images that show their number, then none."""
 
     def __init__(self, number: int) -> None:
         self.number, self.next = number, 0
@@ -240,34 +207,34 @@ class FakeCamera:
 
 
 def test_a_camera(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Frames nobody had time for are passed over, and their indices stay open."""
+    """Frames that processing is too slow for are skipped, and so are their indices."""
     monkeypatch.setattr(cv2, "VideoCapture", FakeCamera)
     with open_video("webcam:0") as video:
         frames = []
         for frame in video:
-            frames.append((frame.index, clips.read_number(frame.image)))
+            frames.append((frame.info.index, clips.read_number(frame.image)))
             time.sleep(0.05)
     assert video.info.frame_rate == 30
     assert frames[0] == (0, 0)
     assert all(index == number for index, number in frames)
     assert 1 < len(frames) < 10
-    assert any("passed by" in loss for loss in video.losses)
-    assert any("no more pictures after frame 9" in loss for loss in video.losses)
+    assert any("frames skipped because processing" in loss for loss in video.losses)
+    assert any("no more images after frame 9" in loss for loss in video.losses)
     with pytest.raises(InputError, match="the first one is webcam:0"):
         open_video("webcam:3")
 
 
-def test_an_error_of_the_camera_thread_is_not_lost() -> None:
-    def pictures() -> Iterator[Any]:
+def test_an_error_in_the_camera_thread_is_raised() -> None:
+    def images() -> Generator[TimedImage, None, None]:
         yield 0, 0.0, np.zeros((2, 2, 3), np.uint8)
         raise ValueError("unplugged")
 
     with pytest.raises(ValueError, match="unplugged"):
-        list(Latest(pictures()))
+        list(NewestFrame(images()))
 
 
-def test_gives_up_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The frames until then are there, and the loss is said."""
+def test_reconnecting_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The frames until then are kept, and the loss is reported."""
     monkeypatch.setattr(stream_module, "_GIVE_UP_SECONDS", 0.3)
     path = tmp_path / "clip.mkv"
     clips.write_clip(path, times=60, options={"g": "10"})
@@ -283,26 +250,26 @@ def test_gives_up_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         request.wfile.write(content[: len(content) // 2])
 
     with serving(answer) as address:
-        frames, losses = numbers(address)
+        frames, losses = read_stream(address)
     assert 10 < len(frames) < 50
     assert all(index == number for index, _, number in frames)
     assert any("broke off after frame" in loss for loss in losses)
 
 
 class LiveSender:
-    """Pictures with rising numbers at 25 a second, as they come; breaks off where it is told, and the clock runs on."""
+    """Sends images at 25 per second that show the time since the first request, and breaks off after some."""
 
     def __init__(self, tmp_path: Path, breaks: dict[int, int]) -> None:
         self.breaks = breaks
-        """Request -> how many pictures it gets."""
-        self.between: Callable[[http.server.BaseHTTPRequestHandler, int], bool] = lambda *_: False
+        """Number of a request -> number of images to send."""
+        self.intercept: Callable[[http.server.BaseHTTPRequestHandler, int], bool] = lambda *_: False
         self.folder = tmp_path
         self.began = 0.0
         self.at: list[tuple[int, float]] = []
-        """(number of the first picture, clock) of each connection that got some."""
+        """(number of the first image, clock) of each request that got images."""
 
     def __call__(self, request: http.server.BaseHTTPRequestHandler, number: int) -> None:
-        if self.between(request, number):
+        if self.intercept(request, number):
             return
         count = self.breaks.get(number)
         if count is None:
@@ -317,14 +284,14 @@ class LiveSender:
         path = self.folder / f"{number}.ts"
         write_numbers(path, range(first, first + count))
         content = path.read_bytes()
-        for k in range(count):  # evenly: a pretty live camera
+        for k in range(count):  # spread over the duration, as from a live camera
             request.wfile.write(content[len(content) * k // count : len(content) * (k + 1) // count])
             request.wfile.flush()
             time.sleep(0.04)
 
 
 def write_numbers(path: Path, numbers: range) -> None:
-    """A transport stream of these pictures, whose own clock starts at 0 again."""
+    """A transport stream with these numbers; its clock starts at 0."""
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=25, options={"g": "5", "tune": "zerolatency"})
         video.width, video.height, video.pix_fmt = 160, 112, "yuv420p"
@@ -334,18 +301,18 @@ def write_numbers(path: Path, numbers: range) -> None:
         container.mux(video.encode(None))
 
 
-def test_a_live_sender_that_dies_and_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Frames after the break stand where the clock on the wall says, and the gap is explicit."""
+def test_a_live_sender_that_fails_and_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames after the break get the index and time of the wall clock, and the gap is reported."""
     monkeypatch.setattr(stream_module, "_GIVE_UP_SECONDS", 1.0)
     sender = LiveSender(tmp_path, {0: 30, 2: 20})
     with serving(sender) as address, open_video(address) as video:
-        frames = [(frame.index, frame.seconds, clips.read_number(frame.image)) for frame in video]
+        frames = [(frame.info.index, frame.info.seconds, clips.read_number(frame.image)) for frame in video]
     early = [frame for frame in frames if frame[2] < 30]
     late = frames[len(early) :]
     assert [(index, number) for index, _, number in early] == [(k, k) for k in range(30)]
     assert len(late) == 20
     assert [number - late[0][2] for *_, number in late] == list(range(20))
-    # The pictures tell the true time: 25 a second from the sender's start, breaks included.
+    # The numbers are the true time in units of 1/25 s, across the break.
     assert all(
         abs(index - number) <= 12 and abs(seconds - number / 25) < 0.5 for index, seconds, number in late
     )
@@ -354,7 +321,7 @@ def test_a_live_sender_that_dies_and_comes_back(tmp_path: Path, monkeypatch: pyt
     assert "did not come back" in video.losses[-1]
 
 
-def test_a_sender_that_comes_back_with_sound_only_is_called_again(
+def test_a_sender_that_returns_with_audio_only_is_asked_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream_module, "_GIVE_UP_SECONDS", 1.0)
@@ -362,61 +329,59 @@ def test_a_sender_that_comes_back_with_sound_only_is_called_again(
     with song:
         clips.write_tone(song, song.add_stream("aac", rate=44100, layout="mono"), 0.5)
 
-    def sound_first(request: http.server.BaseHTTPRequestHandler, number: int) -> bool:
+    def audio_first(request: http.server.BaseHTTPRequestHandler, number: int) -> bool:
         if number == 1:
-            request.send_response(200)
-            request.end_headers()
-            request.wfile.write((tmp_path / "song.ts").read_bytes())
+            send(request, (tmp_path / "song.ts").read_bytes())
         return number == 1
 
     sender = LiveSender(tmp_path, {0: 10, 2: 10})
-    sender.between = sound_first
+    sender.intercept = audio_first
     with serving(sender) as address:
-        frames, losses = numbers(address)
+        frames, losses = read_stream(address)
     assert [number for *_, number in frames[:10]] == list(range(10))
     assert len(frames) == 20
     assert "are missing" in losses[0]
 
 
 def test_tcp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sender over bare TCP that is gone after its first caller."""
+    """A sender over plain TCP that stops after its first client."""
     monkeypatch.setattr(stream_module, "_GIVE_UP_SECONDS", 0.3)
     clips.write_clip(tmp_path / "clip.ts", times=30)
     with socket.create_server(("127.0.0.1", 0)) as sender:
 
-        def send() -> None:
-            caller, _ = sender.accept()
+        def send_once() -> None:
+            client, _ = sender.accept()
             sender.close()
-            with caller:
-                caller.sendall((tmp_path / "clip.ts").read_bytes())
+            with client:
+                client.sendall((tmp_path / "clip.ts").read_bytes())
 
-        thread = threading.Thread(target=send)
+        thread = threading.Thread(target=send_once)
         thread.start()
-        frames, losses = numbers(f"tcp://127.0.0.1:{sender.getsockname()[1]}")
+        frames, losses = read_stream(f"tcp://127.0.0.1:{sender.getsockname()[1]}")
         thread.join()
     assert [(index, number) for index, _, number in frames] == [(k, k) for k in range(30)]
     assert len(losses) == 1
     assert "broke off after frame 29 and did not come back" in losses[0]
 
 
-def test_rtsp_that_dies_and_comes_back(tmp_path: Path) -> None:
-    """FFmpeg's RTSP client and a camera that loses its power for a while."""
+def test_an_rtsp_camera_that_fails_and_returns(tmp_path: Path) -> None:
+    """FFmpeg's RTSP client and a camera that loses power for a while."""
     camera = rtsp_camera.Camera()
-    first = camera.answer(50)
+    first = camera.serve(50)
 
-    def come_back() -> None:
+    def restart() -> None:
         first.join()
         time.sleep(1.2)
-        camera.answer(5000).join()  # until the caller hangs up
+        camera.serve(5000).join()  # until the client disconnects
 
-    power = threading.Thread(target=come_back)
+    power = threading.Thread(target=restart)
     power.start()
     frames = []
     with open_video(camera.address, duration=6.0) as video:
         for frame in video:
-            frames.append((frame.index, frame.seconds, clips.read_number(frame.image)))
+            frames.append((frame.info.index, frame.info.seconds, clips.read_number(frame.image)))
             if len(frames) == 1:
-                time.sleep(0.3)  # what nobody had time for is passed over, with its index
+                time.sleep(0.3)  # frames that come meanwhile are skipped, and so are their indices
     power.join()
     start = frames[0][2]
     for index, seconds, number in frames:
@@ -427,28 +392,28 @@ def test_rtsp_that_dies_and_comes_back(tmp_path: Path) -> None:
     assert first_missing <= 50
     assert 25 <= last_missing - first_missing < 100
     assert any("are missing" in loss for loss in video.losses)
-    assert any("passed by" in loss for loss in video.losses)
+    assert any("frames skipped" in loss for loss in video.losses)
 
 
-def test_a_recording_without_a_length_is_not_taken_twice(tmp_path: Path) -> None:
+def test_a_recording_without_a_length_is_read_once(tmp_path: Path) -> None:
     path = tmp_path / "clip.ts"
     clips.write_clip(path, times=20)
     asked: list[int] = []
 
     def answer(request: http.server.BaseHTTPRequestHandler, number: int) -> None:
         asked.append(number)
-        request.send_response(200)
-        request.end_headers()
-        request.wfile.write(path.read_bytes())
+        send(request, path.read_bytes())
 
     with serving(answer) as address:
-        frames, losses = numbers(address, duration=9.0)
+        frames, losses = read_stream(address, duration=9.0)
     assert [(index, number) for index, _, number in frames] == [(k, k) for k in range(20)]
     assert asked == [0, 1]
-    assert losses == ["after frame 19 the sender began anew with the same picture: its recording ends"]
+    assert losses == [
+        "after frame 19 the sender started again with its first frame: it was a recording, which has ended"
+    ]
 
 
-def test_a_file_that_breaks_off_is_asked_for_from_there(tmp_path: Path) -> None:
+def test_a_broken_download_is_requested_from_there(tmp_path: Path) -> None:
     path = tmp_path / "clip.ts"
     clips.write_clip(path, times=250, options={"g": "10"}, size=(480, 336))
     content = path.read_bytes()
@@ -465,7 +430,7 @@ def test_a_file_that_breaks_off_is_asked_for_from_there(tmp_path: Path) -> None:
         request.wfile.write(content[start:end])
 
     with serving(answer) as address:
-        frames, losses = numbers(f"{address}/clip.ts")
+        frames, losses = read_stream(f"{address}/clip.ts")
     assert [(index, number) for index, _, number in frames] == [(k, k & 255) for k in range(250)]
     assert losses == []
     assert sent[-1] == (len(content) * 2 // 3, len(content))

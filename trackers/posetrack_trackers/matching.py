@@ -1,4 +1,4 @@
-"""Which detection continues which track, from a table of similarities."""
+"""Two ways to pair tracks with poses, given a table of similarities."""
 
 from __future__ import annotations
 
@@ -11,31 +11,20 @@ from posetrack_trackers.oks import Floats
 Indices = NDArray[np.intp]
 
 
-def without_rivals(allowed: NDArray[np.bool_]) -> tuple[Indices, Indices] | None:
-    """Rows and columns of all pairs `allowed` (R, C), if no row and no column is in two of them; else None.
-
-    They are then the answer of every way of matching, whatever the similarities; most frames are like that.
-    """
-    rows, columns = allowed.nonzero()
-    if len(rows) == len(set(rows.tolist())) == len(set(columns.tolist())):
-        return rows, columns
-    return None
-
-
 def match_hungarian(similarity: Floats) -> tuple[Indices, Indices]:
-    """Rows and columns of the pairing with the greatest total `similarity` (R, C); pairs of 0 stay apart.
+    """Rows and columns of the pairing with the highest total `similarity` (R, C).
 
-    Put 0 where a pair is not allowed.
+    Pairs with similarity 0 are never matched.
     """
     rows, columns = linear_sum_assignment(similarity, maximize=True)
-    allowed = similarity[rows, columns] > 0.0
-    return rows[allowed], columns[allowed]
+    matched = similarity[rows, columns] > 0.0
+    return rows[matched], columns[matched]
 
 
 def match_greedily(similarity: Floats) -> tuple[Indices, Indices]:
     """Rows and columns paired from the most similar pair down, as in Simple Baselines (arXiv 1804.06208).
 
-    Pairs of 0 stay apart; of equal pairs the first row, then the first column, goes first.
+    Pairs with similarity 0 are never matched. Ties go to the lower row, then to the lower column.
     """
     rows, columns = np.nonzero(similarity > 0.0)
     order = np.argsort(-similarity[rows, columns], kind="stable")

@@ -1,4 +1,4 @@
-"""Where every tracked point is going: one Kalman filter a point, all filters in one array."""
+"""A motion model of the human body: one Kalman filter per tracked point, all of them in one array."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 
 from posetrack_trackers.oks import Floats
 
-# Planes of the state array.
+# First axis of the state array.
 X, Y, VX, VY, VAR, COV, VEL_VAR = range(7)
 
 
 @dataclass(frozen=True)
 class Motion:
-    """How the points of one body move; lengths are in body sizes (square root of the box's area).
+    """How a body and its keypoints move. Lengths are in body sizes, the square root of the box's area.
 
-    A point's velocity falls back to the body's with time constant `limb_seconds`; the body's own velocity
-    falls to nothing with `body_seconds` (so that a lost track does not run away), the growth of its box
-    with `size_seconds`. `*_acceleration` squared is the spectral density of the white noise on the
-    velocity, `*_noise` the standard deviation of a measurement of full score.
+    The velocity of a keypoint decays towards the velocity of the body with time constant `limb_seconds`. The
+    velocity of the body decays to zero with `body_seconds`, so that a lost track does not drift away, and the
+    growth of the box with `size_seconds`. The square of `*_acceleration` is the spectral density of
+    a white-noise acceleration. `*_noise` is the standard deviation of a measurement with score 1.
     """
 
     body_seconds: float = 2.0
@@ -33,110 +33,111 @@ class Motion:
     size_noise: float = 0.2
     keypoint_noise: float = 0.05
     speed: float = 2.0
-    """Standard deviation of the velocity of somebody just found, in body sizes a second."""
+    """Standard deviation of a new track's velocity, in body sizes per second."""
 
 
 class BodyFilters:
-    """Kalman filters of T bodies of K keypoints; point K is the box's centre, K + 1 its width and height.
+    """Kalman filters of T bodies with K keypoints; point K is the box's centre, point K + 1 its width and height.
 
-    `state` (7, T, K + 2) holds x, y, their velocities, and the variance of the position, its covariance
-    with the velocity and the variance of the velocity, which x and y share. Positions are pixels; the
-    (co)variances are in units of body size, so they are right for the far and the near person alike. The
-    model of one coordinate is the linear filter of filterpy.kalman.KalmanFilter with F = [[1, travel], [0,
-    decay]] and the body's velocity as control input; the tests hold it to that.
+    `state` (7, T, K + 2) holds, for every point, x, y, their velocities, and the variance of the position, its
+    covariance with the velocity and the variance of the velocity; x and y share the last three. Positions are
+    in pixels, (co)variances in squared body sizes, so that near and far people are equally uncertain.
+
+    The model of one coordinate is a linear filter with F = [[1, travel], [0, decay]] and the velocity of the
+    body as control input. The tests compare it with filterpy.kalman.KalmanFilter.
     """
 
     def __init__(self, keypoints: int, motion: Motion) -> None:
         self.motion = motion
         self.state: Floats = np.zeros((7, 0, keypoints + 2))
-        self._centre = keypoints
-        limbs = np.ones(keypoints)
-        self._seconds = np.append(limbs * motion.limb_seconds, [motion.body_seconds, motion.size_seconds])
-        self._density = (
-            np.append(limbs * motion.limb_acceleration, [motion.body_acceleration, motion.size_acceleration])
-            ** 2
+        self._centre, self._size = keypoints, keypoints + 1
+
+        def per_point(limb: float, body: float, size: float) -> Floats:
+            return np.array([limb] * keypoints + [body, size])
+
+        self._time_constants = per_point(motion.limb_seconds, motion.body_seconds, motion.size_seconds)
+        self._noise_density = (
+            per_point(motion.limb_acceleration, motion.body_acceleration, motion.size_acceleration) ** 2
         )
-        self._noise = np.append(limbs * motion.keypoint_noise, [motion.box_noise, motion.size_noise]) ** 2
-        self._follows_body = np.append(limbs, [0.0, 0.0])
-        self._step_of = -1.0, 0
-        self._step: tuple[Floats, ...] = ()
+        self._variances = per_point(motion.keypoint_noise, motion.box_noise, motion.size_noise) ** 2
+        self._follows_body = per_point(1.0, 0.0, 0.0)
 
     def __len__(self) -> int:
         return int(self.state.shape[1])
 
+    @property
+    def sizes(self) -> Floats:
+        """Width and height (2, T) of every body's box in pixels, each at least 1."""
+        return np.maximum(self.state[X : Y + 1, :, self._size], 1.0)
+
+    @property
+    def boxes(self) -> Floats:
+        """(T, 4) x1 y1 x2 y2."""
+        centres, halves = self.state[X : Y + 1, :, self._centre], 0.5 * self.sizes
+        return np.concatenate([centres - halves, centres + halves]).T
+
     def predict(self, elapsed: float) -> None:
-        """Move every body on by `elapsed` seconds (0 or more)."""
-        if len(self) == 0:
-            return
-        elapsed = round(elapsed, 6)  # frames of a fixed rate are then equally far apart
-        if (elapsed, len(self)) != self._step_of:
-            self._step_of = elapsed, len(self)
-            # Repeated for every body: whole arrays are quicker than many short rows.
-            self._step = tuple(np.repeat(part, len(self), axis=-2) for part in self._coefficients(elapsed))
-        by_velocity, by_body, by_cov, by_vel_var, noise = self._step
+        """Advance every body by `elapsed` seconds (0 or more)."""
+        elapsed = round(elapsed, 6)  # remove the rounding noise of frame times
+        decay = np.exp(-elapsed / self._time_constants)
+        travel = self._time_constants * (1.0 - decay)
+        body_decay = self._follows_body * (decay[self._centre] - decay)
+        body_travel = self._follows_body * (travel[self._centre] - travel)
         velocity = self.state[VX : VY + 1]
-        moved = by_velocity * velocity + by_body * velocity[:, :, self._centre, None]
-        spread = by_cov * self.state[COV] + by_vel_var * self.state[VEL_VAR] + noise
-        self.state[: VY + 1] += moved.reshape(4, len(self), -1)
-        self.state[VAR:] += spread
+        body_velocity = velocity[:, :, self._centre, None]
+        self.state[X : Y + 1] += travel * velocity + body_travel * body_velocity
+        self.state[VX : VY + 1] += (decay - 1.0) * velocity + body_decay * body_velocity
 
-    def _coefficients(self, elapsed: float) -> tuple[Floats, ...]:
-        """What `elapsed` seconds change, per point.
-
-        Of place and velocity, (2, 1, 1, K + 2): by the point's velocity and by the body's. Of variance, covariance
-        and variance of the velocity, (3, 1, K + 2): by covariance, by variance of the velocity, and by noise.
-        """
-        decay = np.exp(-elapsed / self._seconds)
-        travel = self._seconds * (1.0 - decay)
-        carried = self._follows_body * (travel[self._centre] - travel)
-        kept = self._follows_body * (decay[self._centre] - decay)
-        noise = self._density * elapsed
-        return (
-            np.stack([travel, decay - 1.0])[:, None, None],
-            np.stack([carried, kept])[:, None, None],
-            np.stack([2.0 * travel, decay - 1.0, np.zeros_like(decay)])[:, None],
-            np.stack([travel**2, decay * travel, decay**2 - 1.0])[:, None],
-            np.stack([noise * elapsed**2 / 3.0, noise * elapsed / 2.0, noise])[:, None],
+        # P = F P F' + Q, with Q that of a white-noise acceleration at constant velocity.
+        covariance, velocity_variance = self.state[COV], self.state[VEL_VAR]
+        noise = self._noise_density * elapsed
+        self.state[VAR] += (
+            2.0 * travel * covariance + travel**2 * velocity_variance + noise * elapsed**2 / 3.0
         )
+        self.state[COV] += (
+            (decay - 1.0) * covariance + decay * travel * velocity_variance + noise * elapsed / 2.0
+        )
+        self.state[VEL_VAR] += (decay**2 - 1.0) * velocity_variance + noise
 
-    def noise_of(self, box_scores: Floats, keypoint_scores: Floats) -> Floats:
-        """Measurement variances (N, K + 2) in body sizes; an unsure (occluded) keypoint has a great one."""
-        certainty = np.empty((len(box_scores), keypoint_scores.shape[1] + 2))
-        certainty[:, : self._centre] = keypoint_scores
-        certainty[:, self._centre :] = box_scores[:, None]
-        np.maximum(certainty, 1e-3, out=certainty)
-        noise: Floats = self._noise / (certainty * certainty)
-        return noise
+    def measurement_variances(self, box_scores: Floats, keypoint_scores: Floats) -> Floats:
+        """Variances (n, K + 2), in squared body sizes, of measurements with scores (n,) and (n, K).
 
-    def correct(self, tracks: NDArray[np.intp], measured: Floats, noise: Floats) -> None:
-        """Take in `measured` (2, n, K + 2) with variances `noise` (n, K + 2) for the bodies `tracks` (n,)."""
-        state = self.state.take(tracks, axis=1)
-        var_and_cov = state[VAR : COV + 1]
-        gains = var_and_cov / (var_and_cov[0] + noise)
-        surprise = measured - state[X : Y + 1]
-        state[: VY + 1] += (gains[:, None] * surprise).reshape(4, *noise.shape)
-        state[VEL_VAR] -= gains[1] * var_and_cov[1]
-        var_and_cov -= gains[0] * var_and_cov
+        A low score, as of an occluded keypoint, gives a large variance.
+        """
+        scores = np.column_stack([keypoint_scores, box_scores, box_scores])
+        variances: Floats = self._variances / np.maximum(scores, 1e-3) ** 2
+        return variances
+
+    def correct(self, tracks: NDArray[np.intp], measured: Floats, variances: Floats) -> None:
+        """Update the bodies `tracks` (n,) with points `measured` (2, n, K + 2) of `variances` (n, K + 2)."""
+        state = self.state[:, tracks]
+        position_gain, velocity_gain = state[VAR : COV + 1] / (state[VAR] + variances)
+        residual = measured - state[X : Y + 1]
+        state[X : Y + 1] += position_gain * residual
+        state[VX : VY + 1] += velocity_gain * residual
+        state[VEL_VAR] -= velocity_gain * state[COV]
+        state[COV] -= position_gain * state[COV]
+        state[VAR] -= position_gain * state[VAR]
         self.state[:, tracks] = state
 
-    def add(self, measured: Floats, noise: Floats) -> None:
-        """Start a body at rest for each of `measured` (2, n, K + 2) with variances `noise` (n, K + 2)."""
-        born = np.zeros((7, *measured.shape[1:]))
-        born[X : Y + 1] = measured
-        born[VAR] = noise
-        born[VEL_VAR] = self.motion.speed**2
-        self.state = np.concatenate([self.state, born], axis=1)
+    def add(self, measured: Floats, variances: Floats) -> None:
+        """Append a body at rest for each of `measured` (2, n, K + 2) with `variances` (n, K + 2)."""
+        added = np.zeros((7, *measured.shape[1:]))
+        added[X : Y + 1] = measured
+        added[VAR] = variances
+        added[VEL_VAR] = self.motion.speed**2
+        self.state = np.concatenate([self.state, added], axis=1)
 
-    def keep(self, tracks: NDArray[np.bool_]) -> None:
-        """Forget every body whose place in `tracks` (T,) is False."""
-        self.state = self.state[:, tracks]
+    def keep(self, kept: NDArray[np.bool_]) -> None:
+        """Remove the bodies for which `kept` (T,) is False."""
+        self.state = self.state[:, kept]
 
     def move_camera(self, affine: Floats) -> None:
-        """Carry all states along with a camera motion `affine` (2, 3): previous picture -> this picture."""
-        turn = affine[:, :2]
-        zoom = float(np.sqrt(abs(np.linalg.det(turn))))
-        size = self.state[: VY + 1, :, self._centre + 1] * zoom
-        shift = affine[:, 2, None, None]
-        self.state[X : Y + 1] = np.tensordot(turn, self.state[X : Y + 1], axes=1) + shift
-        self.state[VX : VY + 1] = np.tensordot(turn, self.state[VX : VY + 1], axes=1)
-        self.state[: VY + 1, :, self._centre + 1] = size
+        """Apply a camera motion `affine` (2, 3), from the previous image to this one, to all states."""
+        linear, shift = affine[:, :2], affine[:, 2, None, None]
+        scale = float(np.sqrt(abs(np.linalg.det(linear))))
+        # A box stays upright: its width and height are scaled, not rotated.
+        sizes = self.state[: VY + 1, :, self._size] * scale
+        self.state[X : Y + 1] = np.tensordot(linear, self.state[X : Y + 1], axes=1) + shift
+        self.state[VX : VY + 1] = np.tensordot(linear, self.state[VX : VY + 1], axes=1)
+        self.state[: VY + 1, :, self._size] = sizes

@@ -1,1 +1,1 @@
-"""Training of the networks: pictures and labels in, weights and a log out. Inference imports nothing from here."""
+"""Training of the networks: labelled images in, weights and a log out. Inference imports nothing from here."""

@@ -1,28 +1,28 @@
-"""How far the values in a network go on pictures to learn from: what `int8` needs to know."""
+"""Activation ranges of a trained network, measured on training images for int8 inference."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from posetrack_detectors.activation_ranges import Ranges, measure_ranges
 from posetrack_detectors.person_detector import PersonDetector
 from posetrack_detectors.pose_estimator import PoseEstimator
 from posetrack_detectors.training.detector_quality import detect
-from posetrack_detectors.training.pictures import Pictures
+from posetrack_detectors.training.images import Images
 from posetrack_detectors.training.pose_crops import PosedPerson
 from posetrack_detectors.training.pose_quality import predict
+from posetrack_detectors.weights.activation_ranges import Ranges, measure_ranges
 
-MOST = 400
-"""People, or pictures, that are looked at."""
-
-
-def pose_ranges(estimator: PoseEstimator, pictures: Pictures, people: Sequence[PosedPerson]) -> Ranges:
-    """Of a net in float32, on people of all parts of the set."""
-    step = -(-len(people) // MOST)
-    return measure_ranges(estimator.network, lambda: predict(estimator, pictures, people[::step]))
+MAX_SAMPLES = 400
+"""Largest number of people or images to measure on, spread evenly over the data."""
 
 
-def detector_ranges(detector: PersonDetector, pictures: Pictures) -> Ranges:
-    """Of a detector in float32, on pictures of all parts of the set."""
-    every = range(0, len(pictures), -(-len(pictures) // MOST))
-    return measure_ranges(detector.network, lambda: detect(detector, pictures, every))
+def pose_ranges(estimator: PoseEstimator, images: Images, people: Sequence[PosedPerson]) -> Ranges:
+    """Ranges of a pose network in float32."""
+    step = -(-len(people) // MAX_SAMPLES)
+    return measure_ranges(estimator.network, lambda: predict(estimator, images, people[::step]))
+
+
+def detector_ranges(detector: PersonDetector, images: Images) -> Ranges:
+    """Ranges of a detector in float32."""
+    chosen = range(0, len(images), -(-len(images) // MAX_SAMPLES))
+    return measure_ranges(detector.network, lambda: detect(detector, images, chosen))

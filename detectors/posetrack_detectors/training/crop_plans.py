@@ -1,8 +1,8 @@
-"""A training crop as a plan, and two ways to cut it: with OpenCV on the CPU, or a batch at once where the pixels are.
+"""Plans of training crops, and two ways to cut them: with OpenCV on the CPU, or a whole batch on the GPU.
 
-The plan is drawn at random on the CPU, which is cheap; the pixels are the work. On a GPU all pictures lie on the
-card as one row of bytes (they differ in size, so they are no batch for `grid_sample`), and every pixel of a batch
-of crops is gathered from its four neighbours there in one step.
+Drawing a random plan is cheap and runs on the CPU; cutting the pixels is the work. On a GPU all images are stored as
+one flat array of pixels, because they differ in size and `grid_sample` needs a batch. All crops of a batch are sampled
+from it in one step.
 """
 
 from __future__ import annotations
@@ -18,41 +18,42 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from posetrack_detectors.training.images import Images
 from posetrack_detectors.training.labels import Array
-from posetrack_detectors.training.pictures import Pictures
 
 TILES = 4
-"""Most pictures a crop is made of."""
+"""Largest number of images in a crop."""
 LEVELS = 3
-"""A picture and its halves: whole, half and quarter size."""
-_TOGETHER = 512
-"""Pictures brought to the device at a time."""
-_SAME_COLOURS = np.tile(np.arange(256, dtype=np.uint8), (3, 1))
+"""Image sizes to cut from: full, half and quarter."""
+_UPLOAD_BATCH = 512
+"""Images copied to the device at a time."""
+_IDENTITY_COLOURS = np.tile(np.arange(256, dtype=np.uint8), (3, 1))
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A rectangle of the crop that shows one picture."""
+    """A rectangle of the crop, filled from one image."""
 
-    picture: int
+    image: int
+    """Its index."""
     affine: Array
-    """(2, 3) from pixel centres of the picture to those of the tile."""
+    """(2, 3) from pixel centres of the image to those of the tile."""
     rectangle: tuple[int, int, int, int]
-    """left, top, right, bottom in the crop."""
+    """Left, top, right, bottom in the crop."""
     fill: tuple[int, int, int] = (0, 0, 0)
-    """Colour beside the picture."""
+    """Colour outside the image."""
     colours: Array | None = None
-    """(3, 256) uint8: what each level of red, green, blue becomes."""
+    """(3, 256) uint8 lookup tables for red, green and blue."""
     grey: bool = False
     level: int = 0
-    """Cut from the picture halved so often (below `LEVELS`): shrunk by areas, or as of a camera with fewer pixels."""
+    """How often the image is halved before cutting, below `LEVELS`; as if shrunk by areas or taken with fewer pixels."""
     jpeg: int = 0
-    """Quality of a JPEG that it once was, 0 is none; on the CPU only."""
+    """Quality of a JPEG compression after cutting, 0 for none; on the CPU only."""
 
 
 @dataclass(frozen=True)
 class CropPlan:
-    """How to make one crop of `size` (width, height): its tiles, and a `patch` left, top, right, bottom to hide."""
+    """One crop of `size` (width, height): its tiles, and a `patch` (left, top, right, bottom) to paint over."""
 
     size: tuple[int, int]
     tiles: tuple[Tile, ...]
@@ -61,28 +62,28 @@ class CropPlan:
 
 
 def vary_colours(rng: np.random.Generator) -> Array:
-    """(3, 256) uint8: brightness, contrast, gamma and white balance changed at random."""
+    """(3, 256) uint8 lookup tables that change brightness, contrast, gamma and white balance at random."""
     levels = np.arange(256, dtype=np.float32)[:, None] / 255
     gain = rng.uniform(0.6, 1.4) * rng.uniform(0.85, 1.15, 3)
     levels = np.clip((levels - 0.5) * gain + 0.5 + rng.uniform(-0.15, 0.15), 0, 1) ** rng.uniform(0.7, 1.4)
     return np.ascontiguousarray((levels * 255).astype(np.uint8).T)
 
 
-def cut_crop(plan: CropPlan, pictures: Pictures) -> NDArray[np.uint8]:
-    """(height, width, 3) RGB, by OpenCV."""
+def cut_crop(plan: CropPlan, images: Images) -> NDArray[np.uint8]:
+    """Cut one crop with OpenCV: (height, width, 3) RGB."""
     width, height = plan.size
     crop = np.empty((height, width, 3), dtype=np.uint8)
     for tile in plan.tiles:
         left, top, right, bottom = tile.rectangle
-        crop[top:bottom, left:right] = _cut_tile(tile, pictures)
+        crop[top:bottom, left:right] = _cut_tile(tile, images)
     left, top, right, bottom = plan.patch
     crop[top:bottom, left:right] = plan.patch_colour
     return crop
 
 
-def _cut_tile(tile: Tile, pictures: Pictures) -> NDArray[np.uint8]:
+def _cut_tile(tile: Tile, images: Images) -> NDArray[np.uint8]:
     left, top, right, bottom = tile.rectangle
-    image: Array = pictures.image(tile.picture)
+    image: Array = images.image(tile.image)
     for _ in range(tile.level):
         image = halved(image)
     affine, size = at_level(tile.affine, tile.level), (right - left, bottom - top)
@@ -98,7 +99,7 @@ def _cut_tile(tile: Tile, pictures: Pictures) -> NDArray[np.uint8]:
 
 
 def halved(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Half the size, sides rounded up: means of two by two pixels."""
+    """Half the size, sides rounded up: means of 2 x 2 pixels."""
     height, width = image.shape[:2]
     even = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
     half = cv2.resize(even, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)
@@ -106,28 +107,28 @@ def halved(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def at_level(affine: Array, level: int) -> Array:
-    """(2, 3) `affine` from pixel centres of the picture as one from those of the picture halved `level` times."""
+    """Turn an affine map (2, 3) of the full image into one of the image halved `level` times, by pixel centres."""
     zoom = 2.0**level
     return np.asarray(affine @ [[zoom, 0, (zoom - 1) / 2], [0, zoom, (zoom - 1) / 2], [0, 0, 1]])
 
 
 def plan_tensors(plan: CropPlan, tiles: int = TILES) -> dict[str, Tensor]:
-    """The plan as tensors of a fixed shape, to be stacked to a batch for `cut_crops`; `tiles` is the most it may have."""
-    many = plan.tiles + plan.tiles[:1] * (tiles - len(plan.tiles))
+    """The plan as tensors of fixed shape, to be stacked for `cut_crops`; `tiles` is the largest number of tiles."""
+    padded = plan.tiles + plan.tiles[:1] * (tiles - len(plan.tiles))
     inverses = np.empty((tiles, 2, 3))
-    for inverse, tile in zip(inverses, many, strict=True):
+    for inverse, tile in zip(inverses, padded, strict=True):
         inverse[:] = cv2.invertAffineTransform(at_level(tile.affine, tile.level))
         inverse[:, 2] -= inverse[:, :2] @ tile.rectangle[:2]
     return {
-        "pictures": torch.tensor([tile.picture for tile in many]),
-        "levels": torch.tensor([tile.level for tile in many]),
+        "images": torch.tensor([tile.image for tile in padded]),
+        "levels": torch.tensor([tile.level for tile in padded]),
         "inverses": torch.from_numpy(inverses.astype(np.float32)),
         "split": torch.tensor(plan.tiles[0].rectangle[2:]),
-        "fills": torch.tensor([(*tile.fill, 0) for tile in many], dtype=torch.uint8),
+        "fills": torch.tensor([(*tile.fill, 0) for tile in padded], dtype=torch.uint8),
         "colours": torch.from_numpy(
-            np.stack([_SAME_COLOURS if tile.colours is None else tile.colours for tile in many])
+            np.stack([_IDENTITY_COLOURS if tile.colours is None else tile.colours for tile in padded])
         ),
-        "grey": torch.tensor([tile.grey for tile in many]),
+        "grey": torch.tensor([tile.grey for tile in padded]),
         "patch": torch.tensor([*plan.patch, *plan.patch_colour]),
     }
 
@@ -135,18 +136,23 @@ def plan_tensors(plan: CropPlan, tiles: int = TILES) -> dict[str, Tensor]:
 def cut_crops(
     plans: dict[str, Tensor], size: tuple[int, int], pixels: Tensor, starts: Tensor, shapes: Tensor
 ) -> Tensor:
-    """(N, height, width, 3) uint8 of N stacked plans, cut where `pixels` are.
+    """Cut N stacked plans on the device of `pixels`: (N, height, width, 3) uint8.
 
-    `pixels` (P,) int32 hold all pictures at all levels, a pixel in one number as its bytes red, green, blue, 0; picture i
-    at level l lies from `starts[l, i]` on with `shapes[l, i]` = (height, width). Equal to `cut_crop` to a grey level or two
-    (OpenCV rounds places to 1/32 pixel), without JPEG.
+    Equals `cut_crop` to one or two grey levels (OpenCV rounds coordinates to 1/32 pixel), without JPEG.
+
+    Args:
+        plans: Stacked `plan_tensors`.
+        size: (width, height) of the crops.
+        pixels: (P,) int32, all images at all levels; each number holds the bytes red, green, blue, 0.
+        starts: (levels, images) index of each image's first pixel.
+        shapes: (levels, images, 2) height and width.
     """
     device = pixels.device
     plans = {name: value.to(device, non_blocking=True) for name, value in plans.items()}
-    count, tiles = plans["pictures"].shape
+    count, tiles = plans["images"].shape
     y = torch.arange(size[1], device=device).view(1, -1, 1)
     x = torch.arange(size[0], device=device).view(1, 1, -1)
-    # Which row of the tables of all tiles of the batch each pixel goes by.
+    # For each pixel, its tile's row in the tables of all tiles of the batch.
     tile = torch.arange(count, device=device).view(-1, 1, 1) * tiles
     if tiles > 1:
         split = plans["split"].view(count, 2, 1, 1)
@@ -154,8 +160,8 @@ def cut_crops(
     a = plans["inverses"].flatten(0, 1)[tile]
     source_x = a[..., 0, 0] * x + a[..., 0, 1] * y + a[..., 0, 2]
     source_y = a[..., 1, 0] * x + a[..., 1, 1] * y + a[..., 1, 2]
-    which = plans["levels"], plans["pictures"]
-    start, shape = starts[which].flatten()[tile], shapes[which].flatten(0, 1)[tile]
+    source = plans["levels"], plans["images"]
+    start, shape = starts[source].flatten()[tile], shapes[source].flatten(0, 1)[tile]
     fill = plans["fills"].view(torch.int32).flatten()[tile]
     crops = _bilinear(pixels, start, shape, source_x, source_y, fill)
     levels = (crops + 0.5).clamp_(0, 255).long()
@@ -170,7 +176,7 @@ def cut_crops(
 
 
 def _bilinear(pixels: Tensor, start: Tensor, shape: Tensor, x: Tensor, y: Tensor, fill: Tensor) -> Tensor:
-    """(N, H, W, 3) float between the four pixels around (x, y) of each place's own picture."""
+    """(N, H, W, 3) float: bilinear samples at (x, y), each in its own image."""
     height, width = shape[..., 0], shape[..., 1]
     left, top = x.floor(), y.floor()
     total = torch.zeros(*x.shape, 3, device=pixels.device)
@@ -185,10 +191,10 @@ def _bilinear(pixels: Tensor, start: Tensor, shape: Tensor, x: Tensor, y: Tensor
 
 
 class CropCutter:
-    """Crops (N, height, width, 3) uint8 on the device of stacked plans; holds all pictures and their halves there."""
+    """Cuts stacked plans on a device, which holds all images in full, half and quarter size."""
 
-    def __init__(self, pictures: Pictures, device: torch.device) -> None:
-        shapes = [pictures.shapes]
+    def __init__(self, images: Images, device: torch.device) -> None:
+        shapes = [images.shapes]
         for _ in range(LEVELS - 1):
             shapes.append((shapes[-1] + 1) // 2)
         self._shapes = torch.from_numpy(np.stack(shapes)).to(device)
@@ -196,30 +202,30 @@ class CropCutter:
         self._starts = (lengths.cumsum(0) - lengths).view(self._shapes.shape[:2])
         self._pixels = torch.empty(int(lengths.sum()), dtype=torch.int32, device=device)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for first in range(0, len(pictures), _TOGETHER):
-                images = [pictures.image(index) for index in range(len(pictures))[first : first + _TOGETHER]]
+            for first in range(0, len(images), _UPLOAD_BATCH):
+                batch = [images.image(index) for index in range(len(images))[first : first + _UPLOAD_BATCH]]
                 for level in range(LEVELS):
                     if level:
-                        images = list(pool.map(halved, images))
-                    packed, start = _packed(images, device), int(self._starts[level, first])
+                        batch = list(pool.map(halved, batch))
+                    packed, start = _packed(batch, device), int(self._starts[level, first])
                     self._pixels[start : start + len(packed)] = packed
 
     def __call__(self, plans: dict[str, Tensor], size: tuple[int, int]) -> Tensor:
-        """See `cut_crops`."""
+        """(N, height, width, 3) uint8, see `cut_crops`."""
         return cut_crops(plans, size, self._pixels, self._starts, self._shapes)
 
 
 def _packed(images: Sequence[NDArray[np.uint8]], device: torch.device) -> Tensor:
-    """(P,) int32 of all pixels, on the device."""
+    """(P,) int32: all pixels, on the device."""
     colours = torch.from_numpy(np.concatenate([image.reshape(-1, 3) for image in images])).to(device)
     return torch.nn.functional.pad(colours, (0, 1)).view(torch.int32).flatten()
 
 
-def whole(size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The rectangle of the only tile."""
+def full_rectangle(size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The rectangle of a tile that fills a crop of `size` (width, height)."""
     return 0, 0, size[0], size[1]
 
 
 def stack(plans: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Plans of `plan_tensors` as one batch."""
+    """Stack the outputs of `plan_tensors` into one batch."""
     return {name: torch.stack([plan[name] for plan in plans]) for name in plans[0]}

@@ -1,8 +1,8 @@
-"""Muon: gradient descent whose steps are orthogonal matrices, for the hidden layers of a network.
+"""Muon: an optimizer for hidden layers whose steps are orthogonalised momentum.
 
-Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024. Steps are as large as AdamW's, so that
-the same learning rate fits (Liu et al., "Muon is scalable for LLM training", 2025). torch.optim.Muon takes no
-convolutions.
+Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024. Steps are scaled to the size of AdamW's,
+so that both use the same learning rate (Liu et al., "Muon is scalable for LLM training", 2025). torch.optim.Muon does
+not support convolutions.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ STEP = 0.2
 """Root mean square of a step's elements at a learning rate of 1."""
 ITERATIONS = 5
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-"""Of a polynomial that brings singular values near 1 in few iterations, rather than close to it."""
+"""Of the polynomial in the iteration; it gets singular values roughly to 1 quickly, not exactly."""
 
 
 class Muon(torch.optim.Optimizer):
-    """For weights of two or more dimensions; a convolution's are the matrix (out, in * height * width)."""
+    """For weights of two or more dimensions; those of a convolution become a matrix (out, in * height * width)."""
 
     def __init__(self, weights: Iterable[nn.Parameter], lr: float, weight_decay: float) -> None:
         super().__init__(weights, {"lr": lr, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """One step; `closure` is not asked."""
-        # On a GPU many small steps cost far more than one for all of them.
+        """Take one step; `closure` is ignored."""
+        # Batched by shape: on a GPU many small operations cost far more than one large one.
         for group in self.param_groups:
             weights = [weight for weight in group["params"] if weight.grad is not None]
             if not weights:
                 continue
             torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-            alike = defaultdict(list)
-            for weight, direction in zip(weights, self._ahead(weights), strict=True):
-                alike[weight.shape].append((weight, direction.flatten(1)))
-            for shape, members in alike.items():
+            by_shape = defaultdict(list)
+            for weight, direction in zip(weights, self._nesterov(weights), strict=True):
+                by_shape[weight.shape].append((weight, direction.flatten(1)))
+            for shape, members in by_shape.items():
                 directions = orthogonal(torch.stack([direction for _, direction in members]))
                 size = group["lr"] * STEP * max(directions.shape[1:]) ** 0.5
                 steps = list(directions.view(-1, *shape).unbind())
                 torch._foreach_add_([weight for weight, _ in members], steps, alpha=-size)
 
-    def _ahead(self, weights: list[nn.Parameter]) -> list[Tensor]:
-        """The gradients' moving averages, one step ahead (Nesterov)."""
+    def _nesterov(self, weights: list[nn.Parameter]) -> list[Tensor]:
+        """Update the moving averages of the gradients and return Nesterov's momentum."""
         for weight in weights:
             if not self.state[weight]:
                 self.state[weight]["average"] = torch.zeros_like(weight)
@@ -58,9 +58,9 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """Of each of (N, rows, columns): the same singular vectors, singular values between 0.7 and 1.2.
+    """Bring the singular values of each matrix (N, rows, columns) to between 0.7 and 1.2, by Newton-Schulz iterations.
 
-    By Newton-Schulz iterations; singular values below a thousandth of the matrix's norm stay smaller.
+    Singular vectors stay the same. Singular values below a thousandth of the matrix norm end up smaller.
     """
     a, b, c = COEFFICIENTS
     wide = matrices if matrices.shape[1] <= matrices.shape[2] else matrices.mT

@@ -1,4 +1,4 @@
-"""Weights as training starts from them and leaves them."""
+"""Weight files that training starts from and writes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from posetrack_detectors.checkpoints import CheckpointError, official_names, read_tensors
-from posetrack_detectors.tensor_file import write_tensors
+from posetrack_detectors.weights.checkpoints import CheckpointError, canonical_names, read_tensors
+from posetrack_detectors.weights.tensor_file import write_tensors
 
 
 def write_weights(network: nn.Module, path: Path, metadata: dict[str, str]) -> None:
-    """fp16 .safetensors without the counters that inference does not need, in one step."""
+    """Write float16 .safetensors, atomically, without the batch counters that inference does not need."""
     state = {
         name: value.half().contiguous().cpu()
         for name, value in network.state_dict().items()
@@ -22,23 +22,25 @@ def write_weights(network: nn.Module, path: Path, metadata: dict[str, str]) -> N
 
 
 def start_from(network: nn.Module, path: Path) -> tuple[int, int]:
-    """Take over every weight of `path` that has its name and shape here; how many that were, and of how many.
+    """Copy every weight of `path` whose name and shape match; returns the numbers of copied and of all weights.
 
-    From the weights of the same network that is all; from an ImageNet classifier or a pose net into a detector the
-    trunk. CheckpointError if nothing fits.
+    Weights of the same network match completely. An ImageNet classifier, or a pose network's weights in a detector,
+    match in the trunk. CheckpointError if nothing matches.
     """
-    wanted = network.state_dict()
-    weights = official_names(read_tensors(path), for_network=wanted)
-    detector = any(name.startswith("backbone.") for name in wanted)
-    if detector and not any(name.startswith("backbone.") for name in weights):
+    expected = network.state_dict()
+    weights = canonical_names(read_tensors(path), for_network=expected)
+    is_detector = any(name.startswith("backbone.") for name in expected)
+    if is_detector and not any(name.startswith("backbone.") for name in weights):
         weights = {f"backbone.{name}": value for name, value in weights.items()}
-    fitting = {
+    matching = {
         name: value.to(torch.float32)
         for name, value in weights.items()
-        if name in wanted and value.shape == wanted[name].shape and value.is_floating_point()
+        if name in expected and value.shape == expected[name].shape and value.is_floating_point()
     }
-    total = sum(value.is_floating_point() for value in wanted.values())
-    if not fitting:
-        raise CheckpointError(f"{path} holds no weight of this network ({type(network).__name__})")
-    network.load_state_dict({**wanted, **fitting})
-    return len(fitting), total
+    total = sum(value.is_floating_point() for value in expected.values())
+    if not matching:
+        raise CheckpointError(
+            f"{path}: no weight fits this network ({type(network).__name__}); use weights of a similar network"
+        )
+    network.load_state_dict({**expected, **matching})
+    return len(matching), total

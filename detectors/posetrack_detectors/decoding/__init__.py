@@ -1,0 +1,1 @@
+"""Affine crops of people, and heatmaps to keypoints."""

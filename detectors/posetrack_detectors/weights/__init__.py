@@ -1,0 +1,1 @@
+"""Weight files: loading, writing, and the metadata stored with the weights."""

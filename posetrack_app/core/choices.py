@@ -1,0 +1,10 @@
+"""The words that options and settings accept. This module imports nothing, so that `--help` starts fast."""
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+DATASETS = ("posetrack17", "posetrack18", "posetrack21")
+FORMATS = (
+    "tracks", "per-track", "posetrack17", "posetrack21", "coco", "mot", "csv", "parquet", "openpose", "trc", "trc-c3d",
+)  # fmt: skip
+PROTOCOLS = ("corrected", "poseval", "posetrack21")
+SMOOTHING = ("butterworth", "savgol", "kalman", "none")
+SPLITS = ("train", "val", "test")

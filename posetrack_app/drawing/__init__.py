@@ -1,0 +1,1 @@
+"""People drawn on frames: overlay videos and contact sheets."""

@@ -1,0 +1,1 @@
+"""PoseTrack scoring: AP, CLEAR MOT, HOTA."""

@@ -1,0 +1,1 @@
+"""Files of the PoseTrack17, PoseTrack18 and PoseTrack21 data sets."""

@@ -1,0 +1,1 @@
+"""tracks.json: writer, reader, schema and validation."""

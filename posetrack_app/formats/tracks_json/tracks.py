@@ -1,0 +1,34 @@
+"""The content of a tracks file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from posetrack_app.core.records import FrameInfo, TrackedPoses
+from posetrack_app.core.skeletons import Skeleton
+
+
+@dataclass(frozen=True, eq=False)
+class TrackedFrame:
+    """One frame of a tracks file and its people."""
+
+    info: FrameInfo
+    people: TrackedPoses
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """The content of a tracks file; `frames` are sorted by index and include those without people."""
+
+    path: Path
+    info: Mapping[str, Any]
+    skeleton: Skeleton
+    frames: Sequence[TrackedFrame]
+
+    @property
+    def ids(self) -> list[int]:
+        """Every id, ascending."""
+        return sorted({int(track_id) for frame in self.frames for track_id in frame.people.ids})

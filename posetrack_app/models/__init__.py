@@ -1,0 +1,1 @@
+"""Networks ready to call: built from the settings, with weights, batching and parallelism."""

@@ -1,0 +1,1 @@
+"""The second pass over whole tracks: drop false positives, repair swapped limbs, fill, join, smooth."""

@@ -1,0 +1,77 @@
+"""The stages in order: frames in, tracked people out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+from posetrack_app.core.config import Config, DuplicatesConfig
+from posetrack_app.core.protocols import Networks
+from posetrack_app.core.records import Frame, Poses, TrackedPoses
+from posetrack_app.pipeline.camera import follow_camera
+from posetrack_app.pipeline.clock import StageClock
+from posetrack_app.pipeline.detect import detect_people
+from posetrack_app.pipeline.duplicates import drop_duplicates
+from posetrack_app.pipeline.link import build_tracker, link_poses
+from posetrack_app.pipeline.pose import drop_low_score_keypoints, estimate_poses
+from posetrack_app.pipeline.propagate import DenseFlow, detect_every, propagate_poses
+
+
+def track_people(
+    frames: Iterable[Frame], networks: Networks, config: Config, clock: StageClock | None = None
+) -> Iterator[tuple[Frame, TrackedPoses]]:
+    """Every frame of one video with its tracked people, in order.
+
+    Each call makes its own tracker, so the same `networks` serve any number of videos. Stage state depends only on frames
+    and network outputs, so equal inputs give equal tracks (resume relies on it). `clock` gets the time of the stages
+    "decode", "detect", "pose" and "track".
+    """
+    clock = clock or StageClock()
+    decoded = clock.pull("decode", frames)
+    poses = clock.pull("pose", _poses(decoded, networks, config, clock))
+    if config.pose.min_score:
+        poses = drop_low_score_keypoints(poses, min_score=config.pose.min_score)
+    unique = drop_duplicates(
+        poses, sigmas=networks.skeleton.sigma_array, max_similarity=config.duplicates.max_similarity
+    )
+    move = None
+    if config.tracker.method == "flow":
+        flow = DenseFlow()
+        unique, move = flow.watch(unique), flow.move
+    tracker, smoother = build_tracker(config, move)
+    if config.camera_motion and not _propagates(config):
+        unique = follow_camera(unique)
+    return clock.pull("track", link_poses(unique, tracker, smoother, config.tracker.patience_seconds))
+
+
+def _propagates(config: Config) -> bool:
+    return config.propagation.max_seconds > 0 or config.propagation.detect_every > 1
+
+
+def _poses(
+    frames: Iterable[Frame], networks: Networks, config: Config, clock: StageClock
+) -> Iterator[tuple[Frame, Poses]]:
+    """Poses of the detected people and, with propagation, of people whom the detector misses."""
+    settings = config.propagation
+    detect = partial(
+        detect_people,
+        detector=networks.detector,
+        min_score=config.detector.min_score,
+        box_overlap=config.duplicates.box_overlap,
+        max_people=config.detector.max_people,
+        batch=max(config.detector.batch, networks.at_once),
+    )
+    if not _propagates(config):
+        people = clock.pull("detect", detect(frames))
+        return estimate_poses(people, networks.estimator, batch=config.pose.batch * networks.at_once)
+    people = clock.pull("detect", detect_every(frames, detect, settings.detect_every))
+    if config.camera_motion:
+        people = follow_camera(people)  # before propagation, which must know the cuts
+    # box_overlap 1 keeps all given boxes, but propagated boxes on top of one are still dropped.
+    overlap = config.duplicates.box_overlap
+    return propagate_poses(
+        people,
+        networks.estimator,
+        settings,
+        box_overlap=overlap if overlap < 1 else DuplicatesConfig().box_overlap,
+    )

@@ -1,1 +1,0 @@
-"""`posetrack train`: labels of several formats to plain records, the networks to train, the log and its plot."""

@@ -1,0 +1,109 @@
+"""One connection to a stream: opened by FFmpeg, described, and decoded frame by frame."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import av
+
+from posetrack_app.core.errors import InputError
+from posetrack_app.video.deinterlace import deinterlaced
+from posetrack_app.video.ffmpeg_log import silence_ffmpeg
+from posetrack_app.video.probe import declared_seconds
+from posetrack_app.video.sender import Sender, SenderKind
+
+_TIMEOUT_SECONDS = 10.0
+
+_OPTIONS = {"rtsp_transport": "tcp", "reconnect": "1", "reconnect_delay_max": "4"}
+"""For FFmpeg, which continues a broken HTTP download where it stopped (Range)."""
+
+_PLAYLISTS = ("hls", "dash")
+"""FFmpeg's names of the playlist formats."""
+
+
+def open_connection(source: str) -> Any:
+    """PyAV's container of a new connection to an address or, for "-", to standard input."""
+    silence_ffmpeg()
+    if source != "-":
+        return av.open(source, options=_OPTIONS, timeout=_TIMEOUT_SECONDS)
+    if sys.stdin is None:
+        raise InputError("standard input is closed; pipe the video into it")
+    return av.open(sys.stdin.buffer, options={}, timeout=None)
+
+
+def describe_sender(source: str, container: Any, stream: Any) -> Sender:
+    """What is known about the sender of a connection."""
+    length = declared_seconds(stream)
+    # The length of the container may be that of its audio. A pipe cannot be opened again to find out.
+    if not length and source != "-":
+        length = max(container.duration or 0, 0) / av.time_base
+    if source == "-":
+        kind = SenderKind.PIPE
+    elif container.format.name in _PLAYLISTS:
+        kind = SenderKind.PLAYLIST
+    elif source.partition("://")[0] in ("http", "https"):
+        kind = SenderKind.HTTP_FILE if container.size > 0 else SenderKind.HTTP_UNSIZED
+    else:
+        kind = SenderKind.OTHER
+    return Sender(kind, length)
+
+
+@dataclass(frozen=True)
+class ConnectionFrame:
+    """PyAV's frame, deinterlaced, and what was known about it before that."""
+
+    frame: Any
+    seconds: float | None
+    """Presentation time on the clock of the connection."""
+    duration: float
+    is_key: bool
+    is_interlaced: bool
+    lost_before: int
+    """Damaged packets before it."""
+
+
+def connection_frames(container: Any, stream: Any) -> Iterator[ConnectionFrame]:
+    """The frames of a connection, deinterlaced. Raises PyAV's error after the last one if the connection breaks."""
+    # The filter has its own time base, so the times are taken before it. Their unit is that of the stream: frames that
+    # waited in the decoder when the connection broke carry none.
+    noted = (
+        ((frame.pts, frame.duration or 0, frame.key_frame, frame.interlaced_frame, lost), frame)
+        for frame, lost in _decoded(container, stream)
+    )
+    for (pts, duration, is_key, is_interlaced, lost), frame in deinterlaced(noted):
+        seconds = None if pts is None else float(pts * stream.time_base)
+        yield ConnectionFrame(frame, seconds, float(duration * stream.time_base), is_key, is_interlaced, lost)
+
+
+def _decoded(container: Any, stream: Any) -> Iterator[tuple[Any, int]]:
+    """Each decoded frame, and the number of damaged packets before it."""
+    damaged = 0
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.EOFError:
+            return
+        except av.FFmpegError:
+            # The connection broke: first yield the frames that wait in the decoder.
+            with suppress(av.FFmpegError):
+                for frame in stream.decode(None):
+                    yield frame, damaged
+                    damaged = 0
+            raise
+        if packet is None:
+            return
+        try:
+            frames = packet.decode()
+        except av.EOFError:
+            return
+        except av.FFmpegError:
+            damaged += 1  # reported as a gap with the next frame
+            continue
+        for frame in frames:
+            yield frame, damaged
+            damaged = 0

@@ -1,0 +1,1 @@
+"""Numbers recorded from the reference code, and their comparison with this package."""

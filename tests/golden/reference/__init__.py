@@ -1,0 +1,1 @@
+"""Parts of the reference code that no command uses; they are kept for the golden comparison."""
