@@ -1,11 +1,13 @@
-"""HRNet trunks in 8-bit integers, on processors that multiply them several times as fast as floats (VNNI).
+"""HRNet trunks in 8-bit integers, which CPUs multiply faster than floats.
 
 Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR
-2018. A weight is an int8 in steps of its own output channel, what flows between convolutions a uint8 in steps of its
-own place in the network. How far it goes there is measured once, on pictures (`activation_ranges`), and kept in the weight
-file's metadata; nothing depends on the picture at hand or on who else is in the batch.
+2018. Weights are int8 with one step (scale) per output channel. Activations between convolutions are uint8 with one
+step per place in the network. The ranges of the activations are measured once on images (`activation_ranges`) and
+stored in the weight file, so a result never depends on the other images of a batch.
 
-The convolutions are oneDNN's through PyTorch, by the operators that its own compiler emits.
+The convolutions are those of oneDNN, through the operators that PyTorch's compiler emits. On CPUs without VNNI, oneDNN
+adds the products of two neighbouring input channels in 16 bits, which saturates. There the steps of the weights are
+made coarse enough for every such sum to fit (`weight_steps`).
 """
 
 from __future__ import annotations
@@ -29,36 +31,73 @@ from posetrack_detectors.networks.hrnet import (
 from posetrack_detectors.weights.activation_ranges import Ranges
 from posetrack_detectors.weights.checkpoints import CheckpointError
 
-FEWEST_CHANNELS = 32
-"""A convolution beside the trunk with fewer outputs is too cheap to be worth the change."""
-_LEVELS = 255
-_LARGEST_WEIGHT = 127
+MIN_CHANNELS = 32
+"""Convolutions outside the trunk with fewer output channels stay in float: they cost too little."""
+_MAX_ACTIVATION = 255
+_MAX_WEIGHT = 127
+_MAX_PAIR = 128
+"""Largest sum of two neighbouring weights: 128 * 255 is less than 2**15."""
+_PAIRED = [
+    [64.0, 64.0, 64.0, 64.0],
+    [127.0, 1.0, 127.0, 1.0],
+    [1.0, 127.0, 1.0, 127.0],
+    [127.0, 1.0, 1.0, 127.0],
+]
+"""Weights of four channels: at the limit in neighbouring pairs, and beyond it in case a library pairs other channels."""
 
 
 @cache
 def int8_works() -> bool:
-    """Whether PyTorch has these operators here, and they are right also where sums are greatest.
+    """Whether PyTorch has these operators on this machine, and they are exact for the largest sums."""
+    try:
+        return _is_exact(int8_saturates())
+    except (AttributeError, RuntimeError):  # PyTorch has no such operator on this machine
+        return False
 
-    Processors without VNNI may saturate pairs of products.
+
+@cache
+def int8_saturates() -> bool:
+    """Whether large weights give wrong sums, because two neighbouring products are added in 16 bits.
+
+    AttributeError or RuntimeError if PyTorch has no such operators.
     """
-    conv = nn.Conv2d(FEWEST_CHANNELS, FEWEST_CHANNELS, 1, bias=False, device="meta")
-    weight = torch.full(conv.weight.shape, float(_LARGEST_WEIGHT))
-    weight[1::2] *= -1
-    conv.weight = nn.Parameter(weight)
+    return not _is_exact(False)
+
+
+def _is_exact(saturates: bool) -> bool:
+    """Whether 1x1 and 3x3 convolutions are exact for the largest activations and the largest weights of `weight_steps`."""
+    rows = torch.tensor(_PAIRED if saturates else [[float(_MAX_WEIGHT)] * 4])
+    weights = torch.cat([rows, -rows]).repeat(MIN_CHANNELS // (2 * len(rows)), MIN_CHANNELS // 4)
+    x = torch.full((1, MIN_CHANNELS, 8, 8), _MAX_ACTIVATION, dtype=torch.uint8)
+    x = x.contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
-        x = torch.full((1, FEWEST_CHANNELS, 8, 8), _LEVELS, dtype=torch.uint8)
-        x = x.contiguous(memory_format=torch.channels_last)
-        try:
-            found = Int8Conv([conv], [1.0])(x)
-        except (AttributeError, RuntimeError):  # no such operator; not with this library or on this processor
-            return False
-        return bool(torch.allclose(found, conv(x.float())))
+        for side in (1, 3):
+            conv = nn.Conv2d(MIN_CHANNELS, MIN_CHANNELS, side, bias=False, device="meta")
+            conv.weight = nn.Parameter(weights[..., None, None].repeat(1, 1, side, side))
+            if not torch.allclose(Int8Conv([conv], [1.0], saturates=saturates)(x), conv(x.float())):
+                return False
+    return True
+
+
+def weight_steps(weights: Tensor, saturates: bool) -> Tensor:
+    """(N,) the step of each output channel for weights (N, C, h, w); the largest weight is at most 127 steps.
+
+    With `saturates`, the weights of channels 0 and 1, 2 and 3, ... also add up to at most 128 steps, so that their
+    products with activations up to 255 add up to less than 2**15.
+    """
+    steps = weights.abs().amax(dim=(1, 2, 3)) / _MAX_WEIGHT
+    if saturates:
+        even = nn.functional.pad(weights, (0, 0, 0, 0, 0, weights.shape[1] % 2))
+        sums = (even[:, ::2] + even[:, 1::2]).abs().amax(dim=(1, 2, 3))
+        # Two weights that add up to less than 128 steps add up to at most 128 after rounding.
+        steps = steps.maximum(sums / _MAX_PAIR * (1 + 1e-6))
+    return steps.clamp(min=1e-12)
 
 
 def quantise(network: nn.Module, ranges: Ranges) -> nn.Module:
-    """`network`, its BatchNorms folded, changed for inference: trunks and larger convolutions beside them in int8.
+    """Change `network`, whose BatchNorms are folded, to int8: trunks, and larger convolutions outside them.
 
-    CheckpointError if `ranges` are not this network's.
+    CheckpointError if `ranges` belong to another network.
     """
     try:
         for name, module in list(network.named_modules()):
@@ -67,11 +106,11 @@ def quantise(network: nn.Module, ranges: Ranges) -> nn.Module:
         for parent_name, parent in list(network.named_modules()):
             for name, child in list(parent.named_children()):
                 full = f"{parent_name}.{name}" if parent_name else name
-                if isinstance(child, nn.Conv2d) and child.out_channels >= FEWEST_CHANNELS and full in ranges:
+                if isinstance(child, nn.Conv2d) and child.out_channels >= MIN_CHANNELS and full in ranges:
                     setattr(parent, name, _FromFloat(child, ranges[full]))
     except KeyError as error:
         raise CheckpointError(
-            f"the weight file's activation ranges are another network's: {error.args[0]} has none; take 'float32'"
+            f"the activation ranges belong to another network: there is none for {error.args[0]}; use precision 'float32'"
         ) from error
     return network
 
@@ -79,7 +118,7 @@ def quantise(network: nn.Module, ranges: Ranges) -> nn.Module:
 def for_inference(
     network: nn.Module, device: torch.device, dtype: torch.dtype, ranges: Ranges | None
 ) -> nn.Module:
-    """`network`, changed: norms folded, weights as autocast wants them, on the device; with `ranges` in int8."""
+    """Change `network` for inference: norms folded, weights in `dtype`, on `device`; with `ranges` in int8."""
     store_weights(fold_batch_norms(network.eval()), dtype)
     if ranges is not None:
         quantise(network, ranges)
@@ -87,10 +126,17 @@ def for_inference(
 
 
 class Int8Conv(nn.Module):
-    """The sum of `convs`, each of its own input (N, C, H, W) uint8 in its own step, all of one kernel and stride.
+    """The sum of several convolutions, each of its own uint8 input (N, C, H, W), as one convolution.
 
-    With `into`, a step, ReLU follows and uint8 in that step comes out; else float32 without ReLU. `onto` of the call is
-    added before the ReLU: uint8 in the step `onto_step`, or float32 where that comes out.
+    The output is float32, or with `into` ReLU and uint8. Another tensor can be added before the ReLU: `onto` of the call.
+
+    Args:
+        convs: of the same kernel size and stride.
+        steps: the step of each input.
+        zero: the uint8 value that stands for 0.
+        into: the step of a uint8 output.
+        onto_step: the step of `onto`, which is uint8 where the output is; else `onto` is float32.
+        saturates: as in `weight_steps`; None asks this CPU.
     """
 
     def __init__(
@@ -101,23 +147,24 @@ class Int8Conv(nn.Module):
         zero: int = 0,
         into: float | None = None,
         onto_step: float = 1.0,
+        saturates: bool | None = None,
     ) -> None:
         super().__init__()
         first = convs[0]
-        # The inputs' steps go into the weights, so that one convolution can take them all.
+        # Multiply the steps of the inputs into the weights, so that one convolution can take all inputs.
         weights = torch.cat(
             [c.weight.detach().float() * step for c, step in zip(convs, steps, strict=True)], dim=1
         )
-        self._steps = (weights.abs().amax(dim=(1, 2, 3)) / _LARGEST_WEIGHT).clamp(min=1e-12)
-        whole = (weights / self._steps.view(-1, 1, 1, 1)).round().to(torch.int8)
-        self._zeros = torch.zeros(len(whole), dtype=torch.int64)
+        self._steps = weight_steps(weights, int8_saturates() if saturates is None else saturates)
+        integers = (weights / self._steps.view(-1, 1, 1, 1)).round().to(torch.int8)
+        self._zeros = torch.zeros(len(integers), dtype=torch.int64)
         biases = [c.bias.detach().float() for c in convs if c.bias is not None]
         self._bias = torch.stack(biases).sum(dim=0) if biases else None
         self._geometry = list(first.stride), list(first.padding), list(first.dilation), first.groups
         self._zero, self._onto_step = zero, 1.0 if into is None else onto_step
         self._out = (1.0, 0, torch.float32) if into is None else (into, 0, torch.uint8)
         self._after = "none" if into is None else "relu"
-        self._packed = torch.ops.onednn.qconv_prepack(whole, self._steps, 1.0, zero, *self._geometry, None)
+        self._packed = torch.ops.onednn.qconv_prepack(integers, self._steps, 1.0, zero, *self._geometry, None)
 
     def forward(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
         weights = self._packed, self._steps, self._zeros
@@ -134,7 +181,7 @@ class Int8Conv(nn.Module):
 
 
 class _FromFloat(nn.Module):
-    """A convolution of floats `within` a range; `into` as for `Int8Conv`."""
+    """A convolution of float inputs in the range `within`; `into` as in `Int8Conv`."""
 
     def __init__(self, conv: nn.Conv2d, within: tuple[float, float], into: float | None = None) -> None:
         super().__init__()
@@ -146,7 +193,7 @@ class _FromFloat(nn.Module):
 
 
 class _Int8Block(nn.Module):
-    """A basic block, uint8 to uint8."""
+    """A basic block from uint8 to uint8."""
 
     def __init__(self, block: BasicBlock, step: float, inner: float, into: float) -> None:
         super().__init__()
@@ -158,7 +205,7 @@ class _Int8Block(nn.Module):
 
 
 class _Int8Bottleneck(nn.Module):
-    """A bottleneck of stride 1, uint8 to uint8; its shortcut's convolution and its last one are one."""
+    """A bottleneck of stride 1 from uint8 to uint8; its last convolution and that of its shortcut are one."""
 
     def __init__(self, block: Bottleneck, step: float, inner: tuple[float, float], into: float) -> None:
         super().__init__()
@@ -178,10 +225,10 @@ class _Int8Bottleneck(nn.Module):
 
 
 class _Int8Sum(nn.Module):
-    """One output of an exchange: of all branches, uint8 in `steps`, to uint8 in the step `into`, or for None to float32.
+    """One output of an exchange module: all branches, uint8 in `steps`, to uint8 in the step `into`, or to float32.
 
-    Convolutions of coarser branches are one, on what they are brought to the output's size before; the last ones of
-    finer branches are one, too.
+    The convolutions of coarser branches run as one, after their inputs are upsampled to the size of the output. So do
+    the last convolutions of finer branches.
     """
 
     def __init__(
@@ -234,7 +281,7 @@ class _Int8Sum(nn.Module):
 
 
 class _Int8Exchange(nn.Module):
-    """An exchange module; one of `sums` for every branch that comes out, none where nothing is exchanged."""
+    """An exchange module, with one of `sums` per output branch."""
 
     def __init__(self, branches: Sequence[nn.Module], sums: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -242,13 +289,13 @@ class _Int8Exchange(nn.Module):
 
     def forward(self, branches: list[Tensor]) -> list[Tensor]:
         branches = [blocks(x) for blocks, x in zip(self.branches, branches, strict=True)]
-        # The first sum is made in its branch's own memory, so it comes last.
+        # The first sum overwrites its branch, so it is computed last.
         sums = [total(branches) for total in reversed(self.sums)]
-        return sums[::-1] or branches
+        return sums[::-1]
 
 
 def _quantise_trunk(trunk: HRNetTrunk, prefix: str, ranges: Ranges) -> None:
-    """Change the trunk so that its forward takes floats, and gives floats from its last module on."""
+    """Change the trunk; its inputs and outputs stay float."""
 
     def step(name: str) -> float:
         return _steps(ranges[prefix + name])[0]
@@ -286,9 +333,9 @@ def _quantise_trunk(trunk: HRNetTrunk, prefix: str, ranges: Ranges) -> None:
 def _exchange(
     module: ExchangeModule, name: str, following: str, steps: Sequence[float], step: Callable[[str], float]
 ) -> tuple[_Int8Exchange, list[float]]:
-    """The module of that name, its branches coming in `steps`, and the steps in which they come out.
+    """The exchange module `name` with inputs in `steps`, and the steps of its outputs.
 
-    `following` is the module that they go to; "" for none, which takes floats.
+    `following` is the next module; "" if there is none, and the outputs are float.
     """
     branches, inside = [], []
     for i, (blocks, entered) in enumerate(zip(module.branches, steps, strict=True)):
@@ -308,20 +355,20 @@ def _exchange(
         into = step(f"{following}.branches.{target}.0.conv1") if following else None
         sums.append(_Int8Sum(list(cast(nn.ModuleList, paths)), target, inside, inner, into))
         out.append(into or 0.0)
-    return _Int8Exchange(branches, sums), out or inside
+    return _Int8Exchange(branches, sums), out
 
 
 def to_uint8(x: Tensor, step: float, zero: int = 0) -> Tensor:
-    """Floats in whole `step`s from `zero` on, 0 to 255; what lies beyond is cut off."""
-    # By way of int8, which PyTorch turns floats into several times as fast as into uint8.
+    """Floats to uint8: round(x / step) + zero, clipped to 0 to 255."""
+    # Through int8: PyTorch converts floats to int8 several times as fast as to uint8.
     moved = torch.add(torch.tensor(float(zero - 128)), x, alpha=1 / step)
     return moved.round_().clamp_(-128, 127).to(torch.int8).view(torch.uint8).bitwise_xor_(128)
 
 
 def _steps(within: tuple[float, float]) -> tuple[float, int]:
-    """The step, and which of 0 to 255 is 0, for values from `low` (0 or less) to `high`."""
+    """The step, and the uint8 value that stands for 0, of activations in the range (low <= 0, high)."""
     low, high = within
-    step = max((high - low) / _LEVELS, 1e-9)
+    step = max((high - low) / _MAX_ACTIVATION, 1e-9)
     return step, round(-low / step)
 
 

@@ -36,9 +36,10 @@ def choose_device(wanted: str) -> str:
 def choose_precision(wanted: str, device: str, ranges: Ranges | None = None) -> str:
     """`wanted`, or for "auto" the fastest precision that keeps the accuracy.
 
-    "auto" is int8 on CPUs with VNNI for weights with activation `ranges`; else bfloat16 where that is faster; else
+    "auto" is int8 on CPUs with AVX2 for weights with activation `ranges`; else bfloat16 where that is faster; else
     float32. bfloat16 is faster on CUDA from Ampere on, on CPUs with AMX, and on AMD CPUs with AVX512-BF16. Intel CPUs
-    without AMX (a virtual machine may hide it) multiply bfloat16 at half the rate of float32.
+    without AMX (a virtual machine may hide it) multiply bfloat16 at half the rate of float32. int8 on ARM is correct but
+    slow.
 
     InputError if int8 is wanted and not supported.
     """
@@ -56,7 +57,7 @@ def choose_precision(wanted: str, device: str, ranges: Ranges | None = None) -> 
     if device == "cpu":
         # PyTorch before 2.11 has no get_capabilities.
         able: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-        if ranges is not None and (able.get("avx512_vnni") or able.get("avx_vnni")) and int8_works():
+        if ranges is not None and able.get("avx2") and int8_works():
             return "int8"
         is_intel = "Intel" in str(able.get("cpu_name"))
         is_faster = able.get("amx_bf16") or (able.get("avx512_bf16") and not is_intel)

@@ -134,12 +134,13 @@ def test_auto_precision_is_the_faster_one(
 @pytest.mark.parametrize(
     ("processor", "works", "precision"),
     [
-        ({"cpu_name": "Intel Xeon", "avx512_vnni": True}, True, "int8"),
-        ({"cpu_name": "Intel Core", "avx_vnni": True}, True, "int8"),
-        ({"cpu_name": "Intel Xeon", "amx_bf16": True, "avx512_vnni": True}, True, "int8"),
-        ({"cpu_name": "Intel Xeon", "avx512_vnni": True}, False, "float32"),
-        ({"cpu_name": "AMD EPYC", "avx512_bf16": True, "avx512_vnni": True}, False, "bfloat16"),
-        ({"cpu_name": "Intel Xeon", "avx512_vnni": False}, True, "float32"),
+        ({"cpu_name": "Intel Xeon", "avx2": True, "avx512_vnni": True}, True, "int8"),
+        ({"cpu_name": "Intel Core", "avx2": True, "avx_vnni": True}, True, "int8"),
+        ({"cpu_name": "Intel Xeon", "avx2": True, "amx_bf16": True, "avx512_vnni": True}, True, "int8"),
+        ({"cpu_name": "AMD EPYC", "avx2": True, "avx512_vnni": False}, True, "int8"),
+        ({"cpu_name": "Intel Xeon", "avx2": True, "avx512_vnni": True}, False, "float32"),
+        ({"cpu_name": "AMD EPYC", "avx2": True, "avx512_bf16": True}, False, "bfloat16"),
+        ({"architecture": "arm64"}, True, "float32"),  # correct there, but slow
     ],
 )
 def test_auto_precision_of_weights_with_ranges(
