@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+import torchvision.ops  # noqa: F401  registers the ONNX form of its operators
 from numpy.typing import NDArray
 from torch import Tensor, nn
 

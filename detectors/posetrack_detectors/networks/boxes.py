@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import nms
+
+from posetrack_detectors.networks.vision_ops import nms
 
 LOG_RATIO_LIMIT = abs(math.log(16 / 1000))
 """Largest change of a side's logarithm that an offset may cause."""
@@ -71,7 +71,7 @@ def suppress(boxes: Tensor, scores: Tensor, groups: Tensor, overlap: float) -> T
     ).max()  # the padding covers the case of no boxes; coordinates are >= 0
     apart = boxes + (groups.to(boxes.dtype) * (farthest + 1))[:, None]
     if len(boxes) < SPLIT_FROM:
-        return cast(Tensor, nms(apart, scores, overlap))
+        return nms(apart, scores, overlap)
     kept = []
     for group in set(groups.tolist()):
         rows = (groups == group).nonzero()[:, 0]

@@ -14,11 +14,11 @@ from typing import NamedTuple, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import roi_align
 
 from posetrack_detectors.networks import hrnet
 from posetrack_detectors.networks.boxes import anchor_grid, cell_anchors, decode, pyramid_level, suppress
 from posetrack_detectors.networks.hrnet import HRNetTrunk, TrunkSize
+from posetrack_detectors.networks.vision_ops import roi_align
 
 STRIDES = (4, 8, 16, 32, 64)
 ROI_LEVELS = 4
@@ -208,7 +208,7 @@ class FasterRCNN(nn.Module):
         chosen_levels = pyramid_level(rois[:, 1:], ROI_LEVELS)
         rows = [(chosen_levels == i).nonzero()[:, 0] for i in range(ROI_LEVELS)]
         aligned = [
-            roi_align(level.float(), rois[chosen], side, 1 / stride, sampling_ratio=0, aligned=True)
+            roi_align(level.float(), rois[chosen], side, 1 / stride)
             for level, chosen, stride in zip(levels, rows, STRIDES, strict=False)
         ]
         return torch.cat(aligned)[torch.cat(rows).argsort()]
