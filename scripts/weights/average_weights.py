@@ -3,7 +3,7 @@
 python scripts/weights/average_weights.py A B --out C
 
 Such weights lie in one basin of the loss, and their mean often generalises better than the last ones (Wortsman et al.,
-"Model soups", ICML 2022). Measure the result: the mean was better for the embedded detector, but not for the pose network.
+"Model soups", ICML 2022). Measure the result: both embedded networks are such means, but earlier pose networks gained nothing.
 """
 
 from __future__ import annotations
