@@ -39,7 +39,7 @@ The default of 300,000 is some milliseconds: two runs on the same cores then mos
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="posetrack")
 def posetrack() -> None:
-    """Every person's identity, box and keypoints in a video."""
+    """Find and follow every person in a video: identity, box and keypoints."""
 
 
 posetrack.add_command(run)

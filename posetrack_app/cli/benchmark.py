@@ -33,7 +33,7 @@ from posetrack_app.core.errors import InputError
 @click.option(
     "--detections",
     type=PATH,
-    help="Boxes to use in place of the detector's (COCO result file). [detector] min_score and [tracker] high_score "
+    help="Boxes to use instead of the detector's (COCO result file). [detector] min_score and [tracker] high_score "
     "and low_score apply to them; --preset accurate or a --config for your detector may fit better.",
 )
 @click.option(
@@ -67,7 +67,7 @@ def benchmark(
     from posetrack_app.jobs.benchmark import run_benchmark
 
     if detections is not None and gt_boxes:
-        raise InputError("--detections and --gt-boxes exclude each other; choose one")
+        raise InputError("--detections and --gt-boxes cannot be used together; choose one")
     result = run_benchmark(
         dataset,
         root,

@@ -9,6 +9,7 @@ import click
 from posetrack_app.cli.options import PATH, force_option
 from posetrack_app.core.choices import FORMATS
 from posetrack_app.core.errors import InputError
+from posetrack_app.core.words import counted
 
 
 @click.command()
@@ -20,19 +21,22 @@ from posetrack_app.core.errors import InputError
     required=True,
     help="The file to write; for per-track, openpose, trc and trc-c3d a new folder.",
 )
-@click.option("--smoothed", is_flag=True, help="Write the smoothed keypoints in place of the raw ones.")
+@click.option("--smoothed", is_flag=True, help="Write the smoothed keypoints instead of the raw ones.")
 @force_option
 def convert(tracks: Path, to: str, out: Path, smoothed: bool, force: bool) -> None:
     """Write the tracks of IN in another format.
 
-    docs/formats.md describes the formats. IN is a tracks.json, a PoseTrack18 file, a .csv or .parquet of ours,
-    or a folder made with --to per-track.
+    docs/formats.md describes the formats. IN is a tracks.json, a PoseTrack18 file, a .csv or .parquet
+    file that posetrack wrote, or a folder made with --to per-track.
     """
     from posetrack_app.jobs.convert import convert as write
 
     content = write(tracks, out, to=to, smoothed=smoothed, force=force)
     people = sum(len(frame.people) for frame in content.frames)
-    click.echo(f"{out}: {len(content.frames)} frames, {people} people, {len(content.ids)} identities")
+    click.echo(
+        f"{out}: {counted(len(content.frames), 'frame')}, {counted(people, 'pose')}, "
+        f"{counted(len(content.ids), 'identity', 'identities')}"
+    )
 
 
 @click.command()
@@ -40,7 +44,7 @@ def convert(tracks: Path, to: str, out: Path, smoothed: bool, force: bool) -> No
 def validate(file: Path) -> None:
     """List the faults of a tracks file.
 
-    The file is compared with its JSON Schema, and its entries with each other. Each fault comes with its place.
+    The file is compared with its JSON Schema, and its entries with each other. Each line names the place of a fault.
     """
     from posetrack_app.jobs.convert import validate as find_faults
 
@@ -48,5 +52,5 @@ def validate(file: Path) -> None:
     for fault in faults:
         click.echo(f"{file}: {fault}")
     if faults:
-        raise InputError(f"{file} is not valid: {len(faults)} fault{'s' if len(faults) > 1 else ''}")
+        raise InputError(f"{file} is not valid: {counted(len(faults), 'fault')}")
     click.echo(f"{file}: valid")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from posetrack_app.cli.options import PATH
+from posetrack_app.core.words import counted
 
 _MAX_LINES = 50
 
@@ -31,8 +32,8 @@ def check(root: Path) -> None:
     for report in check_dataset(root):
         click.echo(
             f"{report.split}: {report.layout}, {report.release}\n"
-            f"  {report.sequences} sequences, {report.frames} frames ({report.labelled} labelled), "
-            f"{report.people} people in {report.tracks} tracks"
+            f"  {counted(report.sequences, 'sequence')}, {counted(report.frames, 'frame')} ({report.labelled} labelled), "
+            f"{counted(report.people, 'person', 'people')} in {counted(report.tracks, 'track')}"
         )
         lines = [f"missing: {line}" for line in report.missing]
         lines += [f"unusual: {line}" for line in report.unusual]
@@ -41,6 +42,6 @@ def check(root: Path) -> None:
         if len(lines) > _MAX_LINES:
             click.echo(f"  and {len(lines) - _MAX_LINES} more")
         faults += len(lines)
-    click.echo(f"{faults} faults" if faults else "nothing missing or unusual")
+    click.echo(counted(faults, "fault") if faults else "nothing missing or unusual")
     if faults:
         raise SystemExit(1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from posetrack_app.core.words import counted
+
 
 @click.command()
 def doctor() -> None:
@@ -24,5 +26,5 @@ def doctor() -> None:
             broken += finding.state == "broken"
             click.echo(f"{marks[finding.state]}  {finding.part:<20} {finding.detail}")
     if broken:
-        click.echo(f"{broken} problem{'s' if broken > 1 else ''} to fix before you use posetrack")
+        click.echo(f"{counted(broken, 'problem')} to fix before you use posetrack")
         raise SystemExit(1)

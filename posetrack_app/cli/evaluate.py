@@ -30,8 +30,12 @@ from posetrack_app.core.errors import InputError
 @click.option(
     "--report", type=PATH, help="Write an HTML page with tables, curves, sequences and id switches."
 )
-@click.option("--baseline", type=PATH, help="An earlier --json file: exit 1 if a total is worse now.")
-@click.option("--margin", type=float, default=0.1, show_default=True, help="Points that a total may drop.")
+@click.option(
+    "--baseline", type=PATH, help="A --json file of an earlier run: exit with 1 if a total is worse now."
+)
+@click.option(
+    "--margin", type=float, default=0.1, show_default=True, help="How many points a total may drop."
+)
 def evaluate(
     truth: Path,
     predictions: Path,

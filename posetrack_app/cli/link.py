@@ -25,7 +25,7 @@ from posetrack_app.core.choices import SMOOTHING
 @click.option(
     "--smooth",
     type=click.Choice(SMOOTHING),
-    help="Smoothing of --second-pass; default: that of [second_pass], butterworth.",
+    help="Smoothing in --second-pass; default: the setting in [second_pass] (butterworth).",
 )
 @force_option
 def link(
@@ -37,7 +37,7 @@ def link(
     smooth: str | None,
     force: bool,
 ) -> None:
-    """Give stored poses new identities, without video or networks.
+    """Assign new identities to stored poses, without video or networks.
 
     POSES is a tracks file, a PoseTrack18 file or a list of COCO keypoint results; it needs no identities.
     The thresholds of the default preset fit the embedded detector. For poses from another detector, --preset

@@ -10,6 +10,7 @@ import click
 
 from posetrack_app.cli.options import PATH, force_option
 from posetrack_app.core.errors import InputError
+from posetrack_app.core.words import counted
 
 
 @click.command()
@@ -19,7 +20,7 @@ from posetrack_app.core.errors import InputError
 @click.option("--trails", is_flag=True, help="Show where the people's feet were in the last 2 seconds.")
 @click.option("--only-ids", metavar="ID,ID,...", help="Draw only these identities.")
 @click.option("--blur-faces", is_flag=True, help="Make the face of every tracked person unrecognisable.")
-@click.option("--names", metavar="ID=NAME,...", help="Draw names in place of ids, such as 1=Ann,4=Ben.")
+@click.option("--names", metavar="ID=NAME,...", help="Draw names instead of ids, such as 1=Ann,4=Ben.")
 @click.option("--side-by-side", is_flag=True, help="Put the original image to the left of the drawn one.")
 @click.option("--contact-sheet", type=PATH, help="Also write a PNG with the clearest view of each identity.")
 @force_option
@@ -72,7 +73,9 @@ def render(
         of_total = f" of {len(content.frames)}" if done < len(content.frames) else ""
         click.echo(f"{out}: {done}{of_total} frames drawn, {rate:.0f} frames a second")
     if contact_sheet is not None:
-        click.echo(f"{contact_sheet}: {len(content.ids if ids is None else ids)} identities")
+        click.echo(
+            f"{contact_sheet}: {counted(len(content.ids if ids is None else ids), 'identity', 'identities')}"
+        )
 
 
 def _parse_ids(text: str) -> frozenset[int]:

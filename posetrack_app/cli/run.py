@@ -25,7 +25,10 @@ from posetrack_app.core.errors import InputError
 @click.option("--start", type=float, metavar="SECONDS", help="Skip frames shown before this time.")
 @click.option("--stop", type=float, metavar="SECONDS", help="Skip frames shown at or after this time.")
 @click.option(
-    "--duration", type=float, metavar="SECONDS", help="Time to process, from --start or of a stream."
+    "--duration",
+    type=float,
+    metavar="SECONDS",
+    help="How much to process, from --start on, or of a live stream.",
 )
 @click.option("--stride", type=int, default=1, show_default=True, help="Process every n-th frame.")
 @click.option(

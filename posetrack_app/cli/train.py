@@ -20,7 +20,7 @@ Command = Callable[..., Any]
 def train() -> None:
     """Train a pose network or a person detector on your own images.
 
-    The data are COCO files or PoseTrack18 folders. A GPU is used if there is one; for several run torchrun
+    Give COCO files or PoseTrack18 folders. A GPU is used if there is one; for several run torchrun
     --nproc-per-node N -m posetrack_app train pose ... The folder --out gets the weights (for [pose] or
     [detector] weights in --config of `posetrack run`), log.jsonl with losses and results on dev images,
     their curves loss.svg and dev.svg, and checkpoint.pt for --resume.
@@ -36,11 +36,11 @@ def _common(command: Command) -> Command:
                 type=PATH,
                 required=True,
                 multiple=True,
-                help="A COCO file, or a folder: COCO, PoseTrack18. Repeat it to use several together.",
+                help="A COCO file, or a folder: COCO, PoseTrack18. Repeat the option to use several.",
             ),
             click.option("--out", type=PATH, required=True, help="A new folder for all results."),
             click.option(
-                "--images", type=PATH, help="Folder of a COCO file's images; default: searched beside it."
+                "--images", type=PATH, help="Folder of a COCO file's images; default: found next to the file."
             ),
             click.option(
                 "--dev", type=PATH, help="A COCO file to measure on; default: val, or 1 image in 20."
@@ -49,7 +49,7 @@ def _common(command: Command) -> Command:
             click.option(
                 "--init",
                 type=PATH,
-                help="Weights to start from; those that fit are used, at least the trunk.",
+                help="Weights to start from; layers of another shape are left out.",
             ),
             click.option(
                 "--minutes", type=float, default=math.inf, help="Shorten the schedule to end after this time."
@@ -108,7 +108,9 @@ def _common(command: Command) -> Command:
     show_default=True,
     help="Share of the training at half the size.",
 )
-@click.option("--epochs", type=float, default=150.0, show_default=True, help="How often each person is seen.")
+@click.option(
+    "--epochs", type=float, default=150.0, show_default=True, help="How many times each person is shown."
+)
 @click.option("--batch", type=int, default=32, show_default=True, help="Crops per step and process.")
 @click.option("--rate", type=float, default=1.5e-3, show_default=True, help="Peak learning rate.")
 @click.option(
@@ -149,7 +151,9 @@ def pose(size: str, **options: Any) -> None:
 @click.option(
     "--side", type=int, default=320, show_default=True, help="Side of the square crops, a multiple of 32."
 )
-@click.option("--epochs", type=float, default=40.0, show_default=True, help="How often each image is seen.")
+@click.option(
+    "--epochs", type=float, default=40.0, show_default=True, help="How many times each image is shown."
+)
 @click.option("--batch", type=int, default=16, show_default=True, help="Crops per step and process.")
 @click.option("--rate", type=float, default=1e-3, show_default=True, help="Peak learning rate.")
 def detector(**options: Any) -> None:

@@ -32,7 +32,7 @@ def list_weights(folder: Path | None) -> None:
 @weights.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @folder_option
-@click.option("--offline", is_flag=True, help="Do not download; say which file to put where instead.")
+@click.option("--offline", is_flag=True, help="Do not download; say which file to put where.")
 def pull(names: tuple[str, ...], folder: Path | None, offline: bool) -> None:
     """Download weight files and check their SHA-256.
 
@@ -54,7 +54,7 @@ def verify(folder: Path | None) -> None:
 
     root, damaged, found = weights_folder(folder), [], here(folder)
     if not found:
-        click.echo(f"no weight files are in {root}")
+        click.echo(f"there are no weight files in {root}")
     for entry in found:
         try:
             check_file(root / entry.file, entry)
@@ -83,7 +83,7 @@ def bundle(out: Path, names: tuple[str, ...], folder: Path | None) -> None:
 
     entries = [find(name) for name in names] if names else here(folder)
     if not entries:
-        raise InputError(f"no weight files are in {weights_folder(folder)}; pull some first")
+        raise InputError(f"there are no weight files in {weights_folder(folder)}; pull some first")
     write_bundle(entries, out, folder)
     click.echo(f"{out}: {', '.join(entry.name for entry in entries)}")
 

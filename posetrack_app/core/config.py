@@ -252,6 +252,8 @@ def _with_file(config: Config, file: Path) -> Config:
     try:
         text = file.read_bytes().decode("utf-8-sig")  # some Windows editors write a byte order mark
         table = tomllib.loads(text)
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file") from None
     except OSError as error:
         raise InputError(f"{file} cannot be read ({error.strerror})") from error
     # Not text, not TOML, or a number or nesting beyond Python's limits.

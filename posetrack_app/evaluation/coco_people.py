@@ -83,7 +83,7 @@ def read_sigmas(path: Path, truth: Mapping[str, Any]) -> tuple[FloatArray, Any]:
     entries = categories if isinstance(categories, list) else []
     named = [entry for entry in entries if isinstance(entry, dict) and "keypoints" in entry]
     if len(named) != 1:
-        raise InputError(f"{path}: needs exactly one category with 'keypoints', but has {len(named)}")
+        raise InputError(f"{path} needs exactly one category with 'keypoints', but has {len(named)}")
     names = named[0]["keypoints"]
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise InputError(f"{path}: 'keypoints' of the category must be a list of names")

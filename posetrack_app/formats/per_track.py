@@ -46,9 +46,11 @@ def read_per_track(path: Path) -> Tracks:
     first = parts[0]
     for part in parts[1:]:
         if [frame.info.index for frame in part.frames] != [frame.info.index for frame in first.frames]:
-            raise InputError(f"{part.path} has other frames than {first.path}; give files of one video")
+            raise InputError(f"{part.path} has different frames from {first.path}; give files of one video")
         if part.skeleton is not first.skeleton:
-            raise InputError(f"{part.path} has other keypoints than {first.path}; give files of one video")
+            raise InputError(
+                f"{part.path} has different keypoints from {first.path}; give files of one video"
+            )
     frames = [
         replace(frame, people=_joined([part.frames[k] for part in parts]))
         for k, frame in enumerate(first.frames)

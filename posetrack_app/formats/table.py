@@ -141,7 +141,7 @@ def _tracks(path: Path, header: list[str], rows: Sequence[Sequence[Any]], info: 
     skeletons = [skeleton for skeleton in (POSETRACK, COCO) if _columns(skeleton) == list(header)]
     if not skeletons:
         raise InputError(
-            f"{path}: its columns are not those of a table with tracks; start from one that was converted from tracks"
+            f"{path}: its columns are not those of a tracks table; give a file that was converted from tracks"
         )
     skeleton = skeletons[0]
     frames: dict[int, tuple[float, str, list[list[int]], list[FloatArray]]] = {}

@@ -220,7 +220,7 @@ def _boxes_by_frame(truth: PoseSequence, found: dict[int, list[tuple[float, ...]
     """The given boxes of every frame, highest score first."""
     if not len(truth.image_ids):
         raise InputError(
-            f"{truth.path}: PoseTrack17 frames have no image ids; given detections need PoseTrack18 files",
+            f"{truth.path}: PoseTrack17 frames have no image ids; use your own detections with PoseTrack18 files",
             option="detections",
         )
     frames: list[Boxes] = []

@@ -125,7 +125,9 @@ class Journal:
             try:
                 before = json.loads(found)
             except ValueError as error:
-                raise InputError(f"{self.path} was not written by posetrack run; move it away") from error
+                raise InputError(
+                    f"{self.path} was not written by posetrack run; move it to another folder"
+                ) from error
             changes = _differences(before, json.loads(header))
             raise InputError(
                 f"{self.path}: the stopped run had other settings ({'; '.join(changes[:3])}); "

@@ -14,6 +14,7 @@ from posetrack_app.core.errors import InputError
 from posetrack_app.core.files import StrPath, refuse_to_replace
 from posetrack_app.core.json_file import as_text
 from posetrack_app.core.records import INTERPOLATED, TrackedPoses
+from posetrack_app.core.words import counted
 from posetrack_app.formats import TrackedFrame, Tracks, TracksWriter
 from posetrack_app.formats.tracks_json.poses_reader import read_poses
 from posetrack_app.pipeline.id_review import IdReview
@@ -36,10 +37,10 @@ class LinkReport:
 
     def summary(self) -> str:
         """One line for the user."""
-        text = f"{self.out}: {self.tracks} people in {self.frames} frames"
+        text = f"{self.out}: {counted(self.tracks, 'person', 'people')} in {counted(self.frames, 'frame')}"
         if self.unassigned:
             text += (
-                f"; {self.unassigned} poses got no identity, because of low scores or too few frames "
+                f"; {counted(self.unassigned, 'pose')} got no identity, because of low scores or too few frames "
                 "([tracker] in docs/tracker.md)"
             )
         return text

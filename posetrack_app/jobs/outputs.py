@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.files import check_name_length, refuse_to_replace, refuse_to_replace_input
+from posetrack_app.core.words import counted
 from posetrack_app.formats.tracks_json.writer import partial_file
 from posetrack_app.jobs.journal import journal_file
 from posetrack_app.jobs.manifest import manifest_file
@@ -71,7 +72,7 @@ def output_files(sources: Sequence[str], folder: Path) -> list[Path]:
     ]
     for position, name in enumerate(names):
         if name in names[:position]:
-            raise InputError(f"{plain_name(sources[position])} is given twice; give every video once")
+            raise InputError(f"{plain_name(sources[position])} is listed twice; list each video once")
     below = below_common_folder(names)
     for stems in (
         [PurePath(path.stem) for path in below],
@@ -165,7 +166,7 @@ def _already_exist(files: Sequence[Path]) -> str:
     more = len(files) - 1
     if not more:
         return f"{files[0]} already exists"
-    return f"{files[0]} and {more} more file{'s' if more > 1 else ''} already exist"
+    return f"{files[0]} and {counted(more, 'more file')} already exist"
 
 
 def _choices(videos: int, resume: bool) -> str:

@@ -17,6 +17,7 @@ from posetrack_app.core.errors import InputError
 from posetrack_app.core.files import StrPath, check_output_file, remove_leftovers
 from posetrack_app.core.protocols import Networks
 from posetrack_app.core.version import __version__
+from posetrack_app.core.words import counted
 from posetrack_app.drawing.overlay import OverlayWriter
 from posetrack_app.formats import TracksWriter
 from posetrack_app.formats.tracks_json.writer import partial_file
@@ -58,7 +59,8 @@ class TrackReport:
         """One line for the user."""
         stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in self.stage_seconds.items())
         return (
-            f"{self.out}: {self.tracks} people in {self.frames} frames, {self.rate:.1f} frames per second "
+            f"{self.out}: {counted(self.tracks, 'person', 'people')} in {counted(self.frames, 'frame')}, "
+            f"{self.rate:.1f} frames per second "
             f"(seconds: {stages})"
         )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from posetrack_app.core.config import Config
 from posetrack_app.core.errors import InputError, one_line
+from posetrack_app.core.words import counted
 from posetrack_app.jobs.outputs import check_targets
 from posetrack_app.jobs.track import Progress, TrackReport, track_video
 from posetrack_app.models.build import load_networks
@@ -97,7 +98,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
         rate = f"{report.rate:6.1f}" if report.seconds else "  done"
         lines.append(f"{name:{width}} {report.tracks:6d} {report.frames:7d} {rate}  {report.out}")
     failed = sum(outcome.report is None for outcome in outcomes)
-    lines.append(f"{len(outcomes)} videos: {len(outcomes) - failed} done, {failed} failed")
+    lines.append(f"{counted(len(outcomes), 'video')}: {len(outcomes) - failed} done, {failed} failed")
     return "\n".join(lines)
 
 

@@ -43,7 +43,7 @@ def hold(part: Path) -> Iterator[None]:
         part.parent.mkdir(parents=True, exist_ok=True)
         file = part.open("ab")
     except OSError as error:
-        raise InputError(f"{part} cannot be written: {error.strerror}") from None
+        raise InputError(f"{part} cannot be written ({error.strerror})") from None
     with file:
         if not try_lock(file) or not _is_at(file, part):
             raise InputError(
@@ -83,7 +83,7 @@ def download(url: str, part: Path, *, by_hand: str, progress: Progress = no_prog
                 raise InputError(
                     f"no space left in {part.parent} for {part.stem}; free some and try again"
                 ) from None
-            raise InputError(f"{part} cannot be written: {error.strerror}") from None
+            raise InputError(f"{part} cannot be written ({error.strerror})") from None
     received = part.stat().st_size if part.is_file() else 0
     kept = f"; {received} bytes are kept, and the next try resumes there" if received else ""
     raise InputError(f"no connection to {url} ({problem}){kept}; try again or {by_hand}")

@@ -169,7 +169,7 @@ def check_file(path: Path, weights: PublishedWeights, name: str = "") -> None:
     if not digest.startswith(weights.sha256):
         raise InputError(
             f"{name or path} is not {weights.name}: its SHA-256 starts with {digest[: len(weights.sha256)]}, "
-            f"the published one with {weights.sha256} (damaged, or another file)"
+            f"the published one with {weights.sha256} (damaged, or another file); download it again"
         )
 
 

@@ -63,7 +63,7 @@ class FolderReader:
             elif image.shape[:2] != size:
                 self.losses.append(
                     f"frame {index} ({self._files[index].name}) was skipped: "
-                    f"it is {image.shape[1]}x{image.shape[0]}, the first image is {size[1]}x{size[0]}"
+                    f"it is {image.shape[1]}x{image.shape[0]}, but the first image is {size[1]}x{size[0]}"
                 )
             else:
                 yield Frame.of(index, index / self._rate, image, self._files[index].name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -68,8 +67,8 @@ def wanted_frames(
     while stop is not None and last > first and seconds[last - 1] >= stop - 5e-7:
         last -= 1
     if first == last:
-        span = f"{start or 0:g} to {math.inf if stop is None else stop:g} s"
-        raise InputError(f"{name}: no frame in {span}; the last frame is at {seconds[-1]:g} s")
+        span = f"from {start or 0:g} s on" if stop is None else f"from {start or 0:g} to {stop:g} s"
+        raise InputError(f"{name}: no frame {span}; the last frame is at {seconds[-1]:g} s")
     return range(first, last, stride)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import av
 
 from posetrack_app.core.errors import InputError
+from posetrack_app.core.words import counted
 from posetrack_app.video.ffmpeg_log import captured_ffmpeg_log, silence_ffmpeg
 from posetrack_app.video.restarts import CLOCKED, Restart, find_restarts, moved_times
 
@@ -91,10 +92,10 @@ def open_stream(path: Path) -> Iterator[tuple[Any, Any]]:
         raise InputError(f"{path}: no permission to read this file") from error
     except (av.FFmpegError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{path} is not a video, or is damaged at its start ({reason})") from error
+        raise InputError(f"{path} is not a video, or its start is damaged ({reason})") from error
     with container:
         if container.format.name == "tty":  # FFmpeg plays any .txt file as ANSI art
-            raise InputError(f"{path} is not a video but a text file")
+            raise InputError(f"{path} is a text file, not a video")
         streams = [
             stream for stream in container.streams.video if "attached_pic" not in str(stream.disposition)
         ]
@@ -212,7 +213,7 @@ def _describe(path: Path, file_format: str, stream: Any, packets: _Packets, fps:
 def _losses(stream: Any, packets: _Packets, restarts: int) -> Iterator[str]:
     """What is missing or wrong in the file, one line each."""
     if packets.broke_off:
-        yield f"the file breaks off after {packets.displayed} frames ({packets.broke_off})"
+        yield f"the file breaks off after {counted(packets.displayed, 'frame')} ({packets.broke_off})"
     if restarts:
         yield (
             f"the file has {restarts + 1} parts whose timestamps restart (joined recordings?): "

@@ -104,11 +104,13 @@ class StreamReader:
             if index % self._stride == 0:
                 yield Frame.of(index, seconds, image)
         if self._newest is not None and self._newest.skipped:
-            self.losses.append(f"{self._newest.skipped} frames skipped because processing could not keep up")
+            self.losses.append(f"frames skipped because processing could not keep up: {self._newest.skipped}")
         self.losses += describe_damage(self._damaged)
 
     def _webcam(self) -> Generator[TimedImage, None, None]:
         number = self._source.partition(":")[2]
+        # Otherwise OpenCV prints two lines of its own about a missing camera.
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         camera = cv2.VideoCapture(int(number)) if number.isdecimal() else None
         if camera is None or not camera.isOpened():
             raise InputError(f"{self._source}: there is no such camera; the first one is webcam:0")

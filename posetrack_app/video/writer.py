@@ -78,7 +78,9 @@ class VideoWriter:
             raise InputError(f"{path}: the overlay is an MP4 file; give a name that ends in .mp4")
         check_output_file(path)
         if "libx264" not in av.codecs_available:
-            raise InputError("this PyAV has no H.264 encoder (libx264); reinstall it: pip install --force-reinstall av")
+            raise InputError(
+                "this PyAV has no H.264 encoder (libx264); reinstall it: pip install --force-reinstall av"
+            )
         self._temporary = temporary_path(path, ".mp4")
         silence_ffmpeg()
         try:
@@ -156,7 +158,7 @@ class VideoWriter:
         if kind is None and not self.frames:
             raise InputError(f"{self.path} was not written: there is no frame to draw")
         if kind is not None and self.frames:
-            _logger.warning("the %d frames drawn so far are kept in %s", self.frames, target)
+            _logger.warning("the frames drawn so far (%d) are kept in %s", self.frames, target)
 
     def _finish(self, audio: _AudioTrack, target: Path) -> None:
         try:

@@ -107,8 +107,8 @@ WRONG: dict[str, tuple[Callable[[Weights], Any], str]] = {
         "1 key is unknown .*neck.weight",
     ),
     "another network": (lambda w: {"fc.weight": torch.zeros(2, 2)}, "keys are missing.*unknown"),
-    "no tensors": (lambda w: {"epoch": 1}, "holds no network weights"),
-    "a list": (lambda w: [1, 2], "holds no network weights"),
+    "no tensors": (lambda w: {"epoch": 1}, "contains no network weights"),
+    "a list": (lambda w: [1, 2], "contains no network weights"),
 }
 
 

@@ -40,7 +40,7 @@ def _check(root: Path) -> tuple[int, str]:
 def test_a_complete_data_set(tree: Path) -> None:
     code, printed = _check(tree)
     assert code == 0
-    assert "1 sequences, 3 frames (2 labelled), 3 people in 2 tracks" in printed
+    assert "1 sequence, 3 frames (2 labelled), 3 people in 2 tracks" in printed
     assert "170 in v0.45; 74 in v0.2" in printed
     assert printed.endswith("nothing missing or unusual\n")
 

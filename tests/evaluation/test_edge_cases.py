@@ -115,7 +115,7 @@ def _people(content: dict[str, Any]) -> list[dict[str, Any]]:
             lambda c: c["categories"][0]["keypoints"].__setitem__(2, "left_eye"),
             "does not name the keypoints head_top",
         ),
-        (lambda c: c.pop("annotations"), "has no list 'annotations'"),
+        (lambda c: c.pop("annotations"), "it has no list 'annotations'"),
         (lambda c: c["images"].insert(0, 7), r"images\[0\] must be an object"),
         (lambda c: c["annotations"].append(None), r"annotations\[\d+\] must be an object"),
         (lambda c: c.update(categories=[True]), r"categories\[0\] must be an object"),

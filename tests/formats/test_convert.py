@@ -249,7 +249,7 @@ def command(*arguments: object) -> Result:
 def test_the_command(tmp_path: Path, tracks: Tracks, name: str) -> None:
     result = command("convert", tracks.path, "--to", name, "--out", tmp_path / "out", "--smoothed")
     assert result.exit_code == 0, result.output
-    assert "4 frames, 5 people, 3 identities" in result.output
+    assert "4 frames, 5 poses, 3 identities" in result.output
     assert sorted(file.name for file in tmp_path.iterdir()) == ["out", "tracks.json"]
 
 

@@ -135,7 +135,7 @@ def test_an_exception_keeps_the_frames_so_far(tmp_path: Path, caplog: pytest.Log
     partial = read_tracks(tmp_path / "tracks.partial.json")
     assert same(partial.frames[0].people, first)
     assert partial.info["complete"] is False
-    assert caplog.messages == [f"the 1 frames done so far are kept in {tmp_path / 'tracks.partial.json'}"]
+    assert caplog.messages == [f"the frames done so far (1) are kept in {tmp_path / 'tracks.partial.json'}"]
     assert sorted(file.name for file in tmp_path.iterdir()) == ["tracks.json", "tracks.partial.json"]
 
 
@@ -179,7 +179,7 @@ def test_on_a_full_disk_the_frames_are_kept_elsewhere(
     with pytest.raises(InputError, match=r"t\.json: writing failed \(No space left"), writer:
         writer.write(FrameInfo(2, 0.08), poses[2])
     (kept,) = roomy.glob("posetrack-*/t.partial.json")
-    assert caplog.messages == [f"the 2 frames done so far are kept in {kept}"]
+    assert caplog.messages == [f"the frames done so far (2) are kept in {kept}"]
     frames = read_tracks(kept).frames
     assert [frame.info.index for frame in frames] == [0, 1]
     assert all(same(frame.people, expected) for frame, expected in zip(frames, poses, strict=False))

@@ -161,7 +161,7 @@ def _coco_results(path: Path, first: int) -> None:
 def test_coco_results_without_ids(tmp_path: Path) -> None:
     _coco_results(tmp_path / "in.json", first=500_000)
     result = CliRunner().invoke(link, [str(tmp_path / "in.json"), "--out", str(tmp_path / "out.json")])
-    assert result.output.endswith("1 people in 20 frames\n")
+    assert result.output.endswith("1 person in 20 frames\n")
     after = read_tracks(tmp_path / "out.json")
     assert [frame.info.index for frame in after.frames] == list(range(20))
     assert [frame.people.ids.tolist() for frame in after.frames] == [[1]] * 8 + [[]] * 2 + [[1]] * 10

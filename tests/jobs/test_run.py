@@ -82,7 +82,7 @@ def test_run_writes_tracks_and_overlay(tmp_path: Path) -> None:
         (["noise.mp4", "--out", "none/t.json"], "does not exist"),
         (["noise.mp4", "--out", "t.json", "--preset", "fast"], "unknown preset 'fast'"),
         (["noise.mp4", "--out", "t.json", "--stride", "0"], "stride must be 1 or more, got 0 (--stride)"),
-        (["noise.mp4", "--out", "t.json", "--start", "99"], "no frame in 99"),
+        (["noise.mp4", "--out", "t.json", "--start", "99"], "no frame from 99 s on"),
         (["noise.mp4", "--out", "t.json", "--config", "wrong.toml"], "did you mean 'detector'"),
         (
             ["noise.mp4", "--out", "t.json", "--config", "lost.toml"],
@@ -94,7 +94,7 @@ def test_run_writes_tracks_and_overlay(tmp_path: Path) -> None:
         (["noise.mp4", "--out", "t.json", "--stride", "two"], "'two' is not a valid integer; see "),
         (["*.avi", "--out", "t.json"], "*.avi: no file matches"),
         (["noise.mp4", "text.mp4", "--out", "t.json"], "--out is for one video, but there are 2"),
-        (["noise.mp4", "noise.mp4", "--out-dir", "d"], "noise.mp4 is given twice"),
+        (["noise.mp4", "noise.mp4", "--out-dir", "d"], "noise.mp4 is listed twice"),
         (["--list", "none.txt", "--out-dir", "d"], "none.txt cannot be read"),
         (["noise.mp4", "--out", "t.json", "--resume", "--force"], "choose one (--force)"),
         (

@@ -67,7 +67,7 @@ def test_videos_on_two_drives(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_same_video_twice(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="given twice"):
+    with pytest.raises(InputError, match="listed twice"):
         output_files([str(tmp_path / "a.mp4"), str(tmp_path / "x" / ".." / "a.mp4")], tmp_path)
 
 

@@ -281,7 +281,7 @@ def test_errors_of_options_say_what_to_do(
 
 def test_weights_that_do_not_fit_are_refused_before_decoding(labels: Path, tmp_path: Path) -> None:
     write_weights(torch.nn.Linear(2, 2), tmp_path / "other.safetensors", {})
-    with pytest.raises(InputError, match="no weight fits this network"):
+    with pytest.raises(InputError, match="none of its weights fit this network"):
         train(*POSE, "--data", labels, "--out", tmp_path / "out", "--init", tmp_path / "other.safetensors")
     assert not list(tmp_path.rglob("*.rgb"))
 

@@ -40,7 +40,7 @@ def start_from(network: nn.Module, path: Path) -> tuple[int, int]:
     total = sum(value.is_floating_point() for value in expected.values())
     if not matching:
         raise CheckpointError(
-            f"{path}: no weight fits this network ({type(network).__name__}); use weights of a similar network"
+            f"{path}: none of its weights fit this network ({type(network).__name__}); use weights of a similar network"
         )
     network.load_state_dict({**expected, **matching})
     return len(matching), total

@@ -74,7 +74,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         {str(k): v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, dict) else {}
     )
     if not tensors:
-        raise CheckpointError(f"{path} holds no network weights")
+        raise CheckpointError(f"{path} contains no network weights; give a weight file")
     return tensors
 
 

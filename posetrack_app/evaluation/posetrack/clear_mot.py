@@ -60,7 +60,8 @@ def count_events(scene: Scene, candidates: Candidates, protocol: Protocol) -> Mo
         if (per_video == 1).any():
             name = scene.names[int(np.flatnonzero(per_video == 1)[0])]
             raise InputError(
-                f"{name}: only one frame has people; poseval skips the last frame of a video, so none is left to track"
+                f"{name}: only one frame has people; poseval skips the last frame of a video, so none is left to track; "
+                "use protocol corrected"
             )
         counted = step < per_video[scene.frame_video] - 1
     check_unique_tracks(scene, scene.truth, "ground-truth")

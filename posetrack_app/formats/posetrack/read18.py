@@ -115,7 +115,7 @@ def _people_in_frame_order(
     """The annotations of the listed images in frame order; within a frame, in the order of the file."""
     annotations = content.get("annotations")
     if not isinstance(annotations, list):
-        raise InputError(f"{path} has no list 'annotations'")
+        raise InputError(f"{path} is not a PoseTrack18 file: it has no list 'annotations'")
     frame_of = {image["id"]: k for k, image in enumerate(content["images"])}
     for k, person in enumerate(annotations):
         if not isinstance(person.get("image_id"), int | float):

@@ -163,10 +163,10 @@ class TracksWriter:
                 kept = Path(tempfile.mkdtemp(prefix="posetrack-")) / kept.name
                 self._join(kept, complete=False)
         except (InputError, OSError) as error:
-            _logger.warning("%s; the %d frames done so far are lost", error, self.frames)
+            _logger.warning("%s; the frames done so far (%d) are lost", error, self.frames)
             self._close()
             return
-        _logger.warning("the %d frames done so far are kept in %s", self.frames, kept)
+        _logger.warning("the frames done so far (%d) are kept in %s", self.frames, kept)
 
     def _close(self) -> None:
         for file in self._sections:

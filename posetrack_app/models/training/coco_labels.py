@@ -42,9 +42,9 @@ def read_coco(
     """
     content = load_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
-        raise InputError(f"{path}: not a COCO file (it has no list 'images')")
+        raise InputError(f"{path} is not a COCO file (it has no list 'images')")
     if not isinstance(content.get("annotations"), list):
-        raise InputError(f"{path}: has no list 'annotations', so there are no labels to train on")
+        raise InputError(f"{path} has no list 'annotations', so there are no labels to train on")
     category, columns = _person_category(path, content.get("categories"))
     people: dict[Any, list[LabelledPerson]] = defaultdict(list)
     for k, annotation in enumerate(content["annotations"]):
@@ -135,7 +135,7 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.ui
         if _same_aspect(image.shape[:2], size):
             return image
     raise InputError(
-        f"{path}: is {stored.shape[1]}x{stored.shape[0]}, but its labels are for {size[1]}x{size[0]}; correct the labels "
+        f"{path} is {stored.shape[1]}x{stored.shape[0]}, but its labels are for {size[1]}x{size[0]}; correct the labels "
         "or replace the image"
     )
 
@@ -161,7 +161,7 @@ def _person_category(path: Path, categories: Any) -> tuple[Any, dict[int, int]]:
                     f"{', '.join(KEYPOINTS)}"
                 )
             return category["id"], columns_of(names)
-    raise InputError(f"{path}: has no category 'person'")
+    raise InputError(f"{path} has no category 'person'")
 
 
 def _images_folder(path: Path, images: list[Any], elsewhere: Path | None) -> Path:
@@ -171,13 +171,14 @@ def _images_folder(path: Path, images: list[Any], elsewhere: Path | None) -> Pat
     folders = [path.parent, path.parent / "images", above, above / split, above / "images"]
     folders += [above / "images" / split, *([elsewhere] if elsewhere else [])]
     if not images:
-        raise InputError(f"{path}: lists no images")
+        raise InputError(f"{path} lists no images")
     first = next((image.get("file_name") for image in images if isinstance(image, dict)), None)
     for folder in folders:
         if first is not None and (folder / str(first)).is_file():
             return folder
     raise InputError(
-        f"{path}: its images ({first}, ...) are not beside it; give the folder of the images", option="images"
+        f"{path}: its images ({first}, ...) are not next to it; give the folder of the images",
+        option="images",
     )
 
 

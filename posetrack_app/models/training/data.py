@@ -90,7 +90,7 @@ def _read_set(
         dev = read_posetrack(path, "val") if _is_posetrack(path, "val") else None
         return read_posetrack(path, "train"), dev
     raise InputError(
-        f"{path}: not a training set; give a COCO file, or a folder with annotations/train/*.json (PoseTrack18) or "
+        f"{path} is not a training set; give a COCO file, or a folder with annotations/train/*.json (PoseTrack18) or "
         f"annotations/{_COCO_FILES[task][0]}_train*.json (COCO)"
     )
 

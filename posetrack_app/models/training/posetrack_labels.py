@@ -58,7 +58,7 @@ def _read_sequence(root: Path, file: Path) -> list[LabelledImage]:
     except (AttributeError, KeyError, TypeError, ValueError, IndexError, OverflowError, OSError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{file}: not a PoseTrack18 annotation file ({error!r})") from error
+        raise InputError(f"{file} is not a PoseTrack18 annotation file ({error!r})") from error
 
 
 def _has_position(annotation: dict[str, Any]) -> bool:

@@ -52,7 +52,7 @@ def read_shards(root: Path, split: str, task: str) -> list[LabelledImage]:
         with gzip.open(path) as file:
             labels = json.load(file)
     except (OSError, EOFError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from error
+        raise InputError(f"{path} cannot be read ({error})") from error
     people: dict[int, list[LabelledPerson]] = defaultdict(list)
     for annotation in labels["annotations"]:
         people[annotation["image_id"]].append(_person(annotation))
@@ -99,7 +99,7 @@ def _members(path: Path) -> dict[str, tuple[int, int]]:
         with tarfile.open(path, "r:") as tar:
             return {member.name: (member.offset_data, member.size) for member in tar}
     except (OSError, tarfile.TarError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from error
+        raise InputError(f"{path} cannot be read ({error})") from error
 
 
 def _read_member(path: Path, offset: int, size: int) -> NDArray[np.uint8]:

@@ -170,17 +170,17 @@ def _prepare_folder(options: TrainOptions) -> None:
     out, file = options.out, options.out / "settings.json"
     if file.exists() and not (out / "checkpoint.pt").exists():
         raise InputError(
-            f"{out}: contains a training without a checkpoint; if it is not running, delete the folder and start a new "
+            f"{out} contains a training without a checkpoint; if it is not running, delete the folder and start a new "
             "training"
         )
     if not file.exists() and (out / "log.jsonl").exists():
         raise InputError(
-            f"{out}: contains a log.jsonl from another program; choose another folder", option="out"
+            f"{out} contains a log.jsonl from another program; choose another folder", option="out"
         )
     if not options.resume:
         if file.exists():
             raise InputError(
-                f"{out}: already contains a training; choose another folder, or resume it", option="resume"
+                f"{out} already contains a training; choose another folder, or resume it", option="resume"
             )
         try:
             out.mkdir(parents=True, exist_ok=True)
@@ -191,14 +191,14 @@ def _prepare_folder(options: TrainOptions) -> None:
             ) from error
         return
     if not file.is_file():
-        raise InputError(f"{out}: contains no training to resume; start a new one", option="resume")
+        raise InputError(f"{out} contains no training to resume; start a new one", option="resume")
     before, now = load_json(file), options.settings()
     if isinstance(before.get("data"), str):  # written when a training had one data set
         before["data"] = [before["data"]]
     for name, value in now.items():
         if before.get(name) != value:
             raise InputError(
-                f"{out}: was started with {name} = {before.get(name)}, not {value}; a resumed training keeps its options"
+                f"{out} was started with {name} = {before.get(name)}, not {value}; a resumed training keeps its options"
             )
 
 
@@ -263,7 +263,7 @@ def _build_learner(options: TrainOptions, report: Report) -> PoseLearner | Detec
                 copied, total = start_from(teacher, options.teacher)
                 if copied < total:
                     raise InputError(
-                        f"{options.teacher}: not the weights of a {options.teacher_network} with {len(KEYPOINTS)} outputs",
+                        f"{options.teacher} is not the weights of a {options.teacher_network} with {len(KEYPOINTS)} outputs",
                         option="teacher",
                     )
             if options.compiled:
