@@ -3,7 +3,8 @@
 python scripts/weights/average_weights.py A B --out C
 
 Such weights lie in one basin of the loss, and their mean often generalises better than the last ones (Wortsman et al.,
-"Model soups", ICML 2022). Measure the result: both embedded networks are such means, but earlier pose networks gained nothing.
+"Model soups", ICML 2022). Measure the result: both embedded networks are such means; earlier pose networks gained
+nothing.
 """
 
 from __future__ import annotations
