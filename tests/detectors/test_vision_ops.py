@@ -28,3 +28,17 @@ def test_a_run_does_not_import_torchvision() -> None:
     code = "import sys, posetrack_app.jobs.track; print('torchvision' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False"]
+
+
+def test_training_has_gradients() -> None:
+    """In a process of its own, because another test may have imported torchvision."""
+    code = """
+import torch
+from posetrack_detectors.networks.vision_ops import roi_align
+from posetrack_detectors.training import detection_losses
+features = torch.ones(1, 1, 8, 8, requires_grad=True)
+roi_align(features, torch.tensor([[0.0, 0.0, 0.0, 8.0, 8.0]]), 7, 1.0).sum().backward()
+print(float(features.grad.sum()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) > 0

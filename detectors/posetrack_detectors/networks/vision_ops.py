@@ -1,7 +1,8 @@
 """torchvision's compiled operators, without its Python package.
 
 `import torchvision` takes about 2 s, because it imports all its models and PyTorch's compiler; the operators are in one
-library beside them. If that library is not where it is expected, the package is imported after all.
+library beside them. Gradients and ONNX forms are in the package, so training and export import it. If the library is
+not where it is expected, the package is imported after all.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+import torchvision.ops  # noqa: F401  registers the gradients of its operators
 from torch import Tensor, nn
 
 from posetrack_detectors.networks.boxes import encode
