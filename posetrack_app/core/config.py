@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from posetrack_app.core.choices import SMOOTHING
-from posetrack_app.core.errors import InputError, one_line
+from posetrack_app.core.errors import InputError
+from posetrack_app.core.parse_file import parse_file
 
 _Settings = TypeVar("_Settings")
 
@@ -249,16 +250,8 @@ def _preset_file(preset: str) -> Path:
 
 
 def _with_file(config: Config, file: Path) -> Config:
-    try:
-        text = file.read_bytes().decode("utf-8-sig")  # some Windows editors write a byte order mark
-        table = tomllib.loads(text)
-    except FileNotFoundError:
-        raise InputError(f"{file}: no such file") from None
-    except OSError as error:
-        raise InputError(f"{file} cannot be read ({error.strerror})") from error
-    # Not text, not TOML, or a number or nesting beyond Python's limits.
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file} is not a valid TOML file: {one_line(error)}") from error
+    # utf-8-sig: some Windows editors write a byte order mark.
+    table = parse_file(file, "TOML", lambda content: tomllib.loads(content.decode("utf-8-sig")))
     return _merge(config, table, file, "")
 
 

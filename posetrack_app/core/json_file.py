@@ -7,21 +7,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-from posetrack_app.core.errors import InputError, one_line
 from posetrack_app.core.files import write_atomic
+from posetrack_app.core.parse_file import parse_file
 
 
 def load_json(path: Path) -> Any:
     """The parsed file; InputError if it is missing or not JSON."""
-    try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror})") from error
-    # Not JSON, not text, or a number or nesting beyond Python's limits.
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not a valid JSON file: {one_line(error)}") from error
+    return parse_file(path, "JSON", json.loads)
 
 
 def write_json(target: Path, content: Any) -> None:
