@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
 from typing import TypeVar
 
 import cv2
@@ -23,59 +26,96 @@ _CUT_FOLLOWED = 0.3
 """A cut: two frames share less than `_CUT_COLOURS` of their colours, and less than `_CUT_FOLLOWED` of the corners of the
 first are found in the second.
 """
+_BLANK = 4.0
+"""Standard deviation of the grey values, of 255, below which an image is blank."""
+_FLASH_FRAMES = 3
+"""A flash is at most this long."""
+_IDENTITY: FloatArray = np.eye(2, 3)
 
 
 def follow_camera(stream: Iterable[tuple[Frame, _People]]) -> Iterator[tuple[Frame, _People]]:
-    """Every frame with its `camera_motion`, or `is_cut` where a new shot starts."""
-    camera = CameraMotion()
+    """Every frame with its `camera_motion`, or `is_cut` where a new shot starts.
+
+    An interruption is no cut: blank images (a fade, a lost signal) say nothing about the scene, and if the scene is back
+    within `_FLASH_FRAMES` frames, the images between were a flash. So a frame may come out that many frames late.
+    """
+    waiting: deque[tuple[Frame, _People, View]] = deque()
+    scene: View | None = None
+
+    def settled(lookahead: int) -> Iterator[tuple[Frame, _People]]:
+        """The waiting frames that can be decided; a possible cut needs `lookahead` frames after it."""
+        nonlocal scene
+        while waiting:
+            frame, people, view = waiting[0]
+            motion = camera_motion(scene, view)
+            if motion is None:
+                later = [item[2] for item in islice(waiting, 1, 1 + _FLASH_FRAMES)]
+                is_flash = any(not one.is_blank and camera_motion(scene, one) is not None for one in later)
+                if not is_flash and len(later) < lookahead:
+                    return
+                motion = _IDENTITY if is_flash else None
+                scene = scene if is_flash else view
+            elif not view.is_blank:
+                scene = view
+            waiting.popleft()
+            yield Frame(replace(frame.info, camera_motion=motion, is_cut=motion is None), frame.image), people
+
     for frame, people in stream:
-        motion = camera.follow(frame.image, people.boxes)
-        info = replace(frame.info, camera_motion=motion, is_cut=motion is None)
-        yield Frame(info, frame.image), people
+        waiting.append((frame, people, View.of(frame.image, people.boxes)))
+        yield from settled(_FLASH_FRAMES)
+    yield from settled(0)
 
 
-class CameraMotion:
-    """Follows the camera of one video by sparse optical flow of the background, on small grey images.
+@dataclass(frozen=True, eq=False)
+class View:
+    """What is compared of an image: a small grey copy, its colours, and where the people are.
 
-    Shi-Tomasi corners outside the boxes of people, Lucas-Kanade flow, and RANSAC for a map of translation, rotation and
-    scale, as in BoT-SORT (arXiv 2206.14651).
+    `scale` is small pixels per pixel; `boxes` (N, 4) are in small pixels.
     """
 
-    def __init__(self) -> None:
-        self._grey: NDArray[np.uint8] | None = None
-        self._colours: FloatArray | None = None
-        self._boxes: FloatArray = np.zeros((0, 4))
+    grey: NDArray[np.uint8]
+    colours: FloatArray
+    boxes: FloatArray
+    scale: float
 
-    def follow(self, image: NDArray[np.uint8], boxes: FloatArray) -> FloatArray | None:
-        """Affine map (2, 3) from pixels of the previous frame to pixels of `image` (H, W, 3); None at a cut.
-
-        `boxes` (N, 4) are the people in this frame. The map is the identity for the first frame, for an image without
-        enough corners, and where fewer than half of the points agree.
-        """
+    @classmethod
+    def of(cls, image: NDArray[np.uint8], boxes: FloatArray) -> View:
+        """The view of `image` (H, W, 3); `boxes` (N, 4) are the people in it."""
         scale = min(1.0, _LONG_SIDE / max(image.shape[:2]))
         resized = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         small = np.asarray(resized, dtype=np.uint8)
         grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
-        colours = _colour_histogram(small)
-        before, colours_before, boxes_before = self._grey, self._colours, self._boxes * scale
-        self._grey, self._colours, self._boxes = grey, colours, np.array(boxes, dtype=np.float64)
-        identity = np.eye(2, 3)
-        if before is None or colours_before is None or before.shape != grey.shape:
-            return identity
-        shared_colours = float(np.minimum(colours, colours_before).sum())
-        start, end, followed = _flow(before, grey, boxes_before)
-        if shared_colours < _CUT_COLOURS and followed < _CUT_FOLLOWED:
-            return None
-        if len(start) < _MIN_POINTS:
-            return identity
-        affine, agree = cv2.estimateAffinePartial2D(
-            start, end, method=cv2.RANSAC, ransacReprojThreshold=1.5, maxIters=500
-        )
-        if affine is None or agree.mean() < 0.5:
-            return identity
-        motion: FloatArray = affine.astype(np.float64)
-        motion[:, 2] /= scale
-        return motion
+        return cls(grey, _colour_histogram(small), np.asarray(boxes, dtype=np.float64) * scale, scale)
+
+    @cached_property
+    def is_blank(self) -> bool:
+        """The image has no content, as in a fade to black."""
+        return float(self.grey.std()) < _BLANK
+
+
+def camera_motion(before: View | None, after: View) -> FloatArray | None:
+    """Affine map (2, 3) from pixels of the image before to pixels of the one after; None if they show different scenes.
+
+    Shi-Tomasi corners outside the boxes of people, Lucas-Kanade flow, and RANSAC for a map of translation, rotation and
+    scale, as in BoT-SORT (arXiv 2206.14651). The map is the identity without a view before, for a blank image, for an
+    image without enough corners, and where fewer than half of the points agree.
+    """
+    if before is None or after.is_blank or before.grey.shape != after.grey.shape:
+        return _IDENTITY
+    start, end, followed = _flow(before.grey, after.grey, before.boxes)
+    shared_colours = float(np.minimum(before.colours, after.colours).sum())
+    if shared_colours < _CUT_COLOURS and followed < _CUT_FOLLOWED:
+        return None
+    if len(start) < _MIN_POINTS:
+        return _IDENTITY
+    affine, agree = cv2.estimateAffinePartial2D(
+        start, end, method=cv2.RANSAC, ransacReprojThreshold=1.5, maxIters=500
+    )
+    if affine is None or agree.mean() < 0.5:
+        return _IDENTITY
+    motion: FloatArray = affine.astype(np.float64)
+    motion[:, 2] /= after.scale
+    return motion
 
 
 def _flow(
