@@ -17,6 +17,7 @@ from posetrack_app.cli.benchmark import benchmark
 from posetrack_app.cli.convert import convert, validate
 from posetrack_app.cli.dataset import dataset
 from posetrack_app.cli.doctor import doctor
+from posetrack_app.cli.edit import edit
 from posetrack_app.cli.evaluate import evaluate
 from posetrack_app.cli.export import export
 from posetrack_app.cli.link import link
@@ -49,6 +50,7 @@ posetrack.add_command(validate)
 posetrack.add_command(export)
 posetrack.add_command(models)
 posetrack.add_command(link)
+posetrack.add_command(edit)
 posetrack.add_command(weights)
 posetrack.add_command(evaluate)
 posetrack.add_command(benchmark)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from posetrack_app.core.errors import InputError
+
 OPERATIONS = {
     "swap": 2,
     "merge": 2,
@@ -28,18 +30,27 @@ _LARGEST_ID = 2**53
 
 @dataclass(frozen=True)
 class Sighting:
-    """Where a person was before the edit: `box` is x y width height in pixels of frame `frame`."""
+    """Where a person was before the edit, in pixels of frame `frame`: `box` is x y width height.
+
+    `keypoints` are x y of every keypoint, for an exchange of left and right only.
+    """
 
     id: int
     frame: int
     box: tuple[float, float, float, float]
+    keypoints: tuple[float, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The sighting as JSON."""
+        content: dict[str, Any] = {"id": self.id, "frame": self.frame, "bbox": list(self.box)}
+        return content | ({"keypoints": list(self.keypoints)} if self.keypoints else {})
 
 
 @dataclass(frozen=True)
 class Edit:
     """One operation on tracks. Frames are those of the tracks file (`frame_index`).
 
-    Raises ValueError, one line in the user's words, for an edit that fits no tracks at all.
+    Raises InputError for an edit that fits no tracks at all.
 
     Args:
         op: one of `OPERATIONS`.
@@ -65,40 +76,40 @@ class Edit:
 
     def __post_init__(self) -> None:
         if self.op not in OPERATIONS:
-            raise ValueError(f"unknown operation '{self.op}'; choose one of {', '.join(OPERATIONS)}")
+            raise InputError(f"unknown operation '{self.op}'; choose one of {', '.join(OPERATIONS)}")
         self._check_ids()
         for frame in (self.first, self.last):
             if frame is not None and frame < 0:
-                raise ValueError(f"{self.op}: frames count from 0, got {frame}")
+                raise InputError(f"{self.op}: frames count from 0, got {frame}")
         if self.first is not None and self.last is not None and self.first > self.last:
-            raise ValueError(f"{self.op}: the first frame ({self.first}) is after the last one ({self.last})")
+            raise InputError(f"{self.op}: the first frame ({self.first}) is after the last one ({self.last})")
         if self.op in _NEEDS_START and self.first is None:
-            raise ValueError(f"{self.op} needs a frame")
+            raise InputError(f"{self.op} needs a frame")
         if self.op == "split" and self.last is not None:
-            raise ValueError("split has one frame, the first of the second part, and no last frame")
+            raise InputError("split has one frame, the first of the second part, and no last frame")
         if self.op == "move_keypoint" and self.first != self.last:
-            raise ValueError(
+            raise InputError(
                 "move_keypoint moves a keypoint in one frame; give the same first and last frame"
             )
         if (self.op in _OF_KEYPOINTS) != bool(self.keypoint):
-            raise ValueError(
+            raise InputError(
                 f"{self.op} {'needs the name of a' if not self.keypoint else 'takes no'} keypoint"
             )
         if (self.op == "move_keypoint") != (self.xy is not None):
-            raise ValueError(f"{self.op} {'needs' if self.xy is None else 'takes no'} x and y")
+            raise InputError(f"{self.op} {'needs' if self.xy is None else 'takes no'} x and y")
 
     def _check_ids(self) -> None:
         least, most = OPERATIONS[self.op], _MOST_IDS.get(self.op)
         if len(self.ids) < least or (most is not None and len(self.ids) > most):
             count = f"{least} id{'s' if least > 1 else ''}"
-            raise ValueError(
+            raise InputError(
                 f"{self.op} needs {count}{' or more' if most is None else ''}, got {len(self.ids)}"
             )
         for number in self.ids:
             if not 0 <= number < _LARGEST_ID:
-                raise ValueError(f"{self.op}: an id is a number from 0 to 2^53, got {number}")
+                raise InputError(f"{self.op}: an id is a number from 0 to 2^53, got {number}")
         if len(set(self.ids)) < len(self.ids):
-            raise ValueError(f"{self.op}: the ids must differ, got {' and '.join(map(str, self.ids))}")
+            raise InputError(f"{self.op}: the ids must differ, got {' and '.join(map(str, self.ids))}")
 
     def __str__(self) -> str:
         """Such as "swap 14 15 from 560 to 574"."""
@@ -124,17 +135,15 @@ class Edit:
             content |= {"x": self.xy[0], "y": self.xy[1]}
         content |= {"time": self.time, "reason": self.reason}
         if self.seen:
-            content["seen"] = [
-                {"id": sight.id, "frame": sight.frame, "bbox": list(sight.box)} for sight in self.seen
-            ]
+            content["seen"] = [sighting.as_dict() for sighting in self.seen]
         return content
 
 
 def edit_from(content: Mapping[str, Any]) -> Edit:
-    """The edit of a JSON object that fits the schema. Raises ValueError as `Edit` does."""
+    """The edit of a JSON object that fits the schema. Raises InputError as `Edit` does."""
     place = content.get("x"), content.get("y")
     if (place[0] is None) != (place[1] is None):
-        raise ValueError(f"{content['op']} needs both x and y")
+        raise InputError(f"{content['op']} needs both x and y")
     return Edit(
         op=content["op"],
         ids=tuple(content["ids"]),
@@ -144,5 +153,8 @@ def edit_from(content: Mapping[str, Any]) -> Edit:
         xy=None if place[0] is None else (float(place[0]), float(place[1])),
         time=content.get("time", ""),
         reason=content.get("reason", ""),
-        seen=tuple(Sighting(s["id"], s["frame"], tuple(s["bbox"])) for s in content.get("seen", ())),
+        seen=tuple(
+            Sighting(seen["id"], seen["frame"], tuple(seen["bbox"]), tuple(seen.get("keypoints", ())))
+            for seen in content.get("seen", ())
+        ),
     )

@@ -59,7 +59,7 @@ def read_edits(path: Path) -> tuple[Mapping[str, Any], list[Edit]]:
     for k, entry in enumerate(content["edits"]):
         try:
             edits.append(edit_from(entry))
-        except ValueError as error:
+        except InputError as error:
             raise InputError(f"{path}: edits[{k}]: {error}") from error
     return content["tracks"], edits
 

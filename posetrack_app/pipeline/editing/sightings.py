@@ -32,18 +32,20 @@ def record_edit(table: TrackTable, edit: Edit) -> tuple[Edit, TrackTable]:
 
 
 def _sightings(table: TrackTable, edit: Edit) -> Iterator[Sighting]:
-    people = edit.ids[:1] if edit.op in ("split", "rename") else edit.ids
-    for k, number in enumerate(people):
+    for number in edit.ids[:1] if edit.op in ("split", "rename") else edit.ids:
         if edit.op in ("swap", "split", "confirm"):
             rows = _near_changes(table, edit, number)
-        elif edit.op == "merge" and k == 0:
-            rows = table.rows_of(number)
+        elif edit.op == "merge" and number == edit.ids[0]:
+            rows = _spread(table.rows_of(number))
         else:
-            rows = table.rows_of(number, edit.first, edit.last)
-        for row in _spread(rows) if edit.op not in ("swap", "split", "confirm") else rows:
+            rows = _spread(table.rows_of(number, edit.first, edit.last))
+        for row in rows:
             x1, y1, x2, y2 = np.asarray(table.people.boxes[row], np.float64).round(2).tolist()
             box = (x1, y1, round(x2 - x1, 2), round(y2 - y1, 2))
-            yield Sighting(number, int(table.frames[row]), box)
+            points: list[float] = []
+            if edit.op == "exchange_sides":
+                points = np.asarray(table.people.keypoints[row], np.float64).round(1).ravel().tolist()
+            yield Sighting(number, int(table.frames[row]), box, tuple(points))
 
 
 def _near_changes(table: TrackTable, edit: Edit, number: int) -> IntArray:
