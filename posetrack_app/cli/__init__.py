@@ -23,6 +23,7 @@ from posetrack_app.cli.export import export
 from posetrack_app.cli.link import link
 from posetrack_app.cli.models import models
 from posetrack_app.cli.render import render
+from posetrack_app.cli.review import review
 from posetrack_app.cli.run import run
 from posetrack_app.cli.selftest import selftest
 from posetrack_app.cli.train import train
@@ -45,6 +46,7 @@ def posetrack() -> None:
 
 posetrack.add_command(run)
 posetrack.add_command(render)
+posetrack.add_command(review)
 posetrack.add_command(convert)
 posetrack.add_command(validate)
 posetrack.add_command(export)
