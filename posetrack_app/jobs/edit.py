@@ -44,7 +44,8 @@ class EditReport:
         text = f"{self.out}: " if self.out else ""
         text += f"{counted(self.applied, 'edit')} applied"
         if self.replayed:
-            text += f", {len(unused) - misfits} not needed, {misfits} no longer fit"
+            fit = "fits" if misfits == 1 else "fit"
+            text += f", {len(unused) - misfits} not needed, {misfits} no longer {fit}"
         return "\n".join([text, *(f"  {result}" for result in unused)])
 
 
