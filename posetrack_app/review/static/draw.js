@@ -4,6 +4,7 @@ import { colourOf, css, inkOn, mix } from "review/colours.js";
 
 const INVISIBLE = 0.1 * 255, OPAQUE = 0.6 * 255;
 const TRAIL_SECONDS = 2;
+const LEVELS = 4; // steps of opacity
 
 /** Pixels of the video to pixels of the canvas. */
 export class Placement {
@@ -56,38 +57,73 @@ function drawSkeleton(context, film, row, place, colour, unit, keypoint) {
   const box = film.boxOf(row);
   const size = Math.max((box[2] - box[0]) * place.scaleX, (box[3] - box[1]) * place.scaleY);
   const limb = Math.max(unit, Math.min(size / 60, 4 * unit));
-  const shades = names.map((name) =>
-    name.startsWith("left_") ? mix(colour, 255, 0.45) : name.startsWith("right_") ? mix(colour, 0, 0.4) : colour);
+  const shades = { left: mix(colour, 255, 0.45), right: mix(colour, 0, 0.4), "": colour };
+  const sides = names.map((name) => (name.startsWith("left_") ? "left" : name.startsWith("right_") ? "right" : ""));
   const opacity = Array.from(pose.scores, (score) => Math.min(1, Math.max(0, (score - INVISIBLE) / (OPAQUE - INVISIBLE))));
   const xs = names.map((_, k) => place.x(pose.xy[2 * k])), ys = names.map((_, k) => place.y(pose.xy[2 * k + 1]));
-  context.lineCap = "round";
+  const faded = opacity.map((each) => Math.ceil(each * LEVELS) / LEVELS);
+  const limbs = new Groups();
   for (const [a, b] of film.header.limbs) {
-    const visible = Math.min(opacity[a], opacity[b]);
+    const visible = Math.min(faded[a], faded[b]);
     if (visible <= 0 || Number.isNaN(xs[a] + xs[b])) continue;
-    const side = shades[a] === shades[b] || names[a].split("_")[0] === names[b].split("_")[0] ? shades[a] : colour;
-    context.globalAlpha = alpha * visible;
-    for (const [style, extra] of [[css(mix(side, 0, 0.75)), 2 * unit], [css(side), 0]]) {
+    limbs.add(visible, sides[a] === sides[b] ? sides[a] : "", [xs[a], ys[a], xs[b], ys[b]]);
+  }
+  context.lineCap = "round";
+  // A dark rim keeps bright limbs visible on a bright background.
+  for (const [darkness, width] of [[0.75, limb + 2 * unit], [0, limb]]) {
+    for (const { visible, side, items } of limbs.all()) {
+      context.globalAlpha = alpha * visible;
+      context.lineWidth = width;
+      context.strokeStyle = css(mix(shades[side], 0, darkness));
       context.beginPath();
-      context.moveTo(xs[a], ys[a]);
-      context.lineTo(xs[b], ys[b]);
-      context.lineWidth = limb + extra;
-      context.strokeStyle = style;
+      for (const [x1, y1, x2, y2] of items) {
+        context.moveTo(x1, y1);
+        context.lineTo(x2, y2);
+      }
       context.stroke();
     }
   }
-  for (let k = 0; k < names.length; k++) {
-    const isChosen = keypoint === k;
-    if (Number.isNaN(xs[k]) || (opacity[k] <= 0 && keypoint === undefined)) continue;
-    context.globalAlpha = keypoint === undefined ? alpha * opacity[k] : 1;
+  if (keypoint !== undefined || limb > 1.5 * unit) drawDots(context, { xs, ys, faded, sides, shades, alpha, limb, unit, keypoint });
+}
+
+/** Dots on the keypoints; while they are edited, all of them, and the chosen one is larger. */
+function drawDots(context, { xs, ys, faded, sides, shades, alpha, limb, unit, keypoint }) {
+  const isEdited = keypoint !== undefined, dots = new Groups();
+  for (let k = 0; k < xs.length; k++) {
+    const visible = isEdited ? 1 : faded[k];
+    if (visible <= 0 || Number.isNaN(xs[k])) continue;
+    dots.add(visible, sides[k], [xs[k], ys[k], isEdited ? (keypoint === k ? 6 : 3.5) * unit : limb * 0.8]);
+  }
+  for (const { visible, side, items } of dots.all()) {
+    context.globalAlpha = isEdited ? 1 : alpha * visible;
+    context.fillStyle = css(shades[side]);
     context.beginPath();
-    context.arc(xs[k], ys[k], keypoint === undefined ? limb * 0.8 : (isChosen ? 6 : 3.5) * unit, 0, 7);
-    context.fillStyle = css(shades[k]);
-    context.fill();
-    if (keypoint !== undefined) {
-      context.lineWidth = isChosen ? 2 * unit : unit;
-      context.strokeStyle = "#fff";
-      context.stroke();
+    for (const [x, y, radius] of items) {
+      context.moveTo(x + radius, y);
+      context.arc(x, y, radius, 0, 7);
     }
+    context.fill();
+    if (!isEdited) continue;
+    context.lineWidth = 1.5 * unit;
+    context.strokeStyle = "#fff";
+    context.stroke();
+  }
+}
+
+/** Shapes of one opacity and side of the body are drawn in one step, the faintest first. */
+class Groups {
+  constructor() {
+    this.groups = new Map();
+  }
+
+  add(visible, side, item) {
+    const key = `${visible} ${side}`;
+    if (!this.groups.has(key)) this.groups.set(key, { visible, side, items: [] });
+    this.groups.get(key).items.push(item);
+  }
+
+  all() {
+    return [...this.groups.values()].sort((a, b) => a.visible - b.visible);
   }
 }
 
@@ -114,20 +150,30 @@ export function drawLabel(context, film, row, place, unit, isSelected = false) {
 
 /** Where the feet of a person were in the last 2 seconds, fading with age; nothing from before a cut. */
 export function drawTrail(context, film, row, position, place, unit) {
-  const slot = film.tracks[row], now = film.seconds[position], colour = colourOf(film.idOf(row));
+  const slot = film.tracks[row], now = film.seconds[position];
+  const feet = (at) => {
+    const box = 4 * at;
+    return [place.x((film.boxes[box] + film.boxes[box + 2]) / 2), place.y(film.boxes[box + 3])];
+  };
   context.lineWidth = 2.5 * unit;
-  context.lineCap = "round";
+  context.lineCap = "butt";
+  context.lineJoin = "round";
+  context.strokeStyle = css(colourOf(film.idOf(row)));
+  let level = 0;
   for (let k = film.placeOf(slot, position); k > film.firstOf[slot]; k--) {
-    const end = film.rowsOf[k], start = film.rowsOf[k - 1], at = film.frameOf[start];
-    const age = (now - film.seconds[at]) / TRAIL_SECONDS;
-    if (age >= 1 || film.cuts[film.frameOf[end]]) return;
-    const one = film.boxOf(start), other = film.boxOf(end);
-    context.globalAlpha = 1 - age;
-    context.strokeStyle = css(colour);
-    context.beginPath();
-    context.moveTo(place.x((one[0] + one[2]) / 2), place.y(one[3]));
-    context.lineTo(place.x((other[0] + other[2]) / 2), place.y(other[3]));
-    context.stroke();
+    const end = film.rowsOf[k], start = film.rowsOf[k - 1];
+    const age = (now - film.seconds[film.frameOf[start]]) / TRAIL_SECONDS;
+    if (age >= 1 || film.cuts[film.frameOf[end]]) break;
+    const next = Math.ceil((1 - age) * LEVELS);
+    if (next !== level) {
+      if (level) context.stroke();
+      level = next;
+      context.globalAlpha = level / LEVELS;
+      context.beginPath();
+      context.moveTo(...feet(end));
+    }
+    context.lineTo(...feet(start));
   }
+  if (level) context.stroke();
   context.globalAlpha = 1;
 }

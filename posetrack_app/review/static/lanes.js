@@ -109,7 +109,11 @@ export class Lanes {
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     const width = this.scroller.clientWidth, height = this.scroller.clientHeight;
     const style = getComputedStyle(document.documentElement);
-    const colour = (name) => style.getPropertyValue(`--${name}`);
+    const colours = new Map();
+    const colour = (name) => {
+      if (!colours.has(name)) colours.set(name, style.getPropertyValue(`--${name}`));
+      return colours.get(name);
+    };
     context.clearRect(0, 0, width, height);
     this.drawCuts(context, colour("cut"), height);
     const top = this.scroller.scrollTop, firstLane = Math.floor(top / LANE);
@@ -149,36 +153,37 @@ export class Lanes {
 
   /** Bars of about a pixel and more: full height at score 1, so that low scores are dips. */
   drawRuns(context, slot, y, own, colour) {
-    const { film } = this.app, end = film.firstOf[slot + 1], [first, last] = film.spanOf(slot);
-    const snap = (x) => Math.max(LABEL, Math.round(x * devicePixelRatio) / devicePixelRatio);
+    // Up to some thousand rows a lane: everything that does not change is read once.
+    const { film } = this.app, { rowsOf, frameOf, scores } = film, { from, to } = this;
+    const end = film.firstOf[slot + 1], [first, last] = film.spanOf(slot), ratio = devicePixelRatio;
+    const scale = this.width / (to - from);
+    const snap = (position) => Math.max(LABEL, Math.round((LABEL + (position - from) * scale) * ratio) / ratio);
     context.fillStyle = colour("line");
-    context.fillRect(snap(this.x(first)), y + BAR / 2, snap(this.x(last + 1)) - snap(this.x(first)), 1);
+    context.fillRect(snap(first), y + BAR / 2, snap(last + 1) - snap(first), 1);
     context.fillStyle = css(own);
     let left = -1, right = -1, height = 0;
-    const flush = () => {
-      if (left >= 0 && right > left) context.fillRect(left, y + BAR - height, right - left, height);
-    };
-    for (let k = film.placeOf(slot, Math.floor(this.from)); k < end; k++) {
-      const row = film.rowsOf[k], position = film.frameOf[row];
-      if (position > this.to) break;
-      const start = snap(this.x(position)), own = Math.max(2, Math.round((BAR * film.scores[row]) / 255));
-      if (start <= right && (own === height || right - left < 1)) {
-        height = Math.min(height, own);
+    for (let k = film.placeOf(slot, Math.floor(from)); k < end; k++) {
+      const row = rowsOf[k], position = frameOf[row];
+      if (position > to) break;
+      const start = snap(position), level = Math.max(2, Math.round((BAR * scores[row]) / 255));
+      if (start <= right && (level === height || right - left < 1)) {
+        if (level < height) height = level;
       } else {
-        flush();
-        [left, height] = [start, own];
+        if (right > left) context.fillRect(left, y + BAR - height, right - left, height);
+        left = start;
+        height = level;
       }
-      right = Math.max(snap(this.x(position + 1)), left + 1);
+      right = Math.max(snap(position + 1), left + 1);
     }
-    flush();
+    if (right > left) context.fillRect(left, y + BAR - height, right - left, height);
   }
 
   drawCuts(context, colour, height) {
     const { film } = this.app;
     context.fillStyle = colour;
     const end = Math.min(film.count, Math.ceil(this.to));
-    for (let p = Math.max(1, Math.floor(this.from)); p < end; p++) {
-      if (film.cuts[p]) context.fillRect(this.x(p), 0, 2, height);
+    for (let p = film.cuts.indexOf(1, Math.max(1, Math.floor(this.from))); p >= 0 && p < end; p = film.cuts.indexOf(1, p + 1)) {
+      context.fillRect(this.x(p), 0, 2, height);
     }
   }
 
