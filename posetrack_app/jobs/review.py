@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.files import StrPath, refuse_to_replace, refuse_to_replace_input
 from posetrack_app.drawing.overlay import check_same_video
@@ -97,7 +99,9 @@ def export_review(
     path = edits_file(source)
     edits = read_edits(path)[1] if path.exists() else []
     table = apply_edits(TrackTable.of(content), edits)
-    about = _about(content, frames) | _state(edits, can_redo=False, revision=0) | {"can_edit": False}
+    switches = _Switches(content, TrackTable.of(content)).now(table)
+    about = {**_about(content, frames), **_state(edits, can_redo=False, revision=0), "switches": switches}
+    about["can_edit"] = False
     return write_page(target, _columns(table), about, frames, on_frame)
 
 
@@ -123,6 +127,7 @@ class ReviewSession:
     ) -> None:
         self._lock = threading.Lock()
         self._original = TrackTable.of(tracks)
+        self._switches = _Switches(tracks, self._original)
         self._file = file
         self._frames = frames
         self._about = about
@@ -133,7 +138,9 @@ class ReviewSession:
 
     def tracks(self) -> bytes:
         with self._lock:
-            return self._columns.tracks_message({**self._about, **self._now(), "can_edit": True})
+            switches = self._switches.now(self._table)
+            about = {**self._about, **self._now(), "switches": switches, "can_edit": True}
+            return self._columns.tracks_message(about)
 
     def keypoints(self, block: int) -> bytes:
         with self._lock:
@@ -170,6 +177,36 @@ class ReviewSession:
 
     def _now(self) -> dict[str, Any]:
         return _state(self._file.edits, can_redo=bool(self._undone), revision=self._revision)
+
+
+class _Switches:
+    """The possible id switches of a tracks file, and who their people are after edits."""
+
+    def __init__(self, tracks: Tracks, original: TrackTable) -> None:
+        self._switches: list[dict[str, Any]] = tracks.info.get("possible_id_switches", [])
+        # A row stays the same pose after every edit, so the row nearest to the switch says who it is now.
+        self._rows = [
+            [_nearest_row(original, number, switch["frame"]) for number in switch["ids"]]
+            for switch in self._switches
+        ]
+
+    def now(self, table: TrackTable) -> list[dict[str, Any]]:
+        """Each switch with `now`: the present ids of its people who are not deleted."""
+        return [
+            {
+                **switch,
+                "now": sorted(
+                    {int(table.people.ids[row]) for row in rows if row >= 0 and not table.is_deleted[row]}
+                ),
+            }
+            for switch, rows in zip(self._switches, self._rows, strict=True)
+        ]
+
+
+def _nearest_row(table: TrackTable, number: int, frame: int) -> int:
+    """The row of a person in the frame nearest to `frame`; -1 if the file has no such person."""
+    rows = table.rows_of(number)
+    return int(rows[np.abs(table.frames[rows] - frame).argmin()]) if len(rows) else -1
 
 
 def _state(edits: Any, *, can_redo: bool, revision: int) -> dict[str, Any]:
@@ -211,7 +248,6 @@ def _about(tracks: Tracks, frames: AnyFrame | None) -> dict[str, Any]:
         "pixel_aspect": 1.0 if frames is None else float(frames.info.pixel_aspect),
         "keypoint_names": tracks.skeleton.keypoints,
         "limbs": tracks.skeleton.limbs,
-        "switches": tracks.info.get("possible_id_switches", []),
     }
 
 

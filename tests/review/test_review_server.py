@@ -165,6 +165,18 @@ def test_the_session_goes_on_where_the_last_one_ended(film: Path) -> None:
     edits_file(film).unlink()
 
 
+def test_possible_id_switches_follow_the_edits(session: ReviewSession) -> None:
+    def now() -> Any:
+        return [switch["now"] for switch in header_of(session.tracks())["switches"]]
+
+    assert now() == [[1, 2], [3, 9], [4]]
+    change(session, "add", 0, {"op": "rename", "ids": [9, 30]})
+    assert now() == [[1, 2], [3, 30], [4]]
+    change(session, "add", 1, {"op": "merge", "ids": [3, 30]})
+    change(session, "add", 2, {"op": "delete", "ids": [4]})
+    assert now() == [[1, 2], [3], []]
+
+
 @pytest.mark.parametrize(
     ("edit", "reason"),
     [

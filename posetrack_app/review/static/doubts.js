@@ -8,6 +8,7 @@ const REASONS = {
 };
 const THUMB = { width: 132, height: 116 };
 const NEAR_SECONDS = 1;
+const ID_OPERATIONS = ["swap", "merge", "split", "rename", "delete"];
 
 export class Doubts {
   constructor(app, list, onDismiss) {
@@ -35,16 +36,16 @@ export class Doubts {
     return this.entries;
   }
 
-  stateOf({ frame, ids }) {
+  /** `ids` are those of the tracks file, `now` those after the edits; a merge leaves fewer. */
+  stateOf({ frame, ids, now }) {
     const { header, film } = this.app;
     const near = NEAR_SECONDS / this.app.interval;
-    let state = "open";
+    let state = now.length < ids.length ? "edited" : "open";
     for (const edit of header.edits) {
       if (edit.op === "confirm") {
         if (edit.from === frame && edit.ids.length === ids.length && ids.every((id) => edit.ids.includes(id))) return "not a mistake";
-      } else if (ids.some((id) => edit.ids.includes(id))) {
-        const at = edit.from ?? film.index[0], isWhole = edit.from === null && ids.every((id) => edit.ids.includes(id));
-        if (isWhole || Math.abs(at - frame) <= near) state = "edited";
+      } else if (ID_OPERATIONS.includes(edit.op) && [...ids, ...now].some((id) => edit.ids.includes(id))) {
+        if (Math.abs((edit.from ?? film.index[0]) - frame) <= near) state = "edited";
       }
     }
     return state;
@@ -68,7 +69,7 @@ export class Doubts {
     button.className = "doubt";
     const text = button.appendChild(document.createElement("span"));
     const reason = REASONS[entry.reason] ?? entry.reason;
-    text.textContent = `Frame ${entry.frame} · ${entry.ids.join(" and ")} · ${reason}`;
+    text.textContent = `Frame ${entry.frame} · ${(entry.isOpen ? entry.now : entry.ids).join(" and ")} · ${reason}`;
     const state = button.appendChild(document.createElement("span"));
     state.className = "muted";
     state.textContent = entry.isOpen ? `score ${entry.score.toFixed(2)}` : entry.state;
@@ -91,16 +92,24 @@ export class Doubts {
     return item;
   }
 
-  /** Show one: its people are selected, half a second before it. */
+  /** Show one: its frame, with its people selected. */
   open(k) {
     const entry = this.all()[k];
     if (!entry) return;
     this.present = k;
     this.app.play(false);
-    this.app.select(entry.ids.filter((id) => this.app.film.slots.has(id)));
+    this.app.select(entry.now);
     this.app.goTo(this.app.film.positionOf(entry.frame));
     this.mark();
-    this.list.children[k].scrollIntoView({ block: "nearest" });
+    this.reveal(this.list.children[k]);
+  }
+
+  /** Scroll the list to an item, and the page to the frame: in a small window it may be out of sight. */
+  reveal(item) {
+    const list = this.list.getBoundingClientRect(), box = item.getBoundingClientRect();
+    if (box.top < list.top || box.height > list.height) this.list.scrollTop += box.top - list.top;
+    else if (box.bottom > list.bottom) this.list.scrollTop += box.bottom - list.bottom;
+    document.getElementById("stage").scrollIntoView({ block: "nearest" });
   }
 
   /** Go to the next open one after the present frame, or before it. */
@@ -135,8 +144,8 @@ export class Doubts {
     const entry = this.all()[Number(item.dataset.k)], { film, images, header } = this.app;
     const canvases = item.querySelectorAll("canvas");
     if (!entry || !canvases.length) return;
-    const at = film.positionOf(entry.frame), before = this.before(entry, at);
-    const place = this.placeAround(entry.ids, [before, at]);
+    const at = film.positionOf(entry.frame), { now } = entry, before = this.before(entry, at);
+    const place = this.placeAround(now, [before, at]);
     await Promise.all([before, at].map(async (position, k) => {
       const bitmap = await images.once(film.index[position]);
       if (!bitmap || this.app.film !== film) return;
@@ -144,7 +153,7 @@ export class Doubts {
       drawImage(context, bitmap, header, place);
       const [first, last] = film.rowsAt(position);
       for (let row = first; row < last; row++) {
-        const isSelected = entry.ids.includes(film.idOf(row));
+        const isSelected = now.includes(film.idOf(row));
         drawPerson(context, film, row, place, { unit: 2, isSelected: false, isFaint: !isSelected, skeletons: false });
         if (isSelected) drawLabel(context, film, row, place, 2);
       }
@@ -153,11 +162,11 @@ export class Doubts {
   }
 
   /** The last position before a switch at which one of its people is seen; for an exchange before they met. */
-  before({ ids, reason }, at) {
+  before({ now, reason }, at) {
     const { film } = this.app;
     const earliest = reason === "exchanged" ? Math.max(0, at - Math.round(1 / this.app.interval)) : at - 1;
     for (let position = Math.max(0, earliest); position >= 0 && position > at - 200; position--) {
-      if (ids.some((id) => film.rowOf(id, position) >= 0)) return position;
+      if (now.some((id) => film.rowOf(id, position) >= 0)) return position;
     }
     return Math.max(0, at - 1);
   }

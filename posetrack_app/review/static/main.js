@@ -124,7 +124,7 @@ function changeSpeed(by) {
 
 function stepDoubt(direction) {
   if (!doubts.step(direction)) say(direction > 0 ? "No open possible id switch after this frame." : "None before this frame.");
-  else doubts.shown()?.ids.slice(0, 1).forEach((id) => lanes.reveal(id));
+  else doubts.shown()?.now.slice(0, 1).forEach((id) => lanes.reveal(id));
 }
 
 let hideTimer;
@@ -234,7 +234,7 @@ function showFilm() {
   $("edits-count").textContent = header.edits.length || "none yet";
   $("edit-list").replaceChildren(...header.edits.map(editItem).reverse());
   $("apply").hidden = !header.can_edit || !header.edits.length;
-  $("apply").textContent = `posetrack edit apply ${header.file} writes the corrected tracks.`;
+  $("apply").textContent = `posetrack edit apply ${header.file} --out FILE writes the corrected tracks.`;
   showPosition();
 }
 
