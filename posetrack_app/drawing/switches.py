@@ -146,7 +146,8 @@ def _spread(places: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
     """At most `_COLUMNS` of these, evenly, with the first and the last."""
     if len(places) <= _COLUMNS:
         return places
-    return places[np.linspace(0, len(places) - 1, _COLUMNS).round().astype(int)]
+    spread: NDArray[np.integer[Any]] = places[np.linspace(0, len(places) - 1, _COLUMNS).round().astype(int)]
+    return spread
 
 
 def _frames(video: Path, tracks: Tracks, wanted: set[int]) -> Iterator[tuple[VideoInfo, Frame, TrackedPoses]]:

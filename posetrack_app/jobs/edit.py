@@ -184,8 +184,8 @@ def _confirmed(
 def _refinement(tracks: Tracks) -> Refinement:
     """How the file says that its poses were refined."""
     info = tracks.info
-    config = info.get("config") if isinstance(info.get("config"), Mapping) else {}
-    second, smoothing = info.get("second_pass"), config.get("smoothing")
+    second, config = info.get("second_pass"), info.get("config")
+    smoothing = config.get("smoothing") if isinstance(config, Mapping) else None
     return Refinement(
         _settings(SecondPassConfig(), second, tracks.path) if isinstance(second, Mapping) else None,
         _settings(SmoothingConfig(), smoothing, tracks.path) if isinstance(smoothing, Mapping) else None,

@@ -54,7 +54,7 @@ def test_there_is_nothing_to_undo(tmp_path: Path) -> None:
 
 
 def test_the_schema_describes_what_is_written() -> None:
-    content = {
+    content: dict[str, Any] = {
         "schema_version": 1,
         "tracks": {"file": "t", "sha256": ""},
         "edits": [e.as_dict() for e in EDITS],

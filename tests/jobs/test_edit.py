@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -60,7 +61,7 @@ def test_the_command(tracks: Path) -> None:
     assert tracks.read_bytes() == original
 
 
-OPTIONS = {
+OPTIONS: dict[str, tuple[list[Any], str]] = {
     "swap": (["--swap", 1, 2, "--from", 2, "--to", 4], "swap 1 2 from 2 to 4"),
     "merge a span": (["--merge", 3, 1, "--frame", 6], "merge 3 1 in frame 6"),
     "split in a frame": (["--split", 1, "--frame", 4], "split 1 4 from 4"),
@@ -84,7 +85,7 @@ def test_every_operation_has_an_option(name: str, tracks: Path) -> None:
     assert str(read_edits(tracks)[0]) == printed
 
 
-BAD = {
+BAD: dict[str, tuple[list[Any], str]] = {
     "nothing": ([], "give one of --swap, --merge,"),
     "two operations": (["--delete", 3, "--split", 1], "got 2"),
     "frame and span": (["--delete", 3, "--frame", 1, "--to", 2], "--frame is one frame"),

@@ -141,8 +141,8 @@ class Edit:
 
 def edit_from(content: Mapping[str, Any]) -> Edit:
     """The edit of a JSON object that fits the schema. Raises InputError as `Edit` does."""
-    place = content.get("x"), content.get("y")
-    if (place[0] is None) != (place[1] is None):
+    x, y = content.get("x"), content.get("y")
+    if (x is None) != (y is None):
         raise InputError(f"{content['op']} needs both x and y")
     return Edit(
         op=content["op"],
@@ -150,7 +150,7 @@ def edit_from(content: Mapping[str, Any]) -> Edit:
         first=content.get("from"),
         last=content.get("to"),
         keypoint=content.get("keypoint", ""),
-        xy=None if place[0] is None else (float(place[0]), float(place[1])),
+        xy=None if x is None or y is None else (float(x), float(y)),
         time=content.get("time", ""),
         reason=content.get("reason", ""),
         seen=tuple(

@@ -85,7 +85,8 @@ def _matched(table: TrackTable, edit: Edit) -> Edit:
 
 def _matched_swap(table: TrackTable, edit: Edit) -> Edit:
     """At each end of the span, the two ids either still have to change over, or do so already."""
-    ids, starts = (), []
+    ids: tuple[int, ...] = ()
+    starts: list[int] = []
     ends = [edit.first, None if edit.last is None else edit.last + 1]
     for start in ends:
         if start is None:
@@ -98,8 +99,7 @@ def _matched_swap(table: TrackTable, edit: Edit) -> Edit:
             raise InputError(f"people {one} and {other} are not found on both sides of frame {start}")
         if kept:
             starts.append(start)
-            pairs = [(number, before.get(number, after.get(number))) for number in edit.ids]
-            ids = ids or tuple(_found(dict(pairs), number) for number in edit.ids)
+            ids = ids or tuple(_found({**after, **before}, number) for number in edit.ids)
     if not starts:
         raise _NotNeededError("the ids already change over there")
     last = edit.last if len(starts) == 2 or edit.first is None else None
@@ -123,7 +123,8 @@ def _matched_delete(table: TrackTable, edit: Edit, found: dict[int, int]) -> Edi
     people = sorted(set(found.values()))
     if not people:
         raise _NotNeededError("nobody is found there")
-    first, last = min(seen.frame for seen in edit.seen), max(seen.frame for seen in edit.seen)
+    first: int | None = min(seen.frame for seen in edit.seen)
+    last: int | None = max(seen.frame for seen in edit.seen)
     if edit.first is None and edit.last is None:
         most = all(
             2 * len(table.rows_of(number, first, last)) >= len(table.rows_of(number)) for number in people

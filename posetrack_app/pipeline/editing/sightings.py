@@ -52,7 +52,7 @@ def _near_changes(table: TrackTable, edit: Edit, number: int) -> IntArray:
     """Rows of a person just before and just after the frames where ids change."""
     seconds = {info.index: info.seconds for info in table.infos}
     starts = [edit.first, None if edit.last is None or edit.op == "confirm" else edit.last + 1]
-    found = [np.zeros(0, np.int64)]
+    found: list[IntArray] = [np.zeros(0, np.int64)]
     for start in starts:
         if start is None:
             continue
