@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -68,27 +68,44 @@ def write_switches(
     ]
     if not shots:
         return 0
-    with atomic_folder(folder) as temporary, ExitStack() as open_clips:
-        writers: dict[str, VideoWriter] = {}
+    with atomic_folder(folder) as temporary, _Clips(temporary) as made:
         for info, frame, people in _frames(video, tracks, {i for shot in shots for i in shot.frames}):
             for shot in shots:
                 if frame.info.index not in shot.frames:
                     continue
                 largest = _CLIP if clips else _CELL
                 image = _view(frame, people, tracks, shot, style, largest, float(info.pixel_aspect))
-                if not clips:
+                if clips:
+                    made.add(shot, frame, image, info)
+                else:
                     shot.images[frame.info.index] = image
-                    continue
-                if shot.name not in writers:
-                    size = replace(
-                        info, width=image.shape[1], height=image.shape[0], pixel_aspect=Fraction(1)
-                    )
-                    path = temporary / f"{shot.name}.mp4"
-                    writers[shot.name] = open_clips.enter_context(VideoWriter(path, size))
-                writers[shot.name].write(frame.info.seconds, image)
             _write_finished(temporary, tracks, shots, frame.info.index)
         _write_finished(temporary, tracks, shots, None)
     return len(list(folder.iterdir()))
+
+
+class _Clips:
+    """The clips that are being written; each is closed after its last frame."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writers: dict[str, VideoWriter] = {}
+
+    def __enter__(self) -> _Clips:
+        return self
+
+    def add(self, shot: _Shot, frame: Frame, image: Image, info: VideoInfo) -> None:
+        """Write the next image of a clip."""
+        if shot.name not in self._writers:
+            size = replace(info, width=image.shape[1], height=image.shape[0], pixel_aspect=Fraction(1))
+            self._writers[shot.name] = VideoWriter(self._folder / f"{shot.name}.mp4", size)
+        self._writers[shot.name].write(frame.info.seconds, image)
+        if frame.info.index >= shot.frames[-1]:
+            self._writers.pop(shot.name).__exit__(None, None, None)
+
+    def __exit__(self, *exception: Any) -> None:
+        for writer in self._writers.values():
+            writer.__exit__(*exception)
 
 
 def check_switches(folder: Path) -> None:
@@ -134,7 +151,7 @@ def _shot(tracks: Tracks, found: Mapping[str, Any], clips: bool) -> _Shot | None
     ids = "-".join(map(str, found["ids"]))
     title = f"{found['reason']}: {ids.replace('-', ', ')}   frame {found['frame']}, {seconds[place]:.1f} s   "
     return _Shot(
-        name=f"{found['frame']:06d}_{found['reason']}_{ids}",
+        name=f"{found['frame']:06d}_{re.sub(r'[^a-z-]', '-', found['reason'])}_{ids}",
         title=f"{title}score {found['score']:.2f}",
         switch=found["frame"],
         frames=indices[around].tolist(),

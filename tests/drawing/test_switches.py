@@ -81,6 +81,12 @@ def test_people_who_are_not_there_are_left_out(tmp_path: Path) -> None:
     assert render(video, tracks, possible_id_switches=tmp_path / "out") == 2
 
 
+def test_a_reason_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
+    video, tracks = write_scene(tmp_path, [{"frame": 4, "ids": [1], "reason": "/../../new", "score": 0.1}])
+    render(video, tracks, possible_id_switches=tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["000004_-------new_1.png"]
+
+
 def test_tracks_without_a_list_are_refused(tmp_path: Path) -> None:
     video, tracks = write_scene(tmp_path, None)
     with pytest.raises(InputError, match="has no list of possible id switches"):

@@ -35,6 +35,10 @@ def schema() -> dict[str, Any]:
 
 def fingerprint_of(tracks: Path) -> str:
     """The SHA-256 of a tracks file. Raises InputError if it cannot be read."""
+    if tracks.is_dir():
+        raise InputError(
+            f"{tracks} is a folder; edits belong to one file, so convert it to a tracks file first"
+        )
     try:
         with tracks.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
