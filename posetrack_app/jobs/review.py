@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -98,9 +98,11 @@ def export_review(
         refuse_to_replace(target)
     path = edits_file(source)
     edits = read_edits(path)[1] if path.exists() else []
-    table = apply_edits(TrackTable.of(content), edits)
-    switches = _Switches(content, TrackTable.of(content)).now(table)
-    about = {**_about(content, frames), **_state(edits, can_redo=False, revision=0), "switches": switches}
+    original = TrackTable.of(content)
+    switches = _Switches(content, original)
+    table = apply_edits(original, edits)
+    found = switches.now(table, switches.confirmed(original, edits))
+    about = {**_about(content, frames), **_state(edits, can_redo=False, revision=0), "switches": found}
     about["can_edit"] = False
     return write_page(target, _columns(table), about, frames, on_frame)
 
@@ -138,7 +140,8 @@ class ReviewSession:
 
     def tracks(self) -> bytes:
         with self._lock:
-            switches = self._switches.now(self._table)
+            confirmed = self._switches.confirmed(self._original, self._file.edits)
+            switches = self._switches.now(self._table, confirmed)
             about = {**self._about, **self._now(), "switches": switches, "can_edit": True}
             return self._columns.tracks_message(about)
 
@@ -190,17 +193,31 @@ class _Switches:
             for switch in self._switches
         ]
 
-    def now(self, table: TrackTable) -> list[dict[str, Any]]:
-        """Each switch with `now`: the present ids of its people who are not deleted."""
-        return [
-            {
-                **switch,
-                "now": sorted(
-                    {int(table.people.ids[row]) for row in rows if row >= 0 and not table.is_deleted[row]}
-                ),
+    def confirmed(self, original: TrackTable, edits: Sequence[Edit]) -> set[int]:
+        """Which of them a person called right; an edit names the people as they were called when it was made."""
+        found: set[int] = set()
+        table, done = original, 0
+        for k, edit in enumerate(edits):
+            if edit.op != "confirm":
+                continue
+            table, done = apply_edits(table, edits[done:k]), k
+            found |= {
+                number
+                for number, switch in enumerate(self._switches)
+                if switch["frame"] == edit.first and self._ids(number, table) == sorted(edit.ids)
             }
-            for switch, rows in zip(self._switches, self._rows, strict=True)
+        return found
+
+    def now(self, table: TrackTable, confirmed: Container[int]) -> list[dict[str, Any]]:
+        """Each switch with `now`, the present ids of its people who are not deleted, and whether it is `confirmed`."""
+        return [
+            {**switch, "now": self._ids(number, table), "confirmed": number in confirmed}
+            for number, switch in enumerate(self._switches)
         ]
+
+    def _ids(self, number: int, table: TrackTable) -> list[int]:
+        rows = [row for row in self._rows[number] if row >= 0 and not table.is_deleted[row]]
+        return sorted({int(table.people.ids[row]) for row in rows})
 
 
 def _nearest_row(table: TrackTable, number: int, frame: int) -> int:
@@ -209,7 +226,7 @@ def _nearest_row(table: TrackTable, number: int, frame: int) -> int:
     return int(rows[np.abs(table.frames[rows] - frame).argmin()]) if len(rows) else -1
 
 
-def _state(edits: Any, *, can_redo: bool, revision: int) -> dict[str, Any]:
+def _state(edits: Sequence[Edit], *, can_redo: bool, revision: int) -> dict[str, Any]:
     """What the page shows of the edits."""
     shown = [
         {**{key: value for key, value in edit.as_dict().items() if key != "seen"}, "text": str(edit)}

@@ -42,7 +42,7 @@ class Columns:
 
     def tracks_message(self, about: Mapping[str, Any]) -> bytes:
         """All columns but the keypoints, with `about` in the header."""
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             name: getattr(self, name)
             for name in ("index", "seconds", "cuts", "starts", "tracks", "boxes", "scores", "origins")
         }
@@ -52,7 +52,10 @@ class Columns:
         """The keypoints of the frames from `block` * BLOCK_FRAMES on; none if there is no such block."""
         frames = np.clip([block * BLOCK_FRAMES, (block + 1) * BLOCK_FRAMES], 0, len(self.index))
         first, last = self.starts[frames].tolist()
-        arrays = {"keypoints": self.keypoints[first:last], "scores": self.keypoint_scores[first:last]}
+        arrays: dict[str, NDArray[Any]] = {
+            "keypoints": self.keypoints[first:last],
+            "scores": self.keypoint_scores[first:last],
+        }
         return pack({"first_row": first}, arrays)
 
 
@@ -71,7 +74,7 @@ def columns_of(infos: Sequence[FrameInfo], frames: IntArray, people: TrackedPose
         seconds=np.array([info.seconds for info in infos], np.float64),
         cuts=np.array([info.is_cut for info in infos], np.uint8),
         starts=np.append(np.searchsorted(frames, index), len(frames)).astype(np.int32),
-        track_ids=track_ids,
+        track_ids=track_ids.astype(np.int64),
         tracks=positions.astype(np.int32),
         boxes=people.boxes.astype(np.float32),
         scores=_as_bytes(people.scores),

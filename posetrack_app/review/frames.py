@@ -82,9 +82,11 @@ class FrameStore:
         """The decoding thread: the newest request first, then the frames ahead of it."""
         while True:
             with self._changed:
-                while self._is_open and (target := self._next_target()) is None:
+                target = self._next_target()
+                while self._is_open and target is None:
                     self._changed.wait()
-                if not self._is_open:
+                    target = self._next_target()
+                if not self._is_open or target is None:
                     return
                 first = self._start_for(target)
             if first is not None:

@@ -271,8 +271,11 @@ def test_nothing_is_cut_off(
         )
         assert cut_off == []
         press(page, "]")
-        page.wait_for_selector("figcaption:has-text('after:')")
+        wait_for(page, f"document.getElementById('stage').dataset.frame === '{SWITCH}'")
         keep_screenshot(page, name)
+        page.locator("#doubt-list li").first.scroll_into_view_if_needed()
+        page.wait_for_selector("figcaption:has-text('after:')")
+        keep_screenshot(page, f"{name}-list")
         press(page, "?")
         page.wait_for_selector("#keys[open]")
         keep_screenshot(page, f"{name}-keys")

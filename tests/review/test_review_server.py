@@ -175,6 +175,11 @@ def test_possible_id_switches_follow_the_edits(session: ReviewSession) -> None:
     change(session, "add", 1, {"op": "merge", "ids": [3, 30]})
     change(session, "add", 2, {"op": "delete", "ids": [4]})
     assert now() == [[1, 2], [3], []]
+    change(session, "undo", 3)
+    change(session, "add", 4, {"op": "confirm", "ids": [4], "from": 80, "to": 80})
+    change(session, "add", 5, {"op": "rename", "ids": [4, 40]})
+    last = header_of(session.tracks())["switches"][2]
+    assert (last["ids"], last["now"], last["confirmed"]) == ([4], [40], True)
 
 
 @pytest.mark.parametrize(

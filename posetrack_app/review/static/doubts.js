@@ -37,18 +37,13 @@ export class Doubts {
   }
 
   /** `ids` are those of the tracks file, `now` those after the edits; a merge leaves fewer. */
-  stateOf({ frame, ids, now }) {
-    const { header, film } = this.app;
-    const near = NEAR_SECONDS / this.app.interval;
-    let state = now.length < ids.length ? "edited" : "open";
-    for (const edit of header.edits) {
-      if (edit.op === "confirm") {
-        if (edit.from === frame && edit.ids.length === ids.length && ids.every((id) => edit.ids.includes(id))) return "not a mistake";
-      } else if (ID_OPERATIONS.includes(edit.op) && [...ids, ...now].some((id) => edit.ids.includes(id))) {
-        if (Math.abs((edit.from ?? film.index[0]) - frame) <= near) state = "edited";
-      }
-    }
-    return state;
+  stateOf({ frame, ids, now, confirmed }) {
+    if (confirmed) return "not a mistake";
+    if (now.length < ids.length) return "edited";
+    const { header, film } = this.app, near = NEAR_SECONDS / this.app.interval;
+    const isNear = (edit) => Math.abs((edit.from ?? film.index[0]) - frame) <= near;
+    const isAbout = (edit) => ID_OPERATIONS.includes(edit.op) && [...ids, ...now].some((id) => edit.ids.includes(id));
+    return header.edits.some((edit) => isAbout(edit) && isNear(edit)) ? "edited" : "open";
   }
 
   refresh() {

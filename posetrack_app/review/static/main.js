@@ -41,7 +41,7 @@ function wordsOf(edit) {
 
 function dismiss(entry = doubts.shown()) {
   if (!entry) return say("Go to a possible id switch first: ] is the next one.");
-  return send("add", { op: "confirm", ids: entry.ids, from: entry.frame, to: entry.frame });
+  return send("add", { op: "confirm", ids: entry.now, from: entry.frame, to: entry.frame });
 }
 
 function ask(name, given) {
