@@ -63,9 +63,8 @@ def write_switches(
         raise InputError(
             f"{tracks.path} has no list of possible id switches; link its poses again to get one"
         )
-    shots = [
-        shot for each in found if _is_wanted(each, style) and (shot := _shot(tracks, each, clips)) is not None
-    ]
+    wanted = [_shot(tracks, each, clips) for each in found if _is_wanted(each, style)]
+    shots = list({shot.name: shot for shot in wanted if shot is not None}.values())
     if not shots:
         return 0
     with atomic_folder(folder) as temporary, _Clips(temporary) as made:
