@@ -56,7 +56,7 @@ class Access:
         host = headers.get("host", "")
         if self._hosts is not None and host not in self._hosts:
             return PlainTextResponse("This host name is not allowed.\n", 403)
-        given = scope["path"].split("/", 2)[1]
+        given = scope["path"].removeprefix("/").partition("/")[0]
         if not secrets.compare_digest(given.encode(), self._token.encode()):
             return PlainTextResponse(
                 "The token in this address is wrong or old. Open the address that posetrack review printed.\n",

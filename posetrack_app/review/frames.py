@@ -79,7 +79,16 @@ class FrameStore:
             return self._cache.get(index)
 
     def _work(self) -> None:
-        """The decoding thread: the newest request first, then the frames ahead of it."""
+        """The decoding thread. If it fails, waiting threads get no frame, and the error is reported as usual."""
+        try:
+            self._decode_requests()
+        finally:
+            with self._changed:
+                self._is_open = False
+                self._changed.notify_all()
+
+    def _decode_requests(self) -> None:
+        """The newest request first, then the frames ahead of it."""
         while True:
             with self._changed:
                 target = self._next_target()

@@ -76,7 +76,7 @@ def header_of(message: bytes) -> Any:
     return json.loads(message[4 : 4 + int.from_bytes(message[:4], "little")])
 
 
-@pytest.mark.parametrize("path", ["/", "/wrong/", "/wrong/tracks", f"/{TOKEN}x/", "//", "/%2e%2e/"])
+@pytest.mark.parametrize("path", ["/", "/wrong/", "/wrong/tracks", f"/{TOKEN}x/", "//", "/%2e%2e/", "*", ""])
 def test_another_token_is_refused(session: ReviewSession, path: str) -> None:
     answer = ask(session, path)
     assert answer.status == 403
