@@ -32,7 +32,15 @@ from posetrack_app.core.errors import InputError
 )
 @click.option("--stride", type=int, default=1, show_default=True, help="Process every n-th frame.")
 @click.option(
-    "--fps", type=float, help="Frame rate of an image folder (default 25) or a raw H.264/HEVC file."
+    "--fps",
+    type=float,
+    help="Frame rate of an image folder (default 25) or of raw H.264/HEVC, which have no times.",
+)
+@click.option(
+    "--video-stream",
+    type=int,
+    metavar="N",
+    help="FFmpeg's number of the video stream to read if there are several (default: the best one).",
 )
 @click.option("--resume", is_flag=True, help="Continue stopped runs and keep finished ones.")
 @click.option("--force", is_flag=True, help="Overwrite existing files and start from the beginning.")

@@ -15,6 +15,7 @@ from posetrack_app.video.deinterlace import deinterlaced
 from posetrack_app.video.ffmpeg_log import silence_ffmpeg
 from posetrack_app.video.probe import declared_seconds
 from posetrack_app.video.sender import Sender, SenderKind
+from posetrack_app.video.source_name import is_pipe, plain_name
 
 _TIMEOUT_SECONDS = 10.0
 
@@ -26,22 +27,54 @@ _PLAYLISTS = ("hls", "dash")
 
 
 def open_connection(source: str) -> Any:
-    """PyAV's container of a new connection to an address or, for "-", to standard input."""
+    """PyAV's container of a new connection to an address or a pipe ("-": standard input)."""
     silence_ffmpeg()
-    if source != "-":
-        return av.open(source, options=_OPTIONS, timeout=_TIMEOUT_SECONDS)
-    if sys.stdin is None:
-        raise InputError("standard input is closed; pipe the video into it")
-    return av.open(sys.stdin.buffer, options={}, timeout=None)
+    if is_pipe(source):
+        return av.open(_open_pipe(source), options={}, timeout=None)
+    return av.open(source, options=_OPTIONS, timeout=_TIMEOUT_SECONDS)
+
+
+def _open_pipe(source: str) -> Any:
+    """A pipe, opened by Python: unlike FFmpeg's reader, this one can be stopped with ctrl-C."""
+    name = plain_name(source)
+    if source == "-":
+        if sys.stdin is None:
+            raise InputError("standard input is closed; pipe the video into it")
+        if sys.stdin.isatty():
+            raise InputError("standard input is a terminal; pipe the video into it")
+        pipe: Any = sys.stdin.buffer
+    else:
+        pipe = open(source, "rb")  # noqa: SIM115 (PyAV's container keeps it as long as it reads)
+    if not pipe.peek(1):
+        raise InputError(f"{name}: nothing came through this pipe; check the program that writes to it")
+    return pipe
+
+
+def why_not_opened(source: str, error: Exception) -> str:
+    """A line that says why a connection could not be opened, and what to do."""
+    reason = getattr(error, "strerror", None) or str(error)
+    if is_pipe(source):
+        return (
+            f"{plain_name(source)}: this video cannot be read from a pipe ({reason}); send MPEG-TS or Matroska, "
+            "or an MP4 made with -movflags faststart"
+        )
+    if isinstance(error, av.error.InvalidDataError):
+        return (
+            f"{plain_name(source)} cannot be opened ({reason}); check the address. An MP4 that was made without "
+            "-movflags faststart has its index at the end: download it first, or use a server with range requests"
+        )
+    return (
+        f"{plain_name(source)} cannot be opened ({reason}); check the address, and that the sender is running"
+    )
 
 
 def describe_sender(source: str, container: Any, stream: Any) -> Sender:
     """What is known about the sender of a connection."""
     length = declared_seconds(stream)
     # The length of the container may be that of its audio. A pipe cannot be opened again to find out.
-    if not length and source != "-":
+    if not length and not is_pipe(source):
         length = max(container.duration or 0, 0) / av.time_base
-    if source == "-":
+    if is_pipe(source):
         kind = SenderKind.PIPE
     elif container.format.name in _PLAYLISTS:
         kind = SenderKind.PLAYLIST

@@ -118,8 +118,8 @@ def test_a_file_that_cannot_seek_is_read_from_its_start(
             raise av.error.PermissionError(1, "Operation not permitted")
 
     @contextmanager
-    def open_stuck(path: Path) -> Iterator[Any]:
-        with open_stream(path) as (container, stream):
+    def open_stuck(path: Path, number: int | None = None) -> Iterator[Any]:
+        with open_stream(path, number) as (container, stream):
             yield Stuck(container), stream
 
     monkeypatch.setattr(pyav_frames, "open_stream", open_stuck)

@@ -32,3 +32,16 @@ class Tracks:
     def ids(self) -> list[int]:
         """Every id, ascending."""
         return sorted({int(track_id) for frame in self.frames for track_id in frame.people.ids})
+
+
+def frame_size_of(info: Mapping[str, Any]) -> tuple[int, int]:
+    """(width, height) from `info.video`; (0, 0) if it does not say."""
+    return size_in(info.get("video"))
+
+
+def size_in(entry: Any) -> tuple[int, int]:
+    """(`width`, `height`) of an object in a tracks file; (0, 0) if it does not have both."""
+    size = (entry.get("width"), entry.get("height")) if isinstance(entry, dict) else ()
+    if len(size) == 2 and all(type(side) is int and side > 0 for side in size):
+        return size
+    return (0, 0)
