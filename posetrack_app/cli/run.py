@@ -63,7 +63,8 @@ def run(
     """
     from posetrack_app.cli.progress import show_progress
     from posetrack_app.core.config import load_config
-    from posetrack_app.jobs.outputs import expand_sources, output_files
+    from posetrack_app.jobs.inputs import expand_sources
+    from posetrack_app.jobs.outputs import output_files
 
     sources = expand_sources(videos, list_file)
     if (out is None) == (out_dir is None):

@@ -88,16 +88,18 @@ def render_video(
     if not tracked:
         raise InputError(f"{tracks.path} contains no frames, so there is nothing to draw")
     frames = 0
-    with open_tracked_video(video, tracks) as source:
-        with OverlayWriter(out, source.info, tracks.skeleton, style) as overlay:
-            for frame in source:
-                if frame.info.index in tracked:
-                    check_same_size(video, frame, tracks, tracked[frame.info.index])
-                    overlay.write(frame, tracked[frame.info.index].people)
-                    frames += 1
-                    on_frame()
-                if frame.info.index >= tracks.frames[-1].info.index:
-                    break
+    with (
+        open_tracked_video(video, tracks) as source,
+        OverlayWriter(out, source.info, tracks.skeleton, style) as overlay,
+    ):
+        for frame in source:
+            if frame.info.index in tracked:
+                check_same_size(video, frame, tracks, tracked[frame.info.index])
+                overlay.write(frame, tracked[frame.info.index].people)
+                frames += 1
+                on_frame()
+            if frame.info.index >= tracks.frames[-1].info.index:
+                break
     return frames
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from av.stream import Disposition
+
 from posetrack_app.core.errors import InputError
 
-_STILLS = ("attached_pic", "timed_thumbnails", "still_image")
-"""FFmpeg's names of streams that hold a cover or previews instead of a film."""
+_STILLS = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+"""Streams that hold a cover or previews instead of a film."""
 
 
 def choose_stream(container: Any, number: int | None, name: str) -> Any:
-    """The video stream with FFmpeg's `number`; without one the default stream, among several the one with the largest images.
+    """The video stream with FFmpeg's `number`; without one the default stream, among several that of the largest images.
 
     `name` is that of the source, for messages. Raises InputError if there is no such stream, or FFmpeg cannot decode it.
     """
@@ -30,7 +32,7 @@ def choose_stream(container: Any, number: int | None, name: str) -> Any:
             )
     if not readable:
         raise InputError(f"{name}: FFmpeg does not know its video codec; convert it to H.264 first")
-    return max(readable, key=lambda stream: ("default" in str(stream.disposition), _pixels(stream)))
+    return max(readable, key=_rank)
 
 
 def describe_choice(container: Any, chosen: Any) -> list[str]:
@@ -44,11 +46,7 @@ def describe_choice(container: Any, chosen: Any) -> list[str]:
 
 def film_streams(container: Any) -> list[Any]:
     """The video streams without covers and previews."""
-    return [
-        stream
-        for stream in container.streams.video
-        if not any(kind in str(stream.disposition) for kind in _STILLS)
-    ]
+    return [stream for stream in container.streams.video if not stream.disposition & _STILLS]
 
 
 def describe_stream(stream: Any) -> str:
@@ -58,5 +56,7 @@ def describe_stream(stream: Any) -> str:
     return f"stream {stream.index} ({size})"
 
 
-def _pixels(stream: Any) -> int:
-    return int(stream.codec_context.width * stream.codec_context.height)
+def _rank(stream: Any) -> tuple[bool, int, int]:
+    """Whether it is a default stream, the pixels of its images, and their number, 0 if unknown."""
+    is_default = bool(stream.disposition & Disposition.default)
+    return is_default, stream.codec_context.width * stream.codec_context.height, stream.frames

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -58,14 +59,15 @@ def why_not_opened(source: str, error: Exception) -> str:
             f"{plain_name(source)}: this video cannot be read from a pipe ({reason}); send MPEG-TS or Matroska, "
             "or an MP4 made with -movflags faststart"
         )
-    if isinstance(error, av.error.InvalidDataError):
-        return (
-            f"{plain_name(source)} cannot be opened ({reason}); check the address. An MP4 that was made without "
-            "-movflags faststart has its index at the end: download it first, or use a server with range requests"
+    advice = "check the address, and that the sender is running"
+    is_http = source.partition("://")[0] in ("http", "https")
+    # FFmpeg reports the second one if it cannot seek to the index.
+    if is_http and (isinstance(error, av.error.InvalidDataError) or getattr(error, "errno", 0) == errno.EIO):
+        advice = (
+            "check the address. If it is an MP4 with its index at the end, download it first or make it with "
+            "-movflags faststart, because this server cannot send a part of a file"
         )
-    return (
-        f"{plain_name(source)} cannot be opened ({reason}); check the address, and that the sender is running"
-    )
+    return f"{plain_name(source)} cannot be opened ({reason}); {advice}"
 
 
 def describe_sender(source: str, container: Any, stream: Any) -> Sender:

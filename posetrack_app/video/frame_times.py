@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,7 @@ def rising_seconds(times: Sequence[int], time_base: Fraction) -> list[float]:
 
 def _filled(stamps: Sequence[int | None], known: Sequence[int], usual_step: float) -> list[int]:
     """Rising times of all packets: missing ones lie between their neighbours, at the ends at the usual distance."""
-    steps = [after - before for before, after in zip(known, known[1:], strict=False) if after > before]
+    steps = [after - before for before, after in pairwise(known) if after > before]
     step = statistics.median(steps) if steps else usual_step
     places = [place for place, stamp in enumerate(stamps) if stamp is not None]
     at = np.arange(len(stamps), dtype=np.float64)

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrack_app.core.errors import InputError
+from posetrack_app.core.image_file import is_animated
 from posetrack_app.core.records import Frame
+from posetrack_app.core.words import counted
 from posetrack_app.video.continuity import Continuity
 from posetrack_app.video.decord_frames import DecordImages
 from posetrack_app.video.deinterlace import DEINTERLACED
@@ -83,7 +85,13 @@ class FileReader:
         video = self._video
         found = first_image(video, self._wanted)
         if found is None:
-            raise InputError(f"{video.path}: none of its {video.frame_count} frames can be decoded")
+            if is_animated(video.path):
+                raise InputError(
+                    f"{video.path}: FFmpeg cannot decode an animated WebP; convert it to a video or to images"
+                )
+            raise InputError(
+                f"{video.path}: none of its {counted(video.frame_count, 'frame')} can be decoded"
+            )
         (index, _, image), rotation = found
         height, width = image.shape[:2]
         info = VideoInfo(

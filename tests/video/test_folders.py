@@ -20,7 +20,9 @@ def test_a_folder_of_images_in_natural_order(tmp_path: Path) -> None:
     info, frames, losses = clips.read(tmp_path, fps=10.0)
     assert frames == [(0, 0.0, 0), (1, 0.1, 1), (2, 0.2, 2), (3, 0.3, 10), (4, 0.4, 11)]
     assert info.frame_rate == 10
-    assert losses == []
+    assert losses == [
+        "the numbers of the images have gaps: img10.png follows img2.png; frames are counted without them"
+    ]
 
 
 @pytest.mark.parametrize(("fps", "rate"), [(None, 25.0), (30.0, 30.0), (0.5, 0.5)])
@@ -51,14 +53,22 @@ def test_a_folder_without_read_permission(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_bad_image_is_a_gap(tmp_path: Path) -> None:
+    """An image of another size keeps it and starts a new shot."""
     for number in range(4):
         size = (96, 64) if number != 2 else (64, 96)
         cv2.imwrite(str(tmp_path / f"{number}.png"), clips.numbered_image(number, *size)[..., ::-1])
     (tmp_path / "1.png").write_bytes(b"no image")
-    _, frames, losses = clips.read(tmp_path)
-    assert [(index, number) for index, _, number in frames] == [(0, 0), (3, 3)]
-    assert "1.png" in losses[0]
-    assert "64x96" in losses[1]
+    with open_video(tmp_path) as video:
+        frames = [(frame.info, clips.read_number(frame.image)) for frame in video]
+    assert [(info.index, number) for info, number in frames] == [(0, 0), (2, 2), (3, 3)]
+    assert [(info.size, info.is_cut) for info, _ in frames] == [
+        ((96, 64), False),
+        ((64, 96), True),
+        ((96, 64), True),
+    ]
+    assert video.missing == [(1, 1)]
+    assert "1.png" in video.losses[0]
+    assert "at frame 2 from 96x64 to 64x96 pixels, and 1 more time later" in video.losses[1]
 
 
 def test_an_image_that_cannot_be_opened_is_a_gap(tmp_path: Path) -> None:

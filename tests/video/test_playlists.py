@@ -14,8 +14,8 @@ import cv2
 import pytest
 from http_server import read_stream, serving
 
-from posetrack_app.video import open_video
 from posetrack_app.video import network as stream_module
+from posetrack_app.video import open_video
 
 SEGMENTS, SEGMENT_FRAMES = 6, 25
 
