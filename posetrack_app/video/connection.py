@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,28 +27,35 @@ _PLAYLISTS = ("hls", "dash")
 """FFmpeg's names of the playlist formats."""
 
 
-def open_connection(source: str) -> Any:
+@contextmanager
+def open_connection(source: str) -> Iterator[Any]:
     """PyAV's container of a new connection to an address or a pipe ("-": standard input)."""
     silence_ffmpeg()
-    if is_pipe(source):
-        return av.open(_open_pipe(source), options={}, timeout=None)
-    return av.open(source, options=_OPTIONS, timeout=_TIMEOUT_SECONDS)
+    if not is_pipe(source):
+        with av.open(source, options=_OPTIONS, timeout=_TIMEOUT_SECONDS) as container:
+            yield container
+        return
+    with _open_pipe(source) as pipe:
+        if not pipe.peek(1):
+            raise InputError(
+                f"{plain_name(source)}: nothing came through this pipe; check the program that writes to it"
+            )
+        with av.open(pipe, options={}, timeout=None) as container:
+            yield container
 
 
-def _open_pipe(source: str) -> Any:
+@contextmanager
+def _open_pipe(source: str) -> Iterator[Any]:
     """A pipe, opened by Python: unlike FFmpeg's reader, this one can be stopped with ctrl-C."""
-    name = plain_name(source)
-    if source == "-":
-        if sys.stdin is None:
-            raise InputError("standard input is closed; pipe the video into it")
-        if sys.stdin.isatty():
-            raise InputError("standard input is a terminal; pipe the video into it")
-        pipe: Any = sys.stdin.buffer
-    else:
-        pipe = open(source, "rb")  # noqa: SIM115 (PyAV's container keeps it as long as it reads)
-    if not pipe.peek(1):
-        raise InputError(f"{name}: nothing came through this pipe; check the program that writes to it")
-    return pipe
+    if source != "-":
+        with open(source, "rb") as pipe:
+            yield pipe
+        return
+    if sys.stdin is None:
+        raise InputError("standard input is closed; pipe the video into it")
+    if sys.stdin.isatty():
+        raise InputError("standard input is a terminal; pipe the video into it")
+    yield sys.stdin.buffer
 
 
 def why_not_opened(source: str, error: Exception) -> str:
