@@ -101,7 +101,8 @@ def open_stream(path: Path, number: int | None = None) -> Iterator[tuple[Any, An
         raise InputError(f"{path}: this file is empty (0 bytes)")
     silence_ffmpeg()
     try:
-        container = av.open(ffmpeg_name(path))
+        # Otherwise FFmpeg takes an image named "shot%03d.jpg" for a pattern, and reads others.
+        container = av.open(ffmpeg_name(path), options={"pattern_type": "none"})
     except PermissionError as error:
         raise InputError(f"{path}: no permission to read this file") from error
     except (av.FFmpegError, UnicodeError) as error:
