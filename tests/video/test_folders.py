@@ -169,3 +169,10 @@ def test_a_folder_of_something_else_says_what_it_holds(tmp_path: Path) -> None:
     assert clips.read(tmp_path / "frames")[2] == [
         "1 video in this folder of images were not read, such as a.mp4"
     ]
+
+
+def test_an_image_whose_name_looks_like_a_pattern(tmp_path: Path) -> None:
+    """FFmpeg would read shot001.png instead."""
+    cv2.imwrite(str(tmp_path / "shot%03d.png"), clips.numbered_image(5)[..., ::-1])
+    cv2.imwrite(str(tmp_path / "shot001.png"), clips.numbered_image(7)[..., ::-1])
+    assert [number for *_, number in clips.read(tmp_path / "shot%03d.png")[1]] == [5]
