@@ -9,6 +9,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
+import av
 import numpy as np
 from av.bitstream import BitStreamFilterContext
 
@@ -107,9 +108,18 @@ class AviTimes:
 
     def add(self, packet: Any) -> None:
         """Note one packet."""
-        for part in self._unpack.filter(packet_copy(packet)) if self._unpack else (packet,):
+        for part in self._unpacked(packet):
             if part.dts is not None and not (self._is_mpeg4 and part.size <= _NOT_CODED_BYTES):
                 self._chunks.append(part.dts)
+
+    def _unpacked(self, packet: Any) -> Sequence[Any]:
+        """The packets, one for each image, that a chunk holds."""
+        if self._unpack is None:
+            return [packet]
+        try:
+            return self._unpack.filter(packet_copy(packet))
+        except av.FFmpegError:  # damaged
+            return [packet]
 
     def times(self, time_base: Fraction) -> FrameTimes | None:
         """The times if FFmpeg's cannot be used, else None."""

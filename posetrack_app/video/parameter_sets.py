@@ -25,15 +25,23 @@ def packet_copy(packet: Any) -> Any:
     return copy
 
 
+def _filters(codec: str, stream: Any) -> list[BitStreamFilterContext]:
+    """The filters that find the parameters in a packet; none if that is not possible for this stream."""
+    if codec not in _IN_BAND:
+        return []
+    names = [f"{codec}_mp4toannexb"] if codec in ("h264", "hevc", "vvc") else []
+    try:
+        return [BitStreamFilterContext(name, stream) for name in (*names, "extract_extradata")]
+    except av.FFmpegError:  # the header of the stream is damaged
+        return []
+
+
 class ParameterSets:
     """Compares the parameters that come with the key frames of one stream. Give it every packet."""
 
     def __init__(self, stream: Any) -> None:
         self._codec = stream.codec_context.codec.canonical_name
-        self._filters = []
-        if self._codec in _IN_BAND:
-            names = [f"{self._codec}_mp4toannexb"] if self._codec in ("h264", "hevc", "vvc") else []
-            self._filters = [BitStreamFilterContext(name, stream) for name in (*names, "extract_extradata")]
+        self._filters = _filters(self._codec, stream)
         self._found: set[bytes] = set()
         self._packets = 0
         self._has_new_header = False
@@ -47,8 +55,12 @@ class ParameterSets:
         if not packet.is_keyframe or not self._filters:
             return
         packets = [packet_copy(packet)]
-        for bitstream_filter in self._filters:
-            packets = [part for one in packets for part in bitstream_filter.filter(one)]
+        try:
+            for bitstream_filter in self._filters:
+                packets = [part for one in packets for part in bitstream_filter.filter(one)]
+        except av.FFmpegError:  # damaged: what follows cannot be compared
+            self._filters = []
+            return
         for part in packets:
             if part.has_sidedata("new_extradata"):
                 self._found.add(bytes(part.get_sidedata("new_extradata")))
