@@ -41,10 +41,10 @@ class FrameTimes:
 
 def stream_rate(container: Any, stream: Any) -> Fraction | None:
     """Frames per second as the stream says it; None if it does not."""
-    if container.format.name in RAW_FORMATS:
-        # The average is that of FFmpeg's reader, which assumes 25; the codec's headers may say another rate.
-        return stream.guessed_rate or stream.average_rate
-    return stream.average_rate or stream.guessed_rate
+    average, guessed = stream.average_rate, stream.guessed_rate
+    # The average of a raw stream is that of FFmpeg's reader, which assumes 25; the codec's headers may say another rate.
+    stated = guessed or average if container.format.name in RAW_FORMATS else average or guessed
+    return Fraction(stated) if stated else None
 
 
 def has_rate(container: Any, stream: Any) -> bool:

@@ -42,7 +42,7 @@ def _with_known_side_data(frame: Any) -> Any:
 
     PyAV 18 raises ValueError for a frame with a type that is newer than its own list (EXIF, the eye of a spatial video).
     """
-    known = {kind.value for kind in Type}
+    known: set[Any] = {kind.value for kind in Type}
     graph = Graph()
     unknown = [number for number in range(_SIDE_DATA_NUMBERS) if number not in known]
     graph.link_nodes(
