@@ -42,5 +42,6 @@ def frame_size_of(info: Mapping[str, Any]) -> tuple[int, int]:
 def size_in(entry: Any) -> tuple[int, int]:
     """(`width`, `height`) of an object in a tracks file; (0, 0) if it does not have both."""
     width, height = (entry.get("width"), entry.get("height")) if isinstance(entry, dict) else (0, 0)
-    is_size = all(type(side) is int and side > 0 for side in (width, height))
-    return (width, height) if is_size else (0, 0)
+    if type(width) is int and type(height) is int and width > 0 and height > 0:
+        return width, height
+    return 0, 0
