@@ -105,17 +105,29 @@ def render_video(
 
 def open_tracked_video(video: Path, tracks: Tracks) -> Video:
     """The video from which the tracks were made, the same stream of it; InputError if it has fewer frames."""
-    made_from = tracks.info.get("video")
-    number = made_from.get("stream") if isinstance(made_from, dict) else None
-    source = open_video(video, video_stream=number)
-    last = tracks.frames[-1].info.index if tracks.frames else 0
-    if source.info.frame_count is not None and last >= source.info.frame_count:
+    source = open_video(video, video_stream=tracked_stream(tracks))
+    try:
+        check_frame_count(video, source.info.frame_count, tracks)
+    except InputError:
         source.__exit__()
+        raise
+    return source
+
+
+def tracked_stream(tracks: Tracks) -> int | None:
+    """FFmpeg's number of the video stream that was tracked, if the file says it."""
+    made_from = tracks.info.get("video")
+    return made_from.get("stream") if isinstance(made_from, dict) else None
+
+
+def check_frame_count(video: Path, frame_count: int | None, tracks: Tracks) -> None:
+    """Raise InputError if the video has fewer frames than were tracked."""
+    last = tracks.frames[-1].info.index if tracks.frames else 0
+    if frame_count is not None and last >= frame_count:
         raise InputError(
-            f"{tracks.path} contains frame {last}, but {video} has only {source.info.frame_count} frames; "
+            f"{tracks.path} contains frame {last}, but {video} has only {frame_count} frames; "
             "give the video that the tracks were made from"
         )
-    return source
 
 
 def check_same_size(video: Path, frame: Frame, tracks: Tracks, tracked: TrackedFrame) -> None:

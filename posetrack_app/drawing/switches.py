@@ -17,9 +17,9 @@ from posetrack_app.core.errors import InputError
 from posetrack_app.core.files import atomic_folder, check_parent_folder, write_atomic
 from posetrack_app.core.records import FloatArray, Frame, TrackedPoses
 from posetrack_app.drawing.draw import Image, Style, draw_poses
-from posetrack_app.drawing.overlay import check_same_video
+from posetrack_app.drawing.overlay import check_same_size, open_tracked_video
 from posetrack_app.formats import Tracks
-from posetrack_app.video import VideoInfo, open_video
+from posetrack_app.video import VideoInfo
 from posetrack_app.video.writer import VideoWriter
 
 _SHEET_SECONDS, _CLIP_SECONDS = 1.0, 1.5
@@ -167,13 +167,13 @@ def _spread(places: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
 
 
 def _frames(video: Path, tracks: Tracks, wanted: set[int]) -> Iterator[tuple[VideoInfo, Frame, TrackedPoses]]:
-    people = {frame.info.index: frame.people for frame in tracks.frames}
+    tracked = {frame.info.index: frame for frame in tracks.frames}
     last = max(wanted)
-    with open_video(video) as source:
-        check_same_video(source.info, tracks)
+    with open_tracked_video(video, tracks) as source:
         for frame in source:
             if frame.info.index in wanted:
-                yield source.info, frame, people[frame.info.index]
+                check_same_size(video, frame, tracks, tracked[frame.info.index])
+                yield source.info, frame, tracked[frame.info.index].people
             if frame.info.index >= last:
                 break
 

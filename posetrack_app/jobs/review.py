@@ -14,7 +14,7 @@ import numpy as np
 
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.files import StrPath, refuse_to_replace, refuse_to_replace_input
-from posetrack_app.drawing.overlay import check_same_video
+from posetrack_app.drawing.overlay import check_frame_count, tracked_stream
 from posetrack_app.formats import Tracks
 from posetrack_app.formats.edits_json.edit import Edit, edit_from
 from posetrack_app.formats.edits_json.file import EditsFile, edits_file, open_edits, read_edits, schema
@@ -274,8 +274,8 @@ def _open_video(tracks: Tracks, video: Path | None) -> AnyFrame | None:
     if path is None:
         _LOGGER.warning("%s: its video was not found, so the page shows people without frames", tracks.path)
         return None
-    frames = AnyFrame(path)
-    check_same_video(frames.info, tracks)
+    frames = AnyFrame(path, tracked_stream(tracks))
+    check_frame_count(path, frames.frame_count, tracks)
     return frames
 
 

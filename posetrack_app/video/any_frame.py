@@ -25,7 +25,7 @@ class AnyFrame:
     The indices are those of `open_video`. Raises InputError if `source` is not a readable video file or image folder.
     """
 
-    def __init__(self, source: Path) -> None:
+    def __init__(self, source: Path, video_stream: int | None = None) -> None:
         if not source.exists():
             raise InputError(f"{source}: no such file or folder")
         self._files = list_images(source) if source.is_dir() else []
@@ -34,7 +34,7 @@ class AnyFrame:
         if source.is_dir():
             self.info = FolderReader(source, _FPS, None, None, 1).info
         else:
-            self._probe = probe(source)
+            self._probe = probe(source, number=video_stream)
             self.info = _info_of(self._probe)
 
     @property
@@ -45,13 +45,12 @@ class AnyFrame:
     def frames_from(self, index: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """(index, image) of the frames from `index` on; image (H, W, 3) uint8 RGB. Unreadable frames are left out."""
         if self._probe is not None:
-            size = self.info.width, self.info.height
-            for at, _, image in pyav_images(self._probe, range(index, self.frame_count), size):
+            for at, _, image in pyav_images(self._probe, range(index, self.frame_count)):
                 yield at, image
             return
         for at in range(index, len(self._files)):
             stored = read_rgb(self._files[at])
-            if stored is not None and stored.shape[1::-1] == (self.info.width, self.info.height):
+            if stored is not None:
                 yield at, stored
 
 
@@ -59,7 +58,7 @@ def _info_of(video: Probe) -> VideoInfo:
     """The facts about a video file, from its packets and its first frame."""
     found = first_image(video, range(video.frame_count))
     if found is None:
-        raise InputError(f"{video.path}: none of its {video.packet_count} frames can be decoded")
+        raise InputError(f"{video.path}: none of its {video.frame_count} frames can be decoded")
     (_, _, image), rotation = found
     return VideoInfo(
         path=video.path,
