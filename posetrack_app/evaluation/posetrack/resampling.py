@@ -21,7 +21,7 @@ from posetrack_app.evaluation.posetrack.scene import JOINTS
 from posetrack_app.evaluation.posetrack.score import PoseTrackScores
 
 RESAMPLES = 1000
-_LEVELS = 500
+_LEVELS = 200
 """Ranks per joint that AP distinguishes here; with more keypoints the AP of a resample is off by some hundredths."""
 _BLOCK = 100
 

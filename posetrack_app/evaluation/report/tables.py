@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,19 @@ POSETRACK21_JOINTS = (
     "right_ankle",
 )  # fmt: skip
 _TO_POSETRACK21 = [*(SCORED_KEYPOINTS.index(name) for name in POSETRACK21_JOINTS), JOINTS]
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """One decimal, as in the papers; a dash for an undefined value."""
+    return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def signed(value: float | None, digits: int = 1) -> str:
+    """With a plus or a minus sign; a dash for an undefined value."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    text = f"{value:+.{digits}f}"
+    return text.replace("-", "−") if float(text) else number(0.0, digits)
 
 
 def with_total(joints: FloatArray) -> FloatArray:
