@@ -59,11 +59,25 @@ def compare_results(results: Sequence[Evaluation]) -> Comparison:
 
 
 def _total_differences(first: Evaluation, second: Evaluation, protocol: str) -> dict[str, float | None]:
+    """Score -> the difference on the complete set."""
+    before, after = _parts(first, protocol), _parts(second, protocol)
     found: dict[str, float | None] = {}
-    for key, old in first.totals.items():
-        new = second.totals.get(key)
-        if key.startswith(f"{protocol} "):
-            found[key.removeprefix(f"{protocol} ")] = None if old is None or new is None else new - old
+    for name, old in before.items():
+        new = after.get(name)
+        found[name] = None if old is None or new is None else new - old
+    return found
+
+
+def _parts(result: Evaluation, protocol: str) -> dict[str, float | None]:
+    """The totals of a protocol, with the two parts of HOTA."""
+    found = {
+        key.removeprefix(f"{protocol} "): value
+        for key, value in result.totals.items()
+        if key.startswith(f"{protocol} ")
+    }
+    hota = result.protocols[protocol].get("hota")
+    if hota is not None:
+        found |= {name: hota["mean_over_alpha"][name][-1] for name in ("DetA", "AssA")}
     return found
 
 

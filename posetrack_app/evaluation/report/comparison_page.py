@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from html import escape
 from typing import Any
@@ -18,6 +19,7 @@ from posetrack_app.evaluation.report.sequence_table import sequence_scores
 from posetrack_app.evaluation.report.tables import number, signed
 from posetrack_app.formats.svg_chart import line_chart
 
+_MAX_LINES = 8
 _CHANCE = 0.05
 """Differences with a larger p value are not marked as better or worse."""
 
@@ -51,7 +53,7 @@ def _sections(comparison: Comparison) -> Iterator[tuple[str, str]]:
         return
     yield "Differences", "".join(_differences(comparison, protocol) for protocol in protocols)
     first = protocols[0]
-    yield "Curves", _sweeps(comparison, first)
+    yield "Curves", _curves(comparison, first)
     yield "What AP is lost to", _ap_losses(comparison, first)
     yield "Joints", _joints(comparison, first)
     yield "Sequences", _sequences(comparison, first)
@@ -111,7 +113,7 @@ def _differences(comparison: Comparison, protocol: str) -> str:
     return text + table(("result", "score", "difference", "95 % interval", "p", ""), rows)
 
 
-def _sweeps(comparison: Comparison, protocol: str) -> str:
+def _curves(comparison: Comparison, protocol: str) -> str:
     """HOTA against alpha, or nothing without HOTA."""
     figures = []
     for key in ("HOTA", "DetA", "AssA"):
@@ -125,11 +127,13 @@ def _sweeps(comparison: Comparison, protocol: str) -> str:
             if "hota" in (content := result.protocols[protocol])
         ]
         if lines:
-            chart = line_chart(lines[:8], "similarity (alpha)", key, (0.0, 1.0), (0.0, 100.0))
+            highest = max(float(y.max()) for _, _, y in lines)
+            top = min(100.0, 20.0 * math.ceil(highest / 20 + 1e-9))
+            chart = line_chart(lines[:_MAX_LINES], "similarity (alpha)", key, (0.0, 1.0), (0.0, top))
             figures.append(
                 f"<figure><figcaption>{key} against the similarity that a match needs.</figcaption>{chart}</figure>"
             )
-    return f'<div class="charts">{"".join(figures)}</div>'
+    return f'<div class="charts three">{"".join(figures)}</div>'
 
 
 def _marked(value: float | None, base: float | None, *, higher_is_better: bool = True) -> Cell:
@@ -171,7 +175,7 @@ def _joints(comparison: Comparison, protocol: str) -> str:
             rows.append(row)
         heads = [text for name in comparison.names[1:] for text in (name, "±")]
         parts.append(f"<h3>{title}</h3>" + table(("joint", comparison.names[0], *heads), rows, sortable=True))
-    return f'<div class="charts">{"".join(f"<div>{part}</div>" for part in parts)}</div>'
+    return f'<div class="charts three">{"".join(f"<div>{part}</div>" for part in parts)}</div>'
 
 
 def _sequences(comparison: Comparison, protocol: str) -> str:

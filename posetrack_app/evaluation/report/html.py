@@ -35,16 +35,24 @@ def table(
 ) -> str:
     """A table that scrolls in its own box. Numbers are shown with one decimal, integers and texts as they are."""
     head = "".join(
-        f'<th scope="col" data-sort><button type="button">{escape(column)}</button></th>'
-        if sortable
-        else f'<th scope="col">{escape(column)}</th>'
-        for column in columns
+        _heading(column, sortable, any(_is_text(row[k]) for row in rows)) for k, column in enumerate(columns)
     )
     lines = ["<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows]
     return (
         f'<div class="scroll{" tall" if tall else ""}"><table class="{"sortable" if sortable else ""}">'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
     )
+
+
+def _is_text(content: Content) -> bool:
+    return isinstance(content, Cell) and "text" in content.style.split()
+
+
+def _heading(column: str, sortable: bool, is_text: bool) -> str:
+    attributes = ' class="text"' if is_text else ""
+    if not sortable:
+        return f'<th scope="col"{attributes}>{escape(column)}</th>'
+    return f'<th scope="col"{attributes} data-sort><button type="button">{escape(column)}</button></th>'
 
 
 def _cell(content: Content) -> str:

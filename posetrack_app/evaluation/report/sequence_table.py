@@ -47,8 +47,8 @@ def joint_table(content: dict[str, Any]) -> str:
     """Every score of each of the 15 joints, and the total."""
     columns: dict[str, list[Any]] = {
         "AP": content["ap"]["ap"],
-        "AP precision": content["ap"]["pre"],
-        "AP recall": content["ap"]["rec"],
+        "AP prec": content["ap"]["pre"],
+        "AP rec": content["ap"]["rec"],
     }
     if "mot" in content:
         mot = content["mot"]

@@ -24,18 +24,19 @@ code { font: .92em ui-monospace, monospace; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; max-width: 100%; margin: .5rem 0 1rem; }
 .tall { max-height: 30rem; overflow-y: auto; } .tall thead th { position: sticky; top: 0; background: var(--ground); }
 table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; }
-th, td { padding: .28rem .65rem; text-align: right; border-bottom: 1px solid var(--rule); white-space: nowrap; }
+th, td { padding: .28rem .5rem; text-align: right; border-bottom: 1px solid var(--rule); white-space: nowrap; }
 th { font-weight: 600; } th:first-child, td:first-child { text-align: left; padding-left: 0; }
 td.text, th.text { text-align: left; } td.wrap { white-space: normal; min-width: 16rem; color: var(--soft); }
 tbody tr:hover { background: var(--panel); } td.best { font-weight: 700; } td.total { font-weight: 600; }
 .good { color: var(--good); } .bad { color: var(--bad); } .soft { color: var(--soft); }
 th[data-sort] { padding: 0; } th button { font: inherit; color: inherit; background: none; border: 0; cursor: pointer;
-  padding: .28rem .65rem; width: 100%; text-align: inherit; white-space: nowrap; }
+  padding: .28rem .5rem; width: 100%; text-align: inherit; white-space: nowrap; }
 th:first-child button { padding-left: 0; } th button:hover { color: var(--accent); }
 th[aria-sort=ascending] button::after { content: " \\2191"; } th[aria-sort=descending] button::after { content: " \\2193"; }
 td.bar { background: linear-gradient(to right, var(--bar) var(--share), transparent var(--share)) no-repeat
-  left .65rem center / calc(100% - 1.3rem) 70%; min-width: 7rem; }
+  left .5rem center / calc(100% - 1rem) 70%; min-width: 7rem; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 1rem 2rem; }
+.charts.three { grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); }
 figure { margin: .5rem 0; } figcaption { font-size: 13px; color: var(--soft); }
 svg.chart { width: 100%; height: auto; max-width: 36rem; font-size: 12px; } svg.chart text { fill: var(--soft); }
 .grid { stroke: var(--rule); } .axis { stroke: var(--soft); } svg.chart circle { fill: var(--ink); stroke: var(--ground); }
@@ -50,7 +51,7 @@ svg.chart { width: 100%; height: auto; max-width: 36rem; font-size: 12px; } svg.
 .thumbs { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 19rem), 1fr)); gap: 1.25rem 1rem;
   margin: .75rem 0; }
 .thumbs figure { margin: 0; } .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 3px; }
-svg.thumb { width: 100%; height: auto; display: block; background: var(--panel); border-radius: 4px; }
+svg.thumb { width: 100%; height: auto; display: block; background: #323b47; border-radius: 4px; }
 .thumb .dim { fill: #000; opacity: .28; } .thumb line { stroke-width: 1.6; stroke-linecap: round; }
 .thumb .truth { stroke: #fff; stroke-width: 1; stroke-dasharray: 2 2; opacity: .9; }
 .thumb text { font: 600 9px system-ui, sans-serif; fill: #fff; paint-order: stroke; stroke: #000; stroke-width: 2px; }
