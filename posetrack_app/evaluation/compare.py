@@ -44,7 +44,8 @@ class Comparison:
 def compare_results(results: Sequence[Evaluation]) -> Comparison:
     """Compare every result with the first one, by a bootstrap over the sequences with the same draws for both."""
     first = results[0]
-    weights = draw_sequences(len(next(iter(first.scores.values())).scene.names)) if first.scores else None
+    sequences = len(next(iter(first.scores.values())).scene.names) if first.scores else 0
+    weights = draw_sequences(sequences) if sequences else None
     differences: list[dict[str, dict[str, Difference]]] = [{}]
     before = {} if weights is None else {n: resampled_scores(s, weights) for n, s in first.scores.items()}
     for result in results[1:]:
@@ -53,7 +54,7 @@ def compare_results(results: Sequence[Evaluation]) -> Comparison:
             if protocol in before and weights is not None:
                 after = resampled_scores(scores, weights)
                 totals = _total_differences(first, result, protocol)
-                found[protocol] = paired_differences(before[protocol], after, totals)
+                found[protocol] = paired_differences(before[protocol], after, totals, sequences)
         differences.append(found)
     return Comparison(distinct_names([Path(r.predictions) for r in results]), list(results), differences)
 

@@ -32,7 +32,7 @@ class Evaluation:
 
     `protocols` has the scores of each protocol (`tables.scores_as_json`), `details` those of the other kinds of files.
     `scores` has the arrays behind the protocols, for curves. `problems` lists what could not be scored. `errors` and
-    `intervals` (protocol, then score) are there if they were asked for. `made_with` is what the predictions say about
+    `intervals` (protocol, then score) are there if they were asked for. `run` is what the predictions say about
     their settings, weights and versions.
     """
 
@@ -48,7 +48,7 @@ class Evaluation:
     problems: list[str] = field(default_factory=list)
     errors: ErrorAnalysis | None = None
     intervals: dict[str, dict[str, Interval]] = field(default_factory=dict)
-    made_with: dict[str, Any] = field(default_factory=dict)
+    run: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, PoseTrackScores] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -58,7 +58,7 @@ class Evaluation:
             "kind": self.kind,
             "ground_truth": self.truth,
             "predictions": self.predictions,
-            "made_with": self.made_with,
+            "run": self.run,
             "keypoint_threshold": self.keypoint_threshold,
             "totals": self.totals,
             "protocols": self.protocols,
@@ -188,7 +188,7 @@ def evaluate_posetrack(
             result.intervals[name] = intervals(resampled_scores(scores, weights))
     return replace(
         result,
-        made_with=_made_with(predicted),
+        run=_run(predicted),
         errors=analyse_errors(result.scores) if errors else None,
     )
 
@@ -204,7 +204,7 @@ def _score_protocol(result: Evaluation, pairs: Sequence[SequencePair], name: str
     return scores
 
 
-def _made_with(predicted: Path) -> dict[str, Any]:
+def _run(predicted: Path) -> dict[str, Any]:
     """What `posetrack benchmark` wrote into the first file of predictions: settings, weights, versions; or {}."""
     files = json_files(predicted) if predicted.is_dir() else [predicted]
     content = load_json(files[0])

@@ -261,5 +261,5 @@ def test_settings_of_the_predictions_are_stored(write: Any, make_video: Any, tmp
         "pred", {**content, "info": {"config": {"tracker": {"high_score": 0.4}}, "weights": {"pose": "sha"}}}
     )
     _run("--json", tmp_path / "out.json", "--report", tmp_path / "out.html", folder=tmp_path)
-    assert _strict_json(tmp_path / "out.json")["made_with"]["weights"] == {"pose": "sha"}
+    assert _strict_json(tmp_path / "out.json")["run"]["weights"] == {"pose": "sha"}
     assert "high_score" in (tmp_path / "out.html").read_text()

@@ -68,11 +68,14 @@ def test_a_paired_test_sees_small_steady_differences() -> None:
     before = {"MOTA": rng.normal(50, 5, 1000)}
     steady = {"MOTA": before["MOTA"] + rng.normal(0.5, 0.1, 1000)}
     chance = {"MOTA": rng.normal(50.5, 5, 1000)}
-    found = paired_differences(before, steady, {"MOTA": 0.5})["MOTA"]
+    found = paired_differences(before, steady, {"MOTA": 0.5}, 50)["MOTA"]
     assert found.p == pytest.approx(2 / 1001)
     assert (found.low or 0) > 0.2
-    assert (paired_differences(before, chance, {"MOTA": 0.5})["MOTA"].p or 0) > 0.2
-    assert paired_differences(before, before, {"MOTA": 0.0})["MOTA"].p == 1.0
+    assert (
+        paired_differences(before, steady, {"MOTA": 0.5}, 3)["MOTA"].p == 0.25
+    )  # three sequences prove little
+    assert (paired_differences(before, chance, {"MOTA": 0.5}, 50)["MOTA"].p or 0) > 0.2
+    assert paired_differences(before, before, {"MOTA": 0.0}, 50)["MOTA"].p == 1.0
 
 
 def test_intervals_contain_the_total() -> None:

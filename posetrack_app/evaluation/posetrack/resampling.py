@@ -70,19 +70,22 @@ def paired_differences(
     before: Mapping[str, FloatArray],
     after: Mapping[str, FloatArray],
     totals: Mapping[str, float | None],
+    sequences: int,
 ) -> dict[str, Difference]:
     """`after` minus `before` on the same resamples; `totals` are the differences on the complete set.
 
-    p is twice the share of the resamples in which the difference is 0 or has the other sign, at most 1.
+    p is twice the share of the resamples in which the difference is 0 or has the other sign. It is not below that of a
+    sign test, 2 / 2^V for V sequences: a few sequences cannot show that a difference is no chance.
     """
     found = {}
+    smallest = 2.0 ** (1 - min(sequences, 100))
     for name in before.keys() & after.keys():
         difference = after[name] - before[name]
         difference = difference[np.isfinite(difference)]
         p = None
         if len(difference):
             tail = 1 + min(int((difference <= 0).sum()), int((difference >= 0).sum()))
-            p = min(1.0, 2 * tail / (len(difference) + 1))
+            p = min(1.0, max(smallest, 2 * tail / (len(difference) + 1)))
         found[name] = Difference(totals.get(name), *_middle(difference), p)
     return {name: found[name] for name in before if name in found}
 

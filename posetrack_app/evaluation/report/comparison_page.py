@@ -58,8 +58,8 @@ def _sections(comparison: Comparison) -> Iterator[tuple[str, str]]:
     yield "Joints", _joints(comparison, first)
     yield "Sequences", _sequences(comparison, first)
     for name, result in zip(comparison.names, comparison.results, strict=True):
-        if result.made_with:
-            yield f"Settings and weights of {name}", settings_section(result.made_with)
+        if result.run:
+            yield f"Settings and weights of {name}", settings_section(result.run)
 
 
 def _main_table(comparison: Comparison) -> str:

@@ -77,8 +77,8 @@ def _sections(result: Evaluation, errors: ErrorAnalysis, crop: Crop | None) -> I
         )
     if result.id_switches:
         yield f"Identity switches ({len(result.id_switches)})", _switches(result, crop)
-    if result.made_with:
-        yield "Settings and weights", settings_section(result.made_with)
+    if result.run:
+        yield "Settings and weights", settings_section(result.run)
 
 
 def _scores(result: Evaluation) -> Iterator[str]:
@@ -271,17 +271,17 @@ def _switches(result: Evaluation, crop: Crop | None) -> str:
     )
 
 
-def settings_section(made_with: dict[str, Any]) -> str:
+def settings_section(run: dict[str, Any]) -> str:
     """What the predictions were made with: simple facts as a list, the settings folded away."""
     rows: list[tuple[str, str]] = []
-    for name, value in made_with.items():
+    for name, value in run.items():
         if name == "config" or value is None:
             continue
         if isinstance(value, dict):
             rows += [(f"{name} {key}", _plain(entry)) for key, entry in value.items() if entry is not None]
         else:
             rows.append((name.replace("_", " "), _plain(value)))
-    config = escape(json.dumps(made_with.get("config"), indent=2))
+    config = escape(json.dumps(run.get("config"), indent=2))
     return f"{facts(rows)}<details><summary>All settings</summary><pre>{config}</pre></details>"
 
 

@@ -101,9 +101,16 @@ def _keypoint_names(path: Path, content: Mapping[str, Any]) -> Sequence[str]:
 
 def _frame_names(path: Path, images: Sequence[Mapping[str, Any]]) -> list[str]:
     """The file names of the frames. InputError if the file mixes videos, of which poseval would score only the first."""
-    for k, image in enumerate(images):
-        if integer_ids([image.get("id")]) is None or not isinstance(image.get("file_name"), str):
-            raise InputError(f"{path}: images[{k}] needs an integer 'id' and a 'file_name'")
+    if integer_ids([image.get("id") for image in images]) is None or not all(
+        isinstance(image.get("file_name"), str) for image in images
+    ):
+        wrong = (
+            k
+            for k, image in enumerate(images)
+            if integer_ids([image.get("id")]) is None or not isinstance(image.get("file_name"), str)
+        )
+        k = next(wrong, 0)
+        raise InputError(f"{path}: images[{k}] needs an integer 'id' and a 'file_name'")
     if len({image["id"] for image in images}) != len(images):
         raise InputError(f"{path}: two entries of 'images' have the same id; every frame needs its own")
     names = [image["file_name"] for image in images]
