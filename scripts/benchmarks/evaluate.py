@@ -4,8 +4,9 @@ python scripts/benchmarks/evaluate.py [DIR]
 
 Scores DIR/pred against DIR/gt, then generated sets with twice the videos, people or frames. "command" is the complete
 `posetrack evaluate --protocol poseval`, from the start of Python to its end; "report" the same with `--report`, which
-also analyses errors and draws 1,000 resamples. The last set has as many sequences as the validation split of PoseTrack18. `../shared/goldens/eval/gen.py
-timing --out DIR` writes the timing set; poseval needs 36.9 CPU seconds and 495 MB for it.
+also analyses errors and draws 1,000 resamples. The last set has as many sequences as the validation split of PoseTrack18.
+
+`../shared/goldens/eval/gen.py timing --out DIR` writes the timing set; poseval needs 36.9 CPU seconds and 495 MB for it.
 """
 
 from __future__ import annotations
