@@ -129,17 +129,20 @@ def evaluate(
         write_atomic(latex_file, main_table_latex(names, results))
     if report is not None:
         write_atomic(report, _page(truth, results, comparison, crop))
-    for result in results:
-        if result.kind == "posetrack" and all(
-            scores.problem is not None for scores in result.scores.values()
-        ):
-            raise InputError(f"no tracks were scored: {result.problems[0]}")
+    _check_tracks(results)
     if before is not None:
         worse = worse_totals(before, results[0].totals, margin)
         for line in worse:
             click.echo(f"worse: {line}", err=True)
         if worse:
             raise SystemExit(1)
+
+
+def _check_tracks(results: Sequence[Evaluation]) -> None:
+    """InputError if the tracks of a result could not be scored by any protocol."""
+    for result in results:
+        if result.kind == "posetrack" and all(each.problem is not None for each in result.scores.values()):
+            raise InputError(f"no tracks were scored: {result.problems[0]}")
 
 
 def _page(

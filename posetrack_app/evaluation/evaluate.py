@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from posetrack_app.core.errors import InputError
-from posetrack_app.core.json_file import json_files, load_json
+from posetrack_app.core.json_file import load_json
 from posetrack_app.evaluation.error_analysis import ErrorAnalysis, analyse_errors
 from posetrack_app.evaluation.posetrack.id_switches import IdSwitch, list_id_switches
-from posetrack_app.evaluation.posetrack.pairing import read_pairs
+from posetrack_app.evaluation.posetrack.pairing import read_pairs, sequence_files
 from posetrack_app.evaluation.posetrack.protocols import POSETRACK21, PROTOCOLS
 from posetrack_app.evaluation.posetrack.resampling import (
     Interval,
@@ -188,7 +188,7 @@ def evaluate_posetrack(
             result.intervals[name] = intervals(resampled_scores(scores, weights))
     return replace(
         result,
-        run=_run(predicted),
+        run=_run(sequence_files(truth, predicted)[0][1]),
         errors=analyse_errors(result.scores) if errors else None,
     )
 
@@ -204,10 +204,9 @@ def _score_protocol(result: Evaluation, pairs: Sequence[SequencePair], name: str
     return scores
 
 
-def _run(predicted: Path) -> dict[str, Any]:
-    """What `posetrack benchmark` wrote into the first file of predictions: settings, weights, versions; or {}."""
-    files = json_files(predicted) if predicted.is_dir() else [predicted]
-    content = load_json(files[0])
+def _run(predictions: Path) -> dict[str, Any]:
+    """What `posetrack benchmark` or `run` wrote into a file of predictions: settings, weights, versions; or {}."""
+    content = load_json(predictions)
     info = content.get("info") if isinstance(content, dict) else None
     return info if isinstance(info, dict) and "config" in info else {}
 
