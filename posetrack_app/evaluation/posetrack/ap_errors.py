@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from posetrack_app.core.records import FloatArray, IntArray
+from posetrack_app.core.records import BoolArray, FloatArray, IntArray
 from posetrack_app.core.skeletons import POSETRACK
 from posetrack_app.evaluation.posetrack.average_precision import (
     MATCH_DISTANCE,
@@ -55,7 +55,7 @@ class ApErrors:
     """
 
     kind: IntArray
-    missed: IntArray
+    missed: BoolArray
     counts: IntArray
     alone: FloatArray
     in_turn: FloatArray
