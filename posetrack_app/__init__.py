@@ -51,7 +51,6 @@ _WHERE = {
     "formats.edits_json.edit": ("Edit",),
     "jobs.convert": ("convert", "read_tracks", "validate", "write_tracks"),
     "jobs.edit": ("add_edit", "apply_edits", "edit_tracks", "read_edits", "replay_edits", "undo_edit"),
-    "jobs.evaluate": ("evaluate",),
     "jobs.evaluate": ("compare", "evaluate"),
     "jobs.link": ("link",),
     "jobs.render": ("render",),
