@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -107,7 +107,7 @@ def evaluate(
     for file in outputs:
         check_output_file(file)
     before = None if baseline is None else read_totals(baseline)  # first: --json may write the same file
-    options = {
+    options: dict[str, Any] = {
         "protocols": protocols, "keypoint_threshold": keypoint_threshold, "sweep": sweep,
         "errors": errors or report is not None, "intervals": intervals or report is not None,
     }  # fmt: skip

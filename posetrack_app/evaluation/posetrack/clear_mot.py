@@ -180,14 +180,14 @@ def _present_keypoints(scene: Scene, counted: BoolArray, protocol: Protocol) -> 
 
 
 def mot_scores(
-    objects: IntArray,
-    hypotheses: IntArray,
-    matches: IntArray,
-    switches: IntArray,
+    objects: IntArray | FloatArray,
+    hypotheses: IntArray | FloatArray,
+    matches: IntArray | FloatArray,
+    switches: IntArray | FloatArray,
     distance: FloatArray,
     motp_without_truth: float = 0.0,
 ) -> MotScores:
-    """MOTA, MOTP, precision and recall from counts of the same shape."""
+    """MOTA, MOTP, precision and recall from counts of the same shape; counts may be weighted."""
     found = matches + switches
     with np.errstate(divide="ignore", invalid="ignore"):
         errors = (objects - found) + switches + (hypotheses - found)

@@ -46,7 +46,9 @@ def _track_video(scene: Scene) -> IntArray:
     return video
 
 
-def identity_scores(objects: FloatArray, hypotheses: FloatArray, matches: FloatArray) -> IdentityScores:
+def identity_scores(
+    objects: IntArray | FloatArray, hypotheses: IntArray | FloatArray, matches: IntArray | FloatArray
+) -> IdentityScores:
     """IDF1, IDP and IDR from annotated keypoints, predicted keypoints and identity matches of the same shape."""
     with np.errstate(divide="ignore", invalid="ignore"):
         f1 = np.where(objects > 0, 2 * matches / (objects + hypotheses), np.nan)
