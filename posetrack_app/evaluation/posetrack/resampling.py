@@ -166,6 +166,6 @@ def _levels(ranked: RankedJoints) -> tuple[FloatArray, FloatArray]:
     key = (ranked.video[order] * JOINTS + joint) * levels + level
     shape = (len(ranked.truths), JOINTS * levels)
     size = shape[0] * shape[1]
-    hits: FloatArray = np.bincount(key, ranked.correct[order].astype(np.float64), minlength=size)
+    hits = np.bincount(key[ranked.correct[order]], minlength=size).astype(np.float64)
     predictions = np.bincount(key, minlength=size).astype(np.float64)
     return hits.reshape(shape), predictions.reshape(shape)
