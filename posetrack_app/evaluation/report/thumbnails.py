@@ -166,7 +166,7 @@ def _person(people: People, row: int, origin: FloatArray, scale: float) -> str:
 
 
 def _limbs(points: FloatArray, attributes: str) -> str:
-    known = np.isfinite(points).all(axis=1).tolist()
+    known: list[bool] = [not np.isnan(point).any() for point in points]
     lines = (
         f'<line {attributes} x1="{points[a, 0]:.1f}" y1="{points[a, 1]:.1f}" '
         f'x2="{points[b, 0]:.1f}" y2="{points[b, 1]:.1f}"/>'
