@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from posetrack_app.jobs.edit import read_edits as read_edits
     from posetrack_app.jobs.edit import replay_edits as replay_edits
     from posetrack_app.jobs.edit import undo_edit as undo_edit
+    from posetrack_app.jobs.evaluate import compare as compare
     from posetrack_app.jobs.evaluate import evaluate as evaluate
     from posetrack_app.jobs.link import link as link
     from posetrack_app.jobs.render import render as render
@@ -50,7 +51,7 @@ _WHERE = {
     "formats.edits_json.edit": ("Edit",),
     "jobs.convert": ("convert", "read_tracks", "validate", "write_tracks"),
     "jobs.edit": ("add_edit", "apply_edits", "edit_tracks", "read_edits", "replay_edits", "undo_edit"),
-    "jobs.evaluate": ("evaluate",),
+    "jobs.evaluate": ("compare", "evaluate"),
     "jobs.link": ("link",),
     "jobs.render": ("render",),
     "jobs.track": ("track_video",),

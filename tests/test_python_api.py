@@ -30,7 +30,9 @@ FUNCTIONS = {
     "run": "track_video", "render": "render", "link": "link", "convert": "convert", "validate": "validate",
     "evaluate": "evaluate",
 }  # fmt: skip
-CLI_ONLY = {"json_file", "report", "baseline", "margin", "out_dir", "list_file"}
+CLI_ONLY = {
+    "json_file", "report", "images", "csv_file", "latex_file", "baseline", "margin", "out_dir", "list_file"
+}  # fmt: skip
 """Options for several videos, and for what to do with the scores that `evaluate` returns."""
 PYTHON_ONLY = {"on_frame", "progress", "networks"}
 

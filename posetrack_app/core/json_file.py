@@ -7,13 +7,23 @@ import os
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from posetrack_app.core.files import write_atomic
 from posetrack_app.core.parse_file import parse_file
 
 
 def load_json(path: Path) -> Any:
     """The parsed file; InputError if it is missing or not JSON."""
-    return parse_file(path, "JSON", json.loads)
+    return parse_file(path, "JSON", _parse)
+
+
+def _parse(content: bytes) -> Any:
+    """orjson reads twice as fast; what it refuses (NaN, byte order marks, deep nesting) is left to Python's parser."""
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return json.loads(content)
 
 
 def write_json(target: Path, content: Any) -> None:

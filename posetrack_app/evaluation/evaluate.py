@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.json_file import load_json
-from posetrack_app.evaluation.coco import score_keypoints
-from posetrack_app.evaluation.mot import read_mot_boxes, score_boxes
-from posetrack_app.evaluation.mpii import score_pckh
+from posetrack_app.evaluation.error_analysis import ErrorAnalysis, analyse_errors
 from posetrack_app.evaluation.posetrack.id_switches import IdSwitch, list_id_switches
-from posetrack_app.evaluation.posetrack.pairing import read_pairs
+from posetrack_app.evaluation.posetrack.pairing import read_pairs, sequence_files
 from posetrack_app.evaluation.posetrack.protocols import POSETRACK21, PROTOCOLS
+from posetrack_app.evaluation.posetrack.resampling import (
+    Interval,
+    draw_sequences,
+    intervals,
+    resampled_scores,
+)
+from posetrack_app.evaluation.posetrack.scene import SequencePair
 from posetrack_app.evaluation.posetrack.score import PoseTrackScores, score_poses
 from posetrack_app.evaluation.posetrack.sweep import SweepPoint, sweep_thresholds
 from posetrack_app.evaluation.report.tables import scores_as_json
@@ -26,7 +31,9 @@ class Evaluation:
     """All scores. `totals` are percentages, higher is better, None if undefined.
 
     `protocols` has the scores of each protocol (`tables.scores_as_json`), `details` those of the other kinds of files.
-    `scores` has the arrays behind the protocols, for curves. `problems` lists what could not be scored.
+    `scores` has the arrays behind the protocols, for curves. `problems` lists what could not be scored. `errors` and
+    `intervals` (protocol, then score) are there if they were asked for. `run` is what the predictions say about
+    their settings, weights and versions.
     """
 
     kind: str
@@ -39,6 +46,9 @@ class Evaluation:
     id_switches: list[IdSwitch] = field(default_factory=list)
     sweep: list[SweepPoint] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    errors: ErrorAnalysis | None = None
+    intervals: dict[str, dict[str, Interval]] = field(default_factory=dict)
+    run: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, PoseTrackScores] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -48,6 +58,7 @@ class Evaluation:
             "kind": self.kind,
             "ground_truth": self.truth,
             "predictions": self.predictions,
+            "run": self.run,
             "keypoint_threshold": self.keypoint_threshold,
             "totals": self.totals,
             "protocols": self.protocols,
@@ -55,6 +66,11 @@ class Evaluation:
             "id_switches": [asdict(switch) for switch in self.id_switches],
             "sweep": [_defined(asdict(point)) for point in self.sweep],
             "problems": self.problems,
+            "errors": None if self.errors is None else _defined(self.errors.as_json()),
+            "intervals": {
+                protocol: {name: asdict(interval) for name, interval in scores.items()}
+                for protocol, scores in self.intervals.items()
+            },
         }
 
 
@@ -86,6 +102,8 @@ def evaluate(
     protocols: Sequence[str],
     keypoint_threshold: float | None = None,
     sweep: bool = False,
+    errors: bool = False,
+    with_intervals: bool = False,
 ) -> Evaluation:
     """Score `predicted` against `truth`, two files or two folders; see `jobs.evaluate`.
 
@@ -101,30 +119,20 @@ def evaluate(
         )
     kind, content, found = kind_of(truth, predicted)
     if kind == "posetrack":
-        return evaluate_posetrack(truth, predicted, protocols, keypoint_threshold, sweep)
+        return evaluate_posetrack(
+            truth, predicted, protocols, keypoint_threshold, sweep, errors, with_intervals
+        )
     if keypoint_threshold is not None or sweep:
         raise InputError(f"{truth}: keypoint thresholds need PoseTrack files, but these are {kind} files")
-    result = Evaluation(kind, str(truth), str(predicted))
+    # Imported here, because PoseTrack files do not need them and they take a while to load.
+    from posetrack_app.evaluation.other_kinds import score_boxes_files, score_coco_files, score_mpii_files
+
     if kind == "mot":
-        boxes = score_boxes(read_mot_boxes(truth, is_truth=True), read_mot_boxes(predicted))
-        result.details.update(boxes)
-        result.totals.update(
-            {name: _defined(100 * boxes["motmetrics"][name.lower()]) for name in ("MOTA", "IDF1")}
-        )
-        for name in ("HOTA", "DetA", "AssA", "LocA"):
-            values = boxes["trackeval"][name]
-            result.totals[name] = 100 * sum(values) / len(values)
-    elif kind == "mpii":
-        pckh = score_pckh(truth, content, predicted, found)
-        result.details["PCKh"] = pckh
-        result.totals.update({f"PCKh {name}": value for name, value in pckh.items()})
+        totals, details = score_boxes_files(truth, predicted)
     else:
-        oks = score_keypoints(truth, content, predicted, found)
-        result.details.update(
-            stats=oks.stats, AP_by_threshold=oks.ap_by_threshold, recall_by_threshold=oks.recall_by_threshold
-        )
-        result.totals.update({n: None if value < 0 else 100 * value for n, value in oks.stats.items()})
-    return result
+        score = score_mpii_files if kind == "mpii" else score_coco_files
+        totals, details = score(truth, content, predicted, found)
+    return Evaluation(kind, str(truth), str(predicted), totals=_defined(totals), details=details)
 
 
 def evaluate_posetrack(
@@ -133,38 +141,40 @@ def evaluate_posetrack(
     protocols: Sequence[str],
     keypoint_threshold: float | None = None,
     sweep: bool = False,
+    errors: bool = False,
+    with_intervals: bool = False,
 ) -> Evaluation:
     """The scores of every protocol that can score the files; with a threshold, AP before and after it.
 
-    Raises InputError if no protocol can.
+    Args:
+        truth: a file or a folder of PoseTrack annotations.
+        predicted: the same for the predictions.
+        protocols: names of `PROTOCOLS`.
+        keypoint_threshold: drop predicted keypoints below this score first.
+        sweep: also score at 20 keypoint thresholds.
+        errors: also sort the errors into kinds and list the worst sequences and frames.
+        with_intervals: also find 95 % intervals, by bootstrap over the sequences.
+
+    Raises InputError if no protocol can score the files.
     """
     if isinstance(protocols, str) or not protocols or not set(protocols) <= set(PROTOCOLS):
         raise InputError(f"protocols must be a list of {', '.join(PROTOCOLS)}; got {protocols!r}")
     result = Evaluation("posetrack", str(truth), str(predicted), keypoint_threshold)
-    pairs = {}
+    pairs: dict[bool, list[SequencePair]] = {}
     problems: list[InputError] = []
     for name in protocols:
-        protocol = PROTOCOLS[name]
+        fixed_order = PROTOCOLS[name] is POSETRACK21
         try:
-            fixed_order = protocol is POSETRACK21
             if fixed_order not in pairs:
                 pairs[fixed_order] = read_pairs(truth, predicted, fixed_order)
-            scores = score_poses(pairs[fixed_order], protocol, keypoint_threshold)
-            result.scores[name] = scores
-            result.protocols[name] = scores_as_json(scores)
-            if keypoint_threshold is not None:
-                unfiltered = scores_as_json(score_poses(pairs[fixed_order], protocol))
-                result.protocols[name]["ap_before_threshold"] = unfiltered["ap"]
+            scores = _score_protocol(result, pairs[fixed_order], name)
             if scores.problem is not None:
-                problems.append(scores.problem)
-                result.problems.append(f"{name}: {scores.problem}")
+                raise scores.problem
         except InputError as error:
             problems.append(error)
             result.problems.append(f"{name}: {error}")
     if len(result.scores) == 0:
         raise problems[0]
-    for name, content in result.protocols.items():
-        result.totals.update({f"{name} {key}": value for key, value in _totals(content).items()})
     tracked = [scores for scores in result.scores.values() if scores.tracking is not None]
     if tracked and tracked[0].tracking is not None:
         result.id_switches.extend(list_id_switches(tracked[0].scene, tracked[0].tracking))
@@ -172,14 +182,42 @@ def evaluate_posetrack(
         if not tracked:
             raise InputError("a sweep needs a protocol with MOTA: poseval or corrected", option="sweep")
         result.sweep.extend(sweep_thresholds(pairs[False], tracked[0].protocol))
-    return result
+    if with_intervals:
+        weights = draw_sequences(len(next(iter(result.scores.values())).scene.names))
+        for name, scores in result.scores.items():
+            result.intervals[name] = intervals(resampled_scores(scores, weights))
+    return replace(
+        result,
+        run=_run(sequence_files(truth, predicted)[0][1]),
+        errors=analyse_errors(result.scores) if errors else None,
+    )
+
+
+def _score_protocol(result: Evaluation, pairs: Sequence[SequencePair], name: str) -> PoseTrackScores:
+    """Score by one protocol and add the scores to the result."""
+    scores = score_poses(pairs, PROTOCOLS[name], result.keypoint_threshold)
+    result.scores[name] = scores
+    result.protocols[name] = content = scores_as_json(scores)
+    if result.keypoint_threshold is not None:
+        content["ap_before_threshold"] = scores_as_json(score_poses(pairs, PROTOCOLS[name]))["ap"]
+    result.totals.update({f"{name} {key}": value for key, value in _totals(content).items()})
+    return scores
+
+
+def _run(predictions: Path) -> dict[str, Any]:
+    """What `posetrack benchmark` or `run` wrote into a file of predictions: settings, weights, versions; or {}."""
+    content = load_json(predictions)
+    info = content.get("info") if isinstance(content, dict) else None
+    return info if isinstance(info, dict) and "config" in info else {}
 
 
 def _totals(content: dict[str, Any]) -> dict[str, float | None]:
-    """mAP, MOTA, MOTP and HOTA of one protocol."""
+    """mAP, MOTA, MOTP, IDF1 and HOTA of one protocol."""
     totals: dict[str, float | None] = {"mAP": content["ap"]["table"][-1]}
     if "mot" in content:
         totals |= {"MOTA": content["mot"]["mota"][-1], "MOTP": content["mot"]["motp"][-1]}
+        if "idf1" in content["mot"]:
+            totals["IDF1"] = content["mot"]["idf1"][-1]
     if "hota" in content:
         totals["HOTA"] = content["hota"]["mean_over_alpha"]["HOTA"][-1]
     return totals

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 
-import numpy as np
-
 from posetrack_app.core.records import FloatArray
 
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 460, 320, 44, 40
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _RIGHT = 460, 300, 44, 40, 14
+_TEXT_WIDTH = 6.6
+"""Pixels of a character, rather too many, so that labels are not cut."""
 _MAX_POINTS = 150
 """Points per line; longer lines are thinned out."""
 _FILE_STYLE = (
@@ -27,7 +28,7 @@ def line_chart(
     y_range: tuple[float, float],
     marked: Sequence[tuple[float, float, str]] = (),
 ) -> str:
-    """A line chart as SVG, with a legend below it.
+    """A line chart as SVG with ticks at round numbers, and with a legend below it.
 
     Args:
         lines: (name, x, y) of each line.
@@ -41,16 +42,18 @@ def line_chart(
     def at(x: float, y: float) -> tuple[float, float]:
         across = (x - x_range[0]) / ((x_range[1] - x_range[0]) or 1)
         up = (y - y_range[0]) / ((y_range[1] - y_range[0]) or 1)
-        return _LEFT + across * (_WIDTH - _LEFT - 8), 8 + (1 - up) * (_HEIGHT - _BOTTOM - 8)
+        return _LEFT + across * (_WIDTH - _LEFT - _RIGHT), 8 + (1 - up) * (_HEIGHT - _BOTTOM - 8)
 
-    parts = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(y_title)}">']
-    for fraction in np.linspace(0, 1, 6).tolist():
-        x_value = x_range[0] + fraction * (x_range[1] - x_range[0])
-        y_value = y_range[0] + fraction * (y_range[1] - y_range[0])
-        (x, _), (_, y) = at(x_value, y_range[0]), at(x_range[0], y_value)
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - 8}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{y_value:.3g}</text>')
-        parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - 22}" text-anchor="middle">{x_value:.3g}</text>')
+    parts = [
+        f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(y_title)}">'
+    ]
+    for value in ticks(*y_range):
+        y = at(x_range[0], value)[1]
+        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.10g}</text>')
+    for value in ticks(*x_range):
+        x = at(value, y_range[0])[0]
+        parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - 22}" text-anchor="middle">{value:.10g}</text>')
     middle = (_LEFT + _WIDTH) / 2
     parts.append(f'<text x="{middle}" y="{_HEIGHT - 4}" text-anchor="middle">{escape(x_title)}</text>')
     for k, (name, xs, ys) in enumerate(lines):
@@ -63,6 +66,18 @@ def line_chart(
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{escape(text)}</title></circle>')
     legend = "".join(f'<li><i class="c{k}"></i>{escape(name)}</li>' for k, (name, *_) in enumerate(lines))
     return "".join(parts) + f'</svg><ul class="legend">{legend}</ul>'
+
+
+def ticks(low: float, high: float, count: int = 5) -> list[float]:
+    """About `count` round numbers (1, 2 or 5 times a power of ten apart) from `low` to `high`."""
+    span = high - low
+    if not span > 0:
+        return [low]
+    rough = span / count
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(k * power for k in (1, 2, 5, 10) if k * power >= rough * 0.999)
+    first, last = math.ceil(low / step - 1e-6), math.floor(high / step + 1e-6)
+    return [round(k * step, 12) + 0.0 for k in range(first, last + 1)]
 
 
 def chart_file(chart: str, names: Sequence[str]) -> str:
@@ -79,24 +94,27 @@ def chart_file(chart: str, names: Sequence[str]) -> str:
     return svg.replace(">", f">{_FILE_STYLE}", 1) + labels + "</svg>\n"
 
 
-def bar_chart(rows: Sequence[tuple[str, float | None]], title: str) -> str:
-    """A bar for each row (name, percent); None draws no bar, values below 0 extend to the left."""
+def bar_chart(rows: Sequence[tuple[str, float | None]], title: str, unit: str = "") -> str:
+    """A bar for each row (name, value); None draws no bar, values below 0 extend to the left. Names are never cut."""
     values = [value for _, value in rows if value is not None]
-    low, high = min([0.0, *values]), max([100.0, *values])
-    label, width, height = 190, 640, 18 * len(rows) + 4
-    scale = (width - label - 44) / (high - low)
+    low, high = min([0.0, *values]), max([0.0, *values]) or 1.0
+    label = 12 + _TEXT_WIDTH * max((len(name) for name, _ in rows), default=0)
+    width, height = max(460.0, label + 280), 22 * len(rows) + 4
+    scale = (width - label - 60) / (high - low)
     zero = label - low * scale
-    parts = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">']
+    parts = [
+        f'<svg class="chart" viewBox="0 0 {width:.0f} {height}" role="img" aria-label="{escape(title)}">'
+    ]
     for k, (name, value) in enumerate(rows):
-        y = 18 * k + 2
-        parts.append(f'<text x="{label - 8}" y="{y + 12}" text-anchor="end">{escape(name)}</text>')
+        y = 22 * k + 2
+        parts.append(f'<text x="{label - 8:.1f}" y="{y + 14}" text-anchor="end">{escape(name)}</text>')
         if value is not None:
             x = zero + min(0.0, value) * scale
             parts.append(
-                f'<rect class="c0" x="{x:.1f}" y="{y}" width="{abs(value) * scale:.1f}" height="14"/>'
+                f'<rect fill="#3b78c2" x="{x:.1f}" y="{y + 2}" width="{abs(value) * scale:.1f}" height="15" rx="2"/>'
             )
         end = zero + max(0.0, value or 0.0) * scale
-        text = "–" if value is None else f"{value:.1f}"
-        parts.append(f'<text x="{end + 4:.1f}" y="{y + 12}">{text}</text>')
+        text = "–" if value is None else f"{value:.1f}{unit}"
+        parts.append(f'<text x="{end + 5:.1f}" y="{y + 14}">{text}</text>')
     parts.append(f'<line class="axis" x1="{zero:.1f}" x2="{zero:.1f}" y1="0" y2="{height}"/>')
     return "".join(parts) + "</svg>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -35,7 +36,7 @@ def test_both_protocols_side_by_side() -> None:
     assert re.search(r"poseval\s+" + r"\s+".join(row), printed)
     row = [f"{value:.1f}" for value in expected["mot"]["table"]]
     assert re.search(r"poseval\s+" + r"\s+".join(row), printed)
-    assert len(re.findall("corrected", printed)) == 3  # AP, MOTA, HOTA
+    assert len(re.findall("corrected", printed)) == 4  # AP, MOTA, IDF1, HOTA
 
 
 def test_json_contains_everything(tmp_path: Path) -> None:
@@ -49,17 +50,6 @@ def test_json_contains_everything(tmp_path: Path) -> None:
     assert len(poseval["ap"]["ap"]) == len(poseval["joints"]) + 1
     assert len(content["id_switches"]) > 0
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
-
-
-def test_the_report_has_no_external_resources(tmp_path: Path) -> None:
-    _run("--report", tmp_path / "out.html", "--sweep", folder=GOLDEN / "poseval" / "s08_empty_pred")
-    page = (tmp_path / "out.html").read_text()
-    assert not re.search(r"https?://|<script|<link|src=", page)
-    assert page.count("<svg") == page.count("</svg>") == 3  # curves, sweep, bars
-    worst, best = page.index("900109_mpii_test"), page.index("900108_mpii_test")
-    assert worst < best
-    assert "Identity switches" in page
-    assert "NaN" not in page
 
 
 def test_sweep_prints_the_best_thresholds() -> None:
@@ -183,7 +173,7 @@ def test_the_baseline_may_be_replaced_in_the_same_run(tmp_path: Path) -> None:
     _run("--json", file, "--baseline", file)
 
 
-@pytest.mark.parametrize("option", ["--json", "--report"])
+@pytest.mark.parametrize("option", ["--json", "--report", "--csv", "--latex"])
 def test_the_input_is_not_overwritten(tmp_path: Path, option: str) -> None:
     (tmp_path / "gt.txt").write_text("1,1,10,10,50,50,1\n")
     files = [str(tmp_path / "gt.txt")] * 2
@@ -200,3 +190,76 @@ def test_a_confidence_of_0_counts_in_predictions(tmp_path: Path) -> None:
     (tmp_path / "gt.txt").write_text("1,1,10,10,50,50,1\n1,2,200,10,50,50,0\n")
     (tmp_path / "pred.txt").write_text("1,1,10,10,50,50,0\n")
     assert evaluate(tmp_path / "gt.txt", tmp_path / "pred.txt", ["corrected"]).totals["MOTA"] == 100
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--images", "."], "--images is for the thumbnails of a report; give --report too"),
+        (
+            ["--images", "nowhere", "--report", "r.html"],
+            "nowhere: no such folder; give the folder that contains 'images'",
+        ),
+        ([str(SET / "pred"), "--baseline", "b.json"], "--baseline takes the predictions of one result"),
+        (["--report", "nowhere/r.html"], "the folder nowhere does not exist; create it first"),
+    ],
+)
+def test_options_that_do_not_fit_together(options: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        _run(*options)
+
+
+def test_errors_and_intervals_are_printed_and_stored(tmp_path: Path) -> None:
+    folder = GOLDEN / "poseval" / "s08_empty_pred"
+    printed = _run("--errors", "--intervals", "--json", tmp_path / "out.json", folder=folder).stdout
+    assert re.search(r"missed +\d+ +[\d.]+ +[\d.]+ +90010\d_mpii_test", printed)
+    assert re.search(r"90010\d_mpii_test frame \d+", printed)
+    assert "95 % intervals" in printed
+    content = _strict_json(tmp_path / "out.json")
+    assert {loss["kind"] for loss in content["errors"]["ap_lost_to"]} >= {
+        "swap",
+        "inversion",
+        "localisation",
+        "missed",
+    }
+    assert content["intervals"]["corrected"]["MOTA"].keys() == {"low", "high"}
+
+
+def test_several_results_are_compared_with_the_first(tmp_path: Path) -> None:
+    other = tmp_path / "weaker"
+    other.mkdir()
+    for file in (SET / "pred").glob("*.json"):
+        content = json.loads(file.read_text())
+        for frame in content["annolist"][::3]:
+            frame["annorect"] = []
+        (other / file.name).write_text(json.dumps(content))
+    files = [str(tmp_path / name) for name in ("c.json", "c.csv", "c.tex", "c.html")]
+    options = (other, "--json", files[0], "--csv", files[1], "--latex", files[2], "--report", files[3])
+    printed = _run(*options).stdout
+    assert re.search(r"weaker +corrected +MOTA +−[\d.]+", printed)
+    content = _strict_json(tmp_path / "c.json")
+    mota = content["differences_from_first"][1]["corrected"]["MOTA"]
+    totals = [result["totals"]["corrected MOTA"] for result in content["results"]]
+    assert mota["difference"] == pytest.approx(totals[1] - totals[0])
+    table = list(csv.DictReader((tmp_path / "c.csv").read_text().splitlines()))
+    assert [
+        (row["protocol"], float(row["MOTA Total"])) for row in table if row["protocol"] == "corrected"
+    ] == [
+        ("corrected", totals[0]),
+        ("corrected", totals[1]),
+    ]
+    latex = (tmp_path / "c.tex").read_text()
+    assert f"\\textbf{{{totals[0]:.1f}}}" in latex
+    assert latex.count(r" \\") == 5  # head and 2 protocols of 2 results
+    assert "better" in (tmp_path / "c.html").read_text() or "worse" in (tmp_path / "c.html").read_text()
+
+
+def test_settings_of_the_predictions_are_stored(write: Any, make_video: Any, tmp_path: Path) -> None:
+    content = make_video([[(0, 100.0)]] * 2)
+    write("gt", content)
+    write(
+        "pred", {**content, "info": {"config": {"tracker": {"high_score": 0.4}}, "weights": {"pose": "sha"}}}
+    )
+    _run("--json", tmp_path / "out.json", "--report", tmp_path / "out.html", folder=tmp_path)
+    assert _strict_json(tmp_path / "out.json")["run"]["weights"] == {"pose": "sha"}
+    assert "high_score" in (tmp_path / "out.html").read_text()

@@ -64,7 +64,7 @@ def test_a_joint_without_annotations_does_not_count(write: Any, make_video: Any)
             person["keypoints"][:3] = [0, 0, 0]  # the nose
     result = evaluate(write("gt", truth), write("pred", predicted), (*BOTH, "posetrack21"))
     ours = [value for name, value in result.totals.items() if name.startswith("corrected")]
-    assert ours == [pytest.approx(100)] * 4  # mAP, MOTA, MOTP, HOTA
+    assert ours == [pytest.approx(100)] * 5  # mAP, MOTA, MOTP, IDF1, HOTA
     assert result.totals["poseval mAP"] == pytest.approx(100 * 14 / 15)
     assert (result.totals["posetrack21 HOTA"] or 0) < 100
     hota = result.protocols["corrected"]["hota"]["mean_over_alpha"]["HOTA"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from posetrack_app.core.records import BoolArray, FloatArray, IntArray
-from posetrack_app.evaluation.posetrack.scene import JOINTS, Candidates, Scene
+from posetrack_app.evaluation.posetrack.scene import JOINTS, Candidates, People, Scene
 
 MATCH_DISTANCE = 0.5
 """PCKh: a keypoint is correct within half a head size (inclusive)."""
@@ -46,37 +46,41 @@ class ApScores:
 def rank_joints(scene: Scene, candidates: Candidates) -> RankedJoints:
     """Rank the predicted keypoints; they are correct by the assignment of complete poses."""
     truth, predicted = scene.truth, scene.predicted
-    correct = _correct_joints(scene, candidates[candidates.distance <= MATCH_DISTANCE])
+    matches = candidates[candidates.distance <= MATCH_DISTANCE]
+    is_assigned = assigned_people(scene, matches)[matches.predicted] == matches.truth
+    correct = np.zeros(predicted.present.shape, bool)
+    correct[matches.predicted[is_assigned], matches.joint[is_assigned]] = True
+    row, joint, score = joints_by_score(predicted)
+    truths = np.zeros((len(scene.names), JOINTS), np.int64)
+    np.add.at(truths, scene.frame_video[truth.frame], truth.present.astype(np.int64))
+    return RankedJoints(joint, scene.frame_video[predicted.frame[row]], score, correct[row, joint], truths)
+
+
+def joints_by_score(predicted: People) -> tuple[IntArray, IntArray, FloatArray]:
+    """Person, joint and score (M,) of the predicted keypoints, highest score first."""
     row, joint = np.nonzero(predicted.present)
     score = predicted.scores[row, joint]
     order = np.argsort(score, kind="stable")[::-1]
-    row, joint = row[order], joint[order]
-    truth_video = scene.frame_video[truth.frame]
-    truths = np.zeros((len(scene.names), JOINTS), np.int64)
-    np.add.at(truths, truth_video, truth.present.astype(np.int64))
-    return RankedJoints(
-        joint, scene.frame_video[predicted.frame[row]], score[order], correct[row, joint], truths
-    )
+    return row[order], joint[order], score[order]
 
 
-def _correct_joints(scene: Scene, matches: Candidates) -> BoolArray:
-    """(N, 15): correct keypoints. Each prediction chooses its best person, then each person the best of these predictions.
+def assigned_people(scene: Scene, matches: Candidates) -> IntArray:
+    """(N,): the person that each prediction is assigned to, or -1, from the keypoints that match.
 
-    "Best" is the largest share of the person's annotated keypoints that match; ties go to the first in file order. A
-    prediction that is not chosen by its best person is not assigned to another one.
+    Each prediction chooses its best person, then each person the best of these predictions. "Best" is the largest share
+    of the person's annotated keypoints that match; ties go to the first in file order. A prediction that is not chosen
+    by its best person is not assigned to another one.
     """
-    truth, predicted = scene.truth, scene.predicted
-    correct = np.zeros(predicted.present.shape, bool)
+    truth = scene.truth
     pair_key = matches.predicted * max(1, len(truth.frame)) + matches.truth
-    pairs, pair_of, matched = np.unique(pair_key, return_inverse=True, return_counts=True)
+    pairs, matched = np.unique(pair_key, return_counts=True)
     p, g = np.divmod(pairs, max(1, len(truth.frame)))
     share = matched / truth.present.sum(axis=1)[g]
     kept = _first_best(p, share)
-    assigned = np.zeros(len(pairs), bool)
-    assigned[kept[_first_best(g[kept], share[kept])]] = True
-    is_correct = assigned[pair_of.reshape(-1)]
-    correct[matches.predicted[is_correct], matches.joint[is_correct]] = True
-    return correct
+    chosen = kept[_first_best(g[kept], share[kept])]
+    assigned = np.full(len(scene.predicted.frame), -1)
+    assigned[p[chosen]] = g[chosen]
+    return assigned
 
 
 def _first_best(group: IntArray, value: FloatArray) -> IntArray:

@@ -12,9 +12,16 @@ import numpy as np
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.records import BoolArray, FloatArray, IntArray
 from posetrack_app.evaluation.posetrack.average_precision import MATCH_DISTANCE
+from posetrack_app.evaluation.posetrack.identity import identity_matches
 from posetrack_app.evaluation.posetrack.matching import best_matching
 from posetrack_app.evaluation.posetrack.protocols import Protocol
-from posetrack_app.evaluation.posetrack.scene import JOINTS, Candidates, Scene, check_unique_tracks
+from posetrack_app.evaluation.posetrack.scene import (
+    JOINTS,
+    Candidates,
+    People,
+    Scene,
+    check_unique_tracks,
+)
 
 _MANY = 1e4  # above any sum of distances in a frame, so that the number of pairs comes first
 
@@ -31,14 +38,22 @@ class Switches:
 
 @dataclass(frozen=True, eq=False)
 class MotCounts:
-    """For each video and joint (V, 15): annotated and predicted keypoints, matches, switches, summed distance."""
+    """For each video and joint (V, 15): annotated and predicted keypoints, matches, switches, summed distance.
+
+    `identity` (V, 15) counts the keypoints that keep their identity. `counted` (F,) are the frames that are tracked;
+    `found_truth` and `found_predicted` (N, 15) the keypoints of the scene's people that are matched in them.
+    """
 
     objects: IntArray
     hypotheses: IntArray
     matches: IntArray
     switches: IntArray
     distance: FloatArray
+    identity: IntArray
     events: Switches
+    counted: BoolArray
+    found_truth: BoolArray
+    found_predicted: BoolArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,15 +70,7 @@ def count_events(scene: Scene, candidates: Candidates, protocol: Protocol) -> Mo
     """Match all frames and count the events. InputError if the protocol cannot score the tracks."""
     per_video = scene.frames_per_video()
     step = np.arange(len(scene.frame_video)) - (np.cumsum(per_video) - per_video)[scene.frame_video]
-    counted = np.ones(len(step), bool)
-    if protocol.drops_last_frame:
-        if (per_video == 1).any():
-            name = scene.names[int(np.flatnonzero(per_video == 1)[0])]
-            raise InputError(
-                f"{name}: only one frame has people; poseval skips the last frame of a video, so none is left to track; "
-                "use protocol corrected"
-            )
-        counted = step < per_video[scene.frame_video] - 1
+    counted = _counted_frames(scene, step, protocol)
     check_unique_tracks(scene, scene.truth, "ground-truth")
     candidates = candidates[
         (candidates.distance <= MATCH_DISTANCE) & counted[scene.truth.frame[candidates.truth]]
@@ -83,8 +90,34 @@ def count_events(scene: Scene, candidates: Candidates, protocol: Protocol) -> Mo
         matches=per_cell(matched & ~switched).astype(np.int64),
         switches=per_cell(switched).astype(np.int64),
         distance=per_cell(matched, candidates.distance),
+        identity=identity_matches(scene, candidates),
         events=events,
+        counted=counted,
+        found_truth=_marked(scene.truth, candidates.truth[matched], candidates.joint[matched]),
+        found_predicted=_marked(scene.predicted, candidates.predicted[matched], candidates.joint[matched]),
     )
+
+
+def _marked(people: People, rows: IntArray, joints: IntArray) -> BoolArray:
+    """(N, 15): True at these people and joints."""
+    marked = np.zeros(people.present.shape, bool)
+    marked[rows, joints] = True
+    return marked
+
+
+def _counted_frames(scene: Scene, step: IntArray, protocol: Protocol) -> BoolArray:
+    """(F,): the frames that are tracked; `step` (F,) counts the frames of each video."""
+    if not protocol.drops_last_frame:
+        return np.ones(len(step), bool)
+    per_video = scene.frames_per_video()
+    if (per_video == 1).any():
+        name = scene.names[int(np.flatnonzero(per_video == 1)[0])]
+        raise InputError(
+            f"{name}: only one frame has people; poseval skips the last frame of a video, so none is left to track; "
+            "use protocol corrected"
+        )
+    counted: BoolArray = step < per_video[scene.frame_video] - 1
+    return counted
 
 
 def _cells(scene: Scene, candidates: Candidates) -> IntArray:
@@ -147,14 +180,14 @@ def _present_keypoints(scene: Scene, counted: BoolArray, protocol: Protocol) -> 
 
 
 def mot_scores(
-    objects: IntArray,
-    hypotheses: IntArray,
-    matches: IntArray,
-    switches: IntArray,
+    objects: IntArray | FloatArray,
+    hypotheses: IntArray | FloatArray,
+    matches: IntArray | FloatArray,
+    switches: IntArray | FloatArray,
     distance: FloatArray,
     motp_without_truth: float = 0.0,
 ) -> MotScores:
-    """MOTA, MOTP, precision and recall from counts of the same shape."""
+    """MOTA, MOTP, precision and recall from counts of the same shape; counts may be weighted."""
     found = matches + switches
     with np.errstate(divide="ignore", invalid="ignore"):
         errors = (objects - found) + switches + (hypotheses - found)

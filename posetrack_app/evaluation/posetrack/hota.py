@@ -36,40 +36,61 @@ class HotaParts:
     counts: BoolArray
 
 
+@dataclass(frozen=True, eq=False)
+class _Matches:
+    """The matched keypoints: `pairs`, their `similarity` (E,), and for how many alphas they match, from the lowest up.
+
+    `cell` (E,) is 15 * video + joint.
+    """
+
+    pairs: Candidates
+    similarity: FloatArray
+    alphas: IntArray
+    cell: IntArray
+
+
 def hota_parts(scene: Scene, candidates: Candidates, protocol: Protocol) -> HotaParts:
     """The components for every video and joint. InputError if the protocol cannot score the data."""
     _check_frames(scene, protocol)
     check_unique_tracks(scene, scene.truth, "ground-truth")
-    similarity = 1 - candidates.distance / SIMILARITY_REACH
-    near = similarity > 0
-    candidates, similarity = candidates[near], similarity[near]
-    chosen = best_matching(
-        candidates.truth * JOINTS + candidates.joint,
-        candidates.predicted * JOINTS + candidates.joint,
-        similarity,
-    )
-    candidates, similarity = candidates[chosen], similarity[chosen]
-    # hits[e]: the pair is a match for this many alphas, starting at the lowest
-    hits = np.searchsorted(ALPHAS - _EPSILON, similarity, side="right")
-    cell = scene.frame_video[scene.truth.frame[candidates.truth]] * JOINTS + candidates.joint
-    cells = (len(scene.names), JOINTS)
-    size = len(scene.names) * JOINTS
-
-    positives = _by_alpha(cell, hits, None, size)
-    summed = _by_alpha(cell, hits, similarity, size)
-    truths, predictions = _keypoints(scene, scene.truth), _keypoints(scene, scene.predicted)
-    padding = _padding(scene, truths) if protocol.pads_empty_frames else 0.0
-    rates = _association(scene, candidates, hits, cell, size)
-    rates = {name: total / np.maximum(1, positives) for name, total in rates.items()}
+    shape = (len(ALPHAS), len(scene.names), JOINTS)
+    size = shape[1] * shape[2]
+    matches = _match(scene, candidates)
+    positives = _by_alpha(matches.cell, matches.alphas, None, size)
+    summed = _by_alpha(matches.cell, matches.alphas, matches.similarity, size)
+    rates = {name: total / np.maximum(1, positives) for name, total in _association(scene, matches).items()}
     rates["LocA"] = np.maximum(1e-10, summed) / np.maximum(1e-10, positives)
-    shape = (len(ALPHAS), *cells)
     positives = positives.reshape(shape)
+    truths, predictions = count_keypoints(scene, scene.truth), count_keypoints(scene, scene.predicted)
+    padding = extra_misses(scene, truths) if protocol.pads_empty_frames else 0.0
     return HotaParts(
         positives,
         truths - positives + padding,
         predictions - positives,
         {name: values.reshape(shape) for name, values in rates.items()},
         (truths > 0) | (not protocol.averages_annotated_joints),
+    )
+
+
+def similarities(candidates: Candidates) -> tuple[Candidates, FloatArray]:
+    """The pairs whose similarity is above 0, and the similarity (E,)."""
+    similarity = 1 - candidates.distance / SIMILARITY_REACH
+    near = similarity > 0
+    return candidates[near], similarity[near]
+
+
+def _match(scene: Scene, candidates: Candidates) -> _Matches:
+    """Match every frame and joint for the largest sum of similarities."""
+    pairs, similarity = similarities(candidates)
+    chosen = best_matching(
+        pairs.truth * JOINTS + pairs.joint, pairs.predicted * JOINTS + pairs.joint, similarity
+    )
+    pairs, similarity = pairs[chosen], similarity[chosen]
+    return _Matches(
+        pairs,
+        similarity,
+        np.searchsorted(ALPHAS - _EPSILON, similarity, side="right"),
+        scene.frame_video[scene.truth.frame[pairs.truth]] * JOINTS + pairs.joint,
     )
 
 
@@ -85,14 +106,14 @@ def _check_frames(scene: Scene, protocol: Protocol) -> None:
         )
 
 
-def _keypoints(scene: Scene, people: People) -> FloatArray:
+def count_keypoints(scene: Scene, people: People) -> FloatArray:
     """(V, 15) keypoints of each video."""
     count = np.zeros((len(scene.names), JOINTS))
     np.add.at(count, scene.frame_video[people.frame], people.present.astype(np.float64))
     return count
 
 
-def _padding(scene: Scene, truths: FloatArray) -> FloatArray:
+def extra_misses(scene: Scene, truths: FloatArray) -> FloatArray:
     """Extra misses of the kit: a frame without predictions misses all keypoints of the video, not only its own.
 
     A video without any prediction is counted correctly.
@@ -118,35 +139,32 @@ def _by_alpha(cell: IntArray, hits: IntArray, weights: FloatArray | None, cells:
     return np.cumsum(table[::-1], axis=0)[::-1][1:].astype(np.float64)
 
 
-def _association(
-    scene: Scene, candidates: Candidates, hits: IntArray, cell: IntArray, cells: int
-) -> dict[str, FloatArray]:
-    """(A, cells): sums over the matches of the association scores of their two tracks."""
-    truth, predicted = scene.truth, scene.predicted
-    true_track = truth.track[candidates.truth] * JOINTS + candidates.joint
-    predicted_track = predicted.track[candidates.predicted] * JOINTS + candidates.joint
-    both, pair = np.unique(
-        true_track * (1 + predicted_track.max(initial=0)) + predicted_track, return_inverse=True
+def _association(scene: Scene, matches: _Matches) -> dict[str, FloatArray]:
+    """(A, 15 V): sums over the matches of the association scores of their two tracks."""
+    pairs, alphas = matches.pairs, matches.alphas
+    true_track = scene.truth.track[pairs.truth] * JOINTS + pairs.joint
+    predicted_track = scene.predicted.track[pairs.predicted] * JOINTS + pairs.joint
+    both, first, pair = np.unique(
+        true_track * (1 + predicted_track.max(initial=0)) + predicted_track,
+        return_index=True,
+        return_inverse=True,
     )
-    first = np.zeros(len(both), np.int64)
-    first[pair] = np.arange(len(pair))
-    true_length = _track_lengths(truth)[true_track[first]]
-    predicted_length = _track_lengths(predicted)[predicted_track[first]]
-    shared = _by_alpha(pair, hits, None, len(both))
+    pair = pair.reshape(-1)
+    order = np.lexsort((scene.truth.frame[pairs.truth], true_track))
+    true_length = track_lengths(scene.truth)[true_track[first]]
+    predicted_length = track_lengths(scene.predicted)[predicted_track[first]]
+    shared = _by_alpha(pair, alphas, None, len(both))
     union = np.maximum(1, true_length + predicted_length - shared)
+    fragments = np.zeros_like(shared)
+    for level in range(len(ALPHAS)):
+        rows = order[alphas[order] > level]
+        lengths, starts = fragment_lengths(true_track[rows], predicted_track[rows])
+        fragments[level] = np.bincount(pair[rows[starts]], lengths**2, minlength=len(both))
 
     def per_cell(values: FloatArray) -> FloatArray:
-        return np.stack([np.bincount(cell[first], row, minlength=cells) for row in values])
+        size = len(scene.names) * JOINTS
+        return np.stack([np.bincount(matches.cell[first], row, minlength=size) for row in values])
 
-    fragments = np.zeros_like(shared)
-    order = np.lexsort((truth.frame[candidates.truth], true_track))
-    for level in range(len(ALPHAS)):
-        rows = order[hits[order] > level]
-        starts = (np.diff(true_track[rows], prepend=-1) != 0) | (
-            np.diff(predicted_track[rows], prepend=-1) != 0
-        )
-        lengths = np.diff(np.append(np.flatnonzero(starts), len(rows)))
-        fragments[level] = np.bincount(pair[rows[starts]], lengths.astype(float) ** 2, minlength=len(both))
     return {
         "AssA": per_cell(shared**2 / union),
         "AssRe": per_cell(shared**2 / np.maximum(1, true_length)),
@@ -155,70 +173,18 @@ def _association(
     }
 
 
-def _track_lengths(people: People) -> FloatArray:
+def fragment_lengths(true_track: IntArray, predicted_track: IntArray) -> tuple[FloatArray, IntArray]:
+    """The lengths of the fragments of matches sorted by true track and frame, and the index of the first match of each.
+
+    A fragment ends where the true track continues with another predicted track.
+    """
+    changes = (np.diff(true_track, prepend=-1) != 0) | (np.diff(predicted_track, prepend=-1) != 0)
+    starts = np.flatnonzero(changes)
+    return np.diff(np.append(starts, len(true_track))).astype(np.float64), starts
+
+
+def track_lengths(people: People) -> FloatArray:
     """(T * 15,): the number of frames in which each track has each joint."""
     lengths = np.zeros((len(people.track_ids), JOINTS))
     np.add.at(lengths, people.track, people.present.astype(np.float64))
     return lengths.reshape(-1)
-
-
-def hota_scores(parts: HotaParts) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
-    """Scores in 0..1 and counts, (A, 16) each: all videos combined, the 15 joints and their total.
-
-    The total sums the counts of the joints and averages their rates. The average over videos is weighted by their
-    matches. A joint that counts in no video is NaN.
-    """
-    counts, rates = _with_total(parts)
-    combined = {name: values.sum(axis=1) for name, values in counts.items()}
-    found = counts["HOTA_TP"]
-    weight = np.maximum(1, combined["HOTA_TP"])
-    averaged = {name: (values * found).sum(axis=1) / weight for name, values in rates.items()}
-    averaged["LocA"] = np.where(combined["HOTA_TP"] > 0, averaged["LocA"], 1.0)
-    known = np.append(parts.counts.any(axis=0), True)
-    return {n: np.where(known, v, np.nan) for n, v in _final(combined, averaged).items()}, combined
-
-
-def video_hota_scores(parts: HotaParts) -> dict[str, FloatArray]:
-    """Scores in 0..1 of each video alone, (A, V, 16); the total is the mean of the joints, as in the kit."""
-    joints = _final(_counts(parts), parts.rates)
-    known = np.insert(parts.counts, JOINTS, True, axis=1)
-    return {name: np.where(known, _with_mean(v, parts.counts), np.nan) for name, v in joints.items()}
-
-
-def _counts(parts: HotaParts) -> dict[str, FloatArray]:
-    return {"HOTA_TP": parts.true_positives, "HOTA_FN": parts.misses, "HOTA_FP": parts.false_positives}
-
-
-def _with_total(parts: HotaParts) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
-    """Counts and rates (A, V, 16): in the last column, counts are summed and rates averaged."""
-    summed = {
-        n: np.concatenate([v, v.sum(axis=-1, keepdims=True)], axis=-1) for n, v in _counts(parts).items()
-    }
-    return summed, {n: _with_mean(v, parts.counts) for n, v in parts.rates.items()}
-
-
-def _with_mean(joints: FloatArray, counts: BoolArray) -> FloatArray:
-    """(A, V, 16): the joints and the mean of those that count; 0 if none does."""
-    mean = np.where(counts, joints, 0.0).sum(axis=-1) / np.maximum(1, counts.sum(axis=-1))
-    return np.concatenate([joints, mean[..., None]], axis=-1)
-
-
-def _final(counts: dict[str, FloatArray], rates: dict[str, FloatArray]) -> dict[str, FloatArray]:
-    hits, misses, false_positives = counts["HOTA_TP"], counts["HOTA_FN"], counts["HOTA_FP"]
-    detection = hits / np.maximum(1, hits + misses + false_positives)
-    recall = hits / np.maximum(1, hits + misses)
-    association, fragments = rates["AssA"], rates["FragA"]
-    return {
-        "HOTA": np.sqrt(detection * association),
-        "DetA": detection,
-        "AssA": association,
-        "DetRe": recall,
-        "DetPr": hits / np.maximum(1, hits + false_positives),
-        "AssRe": rates["AssRe"],
-        "AssPr": rates["AssPr"],
-        "LocA": rates["LocA"],
-        "FragA": fragments,
-        "RHOTA": np.sqrt(recall * association),
-        "FA-HOTA": np.sqrt(detection * np.sqrt(association * fragments)),
-        "FA-RHOTA": np.sqrt(recall * np.sqrt(association * fragments)),
-    }

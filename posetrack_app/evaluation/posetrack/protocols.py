@@ -31,6 +31,8 @@ class Protocol:
     """AP and recall of a joint without annotations; None: NaN if it was predicted, else 0 (poseval)."""
     averages_annotated_joints: bool = False
     """MOTP and HOTA of a joint without annotations are NaN and not in the mean; otherwise 0 and in the mean."""
+    scores_identity: bool = False
+    """IDF1 of keypoints; the other tools do not have it."""
     pairs_by_image_id: bool = False
     """Pair frames by image id if both files have the same ids; otherwise by position, as the other tools do."""
     pads_empty_frames: bool = False
@@ -56,6 +58,7 @@ POSEVAL = Protocol("poseval", drops_last_frame=True, one_error_per_empty_frame=T
 CORRECTED = Protocol(
     "corrected",
     keeps_labelled=True,
+    scores_identity=True,
     pairs_by_image_id=True,
     ap_without_truth=math.nan,
     averages_annotated_joints=True,

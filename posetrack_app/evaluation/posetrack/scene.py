@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -21,13 +21,15 @@ class People:
     """The scored people of all videos, sorted by frame.
 
     `frame` (N,) is an index into the kept frames of all videos, `track` (N,) an index into `track_ids` (T,), the ids in the
-    files. `present` (N, 15) and `scores` (N, 15) are as in PoseSequence; `keypoints` (N, 15, 2) are NaN if not present.
-    `head_sizes` (N,) are 0.6 times the diagonal of the head box, NaN without one.
+    files. `person_ids` (N,) are the same in all videos, -1 if the files do not have them. `present` (N, 15) and `scores`
+    (N, 15) are as in PoseSequence; `keypoints` (N, 15, 2) are NaN if not present. `head_sizes` (N,) are 0.6 times the
+    diagonal of the head box, NaN without one.
     """
 
     frame: IntArray
     track: IntArray
     track_ids: IntArray
+    person_ids: IntArray
     keypoints: FloatArray
     present: BoolArray
     scores: FloatArray
@@ -130,30 +132,42 @@ def _kept_people(
 
 
 def _pool(sequences: Sequence[PoseSequence], kept: Sequence[_Kept]) -> People:
-    tracks, track_ids, keypoints, scores, head_sizes = [], [], [], [], []
-    count = 0
-    for sequence, part in zip(sequences, kept, strict=True):
-        ids, track = np.unique(sequence.ids[part.rows], return_inverse=True)
-        tracks.append(track.reshape(-1) + count)
-        track_ids.append(ids)
-        count += len(ids)
-        xy = sequence.keypoints[part.rows]
-        xy[~part.present] = np.nan
-        keypoints.append(xy)
-        scores.append(sequence.scores[part.rows])
-        boxes = sequence.head_boxes[part.rows]
-        sides = boxes[:, 2:] - boxes[:, :2]
-        head_sizes.append(0.6 * np.sqrt(sides[:, 0] ** 2 + sides[:, 1] ** 2))
-    no_ids = np.zeros(0, np.int64)
+    """The kept people of all videos; each track gets a number of its own."""
+    parts = [_people(sequence, part) for sequence, part in zip(sequences, kept, strict=True)]
+    parts.append(_no_people())
+    counts = [len(part.track_ids) for part in parts]
+    first_tracks = np.cumsum(counts) - counts
+    columns = {
+        field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(People)
+    }
+    columns["track"] += np.repeat(first_tracks, [len(part.track) for part in parts])
+    return People(**columns)
+
+
+def _people(sequence: PoseSequence, kept: _Kept) -> People:
+    """The kept people of one video."""
+    track_ids, track = np.unique(sequence.ids[kept.rows], return_inverse=True)
+    keypoints = sequence.keypoints[kept.rows]
+    keypoints[~kept.present] = np.nan
+    boxes = sequence.head_boxes[kept.rows]
+    sides = boxes[:, 2:] - boxes[:, :2]
     return People(
-        frame=np.concatenate([no_ids, *(part.frame for part in kept)]),
-        track=np.concatenate([no_ids, *tracks]),
-        track_ids=np.concatenate([no_ids, *track_ids]),
-        keypoints=np.concatenate([np.zeros((0, JOINTS, 2)), *keypoints]),
-        present=np.concatenate([np.zeros((0, JOINTS), bool), *(part.present for part in kept)]),
-        scores=np.concatenate([np.zeros((0, JOINTS)), *scores]),
-        head_sizes=np.concatenate([np.zeros(0), *head_sizes]),
+        frame=kept.frame,
+        track=track.reshape(-1),
+        track_ids=track_ids,
+        person_ids=sequence.person_ids[kept.rows],
+        keypoints=keypoints,
+        present=kept.present,
+        scores=sequence.scores[kept.rows],
+        head_sizes=0.6 * np.sqrt(sides[:, 0] ** 2 + sides[:, 1] ** 2),
     )
+
+
+def _no_people() -> People:
+    """Empty columns, so that zero videos can be joined too."""
+    none = np.zeros(0, np.int64)
+    table = np.zeros((0, JOINTS))
+    return People(none, none, none, none, np.zeros((0, JOINTS, 2)), table.astype(bool), table, np.zeros(0))
 
 
 def _check_head_boxes(scene: Scene, pairs: Sequence[SequencePair], truths: Sequence[_Kept]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from posetrack_app.core.errors import InputError
+from posetrack_app.core.records import FloatArray
 from posetrack_app.evaluation.posetrack.average_precision import (
     ApScores,
     RankedJoints,
@@ -17,9 +18,16 @@ from posetrack_app.evaluation.posetrack.average_precision import (
 )
 from posetrack_app.evaluation.posetrack.clear_mot import MotCounts, count_events
 from posetrack_app.evaluation.posetrack.hota import SIMILARITY_REACH, HotaParts, hota_parts
+from posetrack_app.evaluation.posetrack.hota_whole_set import has_person_ids, whole_set_scores
 from posetrack_app.evaluation.posetrack.pairing import paired_by_image_id
 from posetrack_app.evaluation.posetrack.protocols import POSETRACK21, POSEVAL, Protocol
-from posetrack_app.evaluation.posetrack.scene import Scene, SequencePair, build_scene, find_candidates
+from posetrack_app.evaluation.posetrack.scene import (
+    Candidates,
+    Scene,
+    SequencePair,
+    build_scene,
+    find_candidates,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,15 +35,19 @@ class PoseTrackScores:
     """The scores of one protocol.
 
     `tracking` or `hota` is None if the protocol does not have it or cannot score it; `problem` then says why.
+    `whole_set` is HOTA with the identities of PoseTrack21, if the files have them. `candidates` are the pairs of
+    keypoints within a match of any kind.
     """
 
     protocol: Protocol
     scene: Scene
+    candidates: Candidates
     ranked: RankedJoints
     ap: ApScores
     ap_by_video: ApScores
     tracking: MotCounts | None
     hota: HotaParts | None
+    whole_set: dict[str, FloatArray] | None
     problem: InputError | None
 
 
@@ -48,12 +60,14 @@ def score_poses(
         pairs = [paired_by_image_id(pair) for pair in pairs]
     scene = build_scene(pairs, protocol, keypoint_threshold)
     candidates = find_candidates(scene, SIMILARITY_REACH)
-    tracking, hota, problem = None, None, None
+    tracking, hota, whole_set, problem = None, None, None, None
     try:
         if protocol is not POSETRACK21:
             tracking = count_events(scene, candidates, protocol)
         if protocol is not POSEVAL:
             hota = hota_parts(scene, candidates, protocol)
+        if protocol is POSETRACK21 and has_person_ids(scene):
+            whole_set = whole_set_scores(scene, candidates, protocol)
     except InputError as error:
         if protocol is POSETRACK21:  # the kit scores everything or nothing
             raise
@@ -62,11 +76,13 @@ def score_poses(
     return PoseTrackScores(
         protocol,
         scene,
+        candidates,
         ranked,
         joint_scores(ranked, protocol.ap_without_truth),
         video_scores(ranked, protocol.ap_without_truth),
         tracking,
         hota,
+        whole_set,
         problem,
     )
 

@@ -1,124 +1,171 @@
-"""One self-contained HTML page: tables, curves, sequences (worst first) and identity switches."""
+"""One self-contained HTML page about a result: scores, curves, errors, joints, sequences, switches, settings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator
 from html import escape
+from typing import Any
 
 import numpy as np
 
 from posetrack_app.core.version import __version__
+from posetrack_app.evaluation.error_analysis import ErrorAnalysis, analyse_errors
 from posetrack_app.evaluation.evaluate import Evaluation
 from posetrack_app.evaluation.posetrack.average_precision import precision_recall_curve
 from posetrack_app.evaluation.posetrack.sweep import best_map, best_mota
-from posetrack_app.evaluation.report.tables import COLUMNS, JOINT_GROUPS
-from posetrack_app.evaluation.report.terminal import HOTA_COLUMNS, number, sequence_rows
+from posetrack_app.evaluation.report.html import Cell, Content, bar, document, facts, table, tiles
+from posetrack_app.evaluation.report.main_table import HOTA_COLUMNS
+from posetrack_app.evaluation.report.sequence_table import joint_table, sequence_table
+from posetrack_app.evaluation.report.tables import COLUMNS, JOINT_GROUPS, number
+from posetrack_app.evaluation.report.thumbnails import Crop, frame_thumbnails, switch_thumbnails
 from posetrack_app.formats.svg_chart import bar_chart, line_chart
 
-_MAX_SWITCHES = 1000
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1c2430; --soft: #5b6675; --rule: #d5dbe3; --ground: #fff; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e4e9f0; --soft: #9aa6b5; --rule: #38424f; --ground: #14181e; } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--ground);
-  max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2.2rem; }
-p, figcaption { color: var(--soft); } .scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid var(--rule); }
-th:first-child, td:first-child { text-align: left; }
-svg { width: 100%; height: auto; max-width: 40rem; font-size: 11px; } svg text { fill: var(--soft); }
-.grid { stroke: var(--rule); } .axis { stroke: var(--soft); } circle { fill: var(--ink); }
-.line { fill: none; stroke-width: 2; } rect.c0 { fill: #2f6fb5; }
-.legend { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .2rem 1rem; font-size: 13px; }
-.legend i { display: inline-block; width: 1rem; height: 3px; margin-right: .35rem; vertical-align: middle; }
-.c0 { stroke: #2f6fb5; background: #2f6fb5; } .c1 { stroke: #d1741f; background: #d1741f; }
-.c2 { stroke: #2f8f57; background: #2f8f57; } .c3 { stroke: #b3403f; background: #b3403f; }
-.c4 { stroke: #7d5fb0; background: #7d5fb0; } .c5 { stroke: #8a6a4f; background: #8a6a4f; }
-.c6 { stroke: #c95b9c; background: #c95b9c; } rect { stroke: none !important; }
-"""
+_MAX_SWITCHES = 500
+_TOTALS = ("mAP", "MOTA", "HOTA", "IDF1", "MOTP")
+POOLED = {
+    "combined": "all sequences combined",
+    "mean_of_sequences": "mean of the sequences",
+    "whole_set": "identities over the whole set",
+}
 
 
-def report_page(result: Evaluation) -> str:
-    """The complete page as HTML, without external resources."""
-    body = "\n".join(_sections(result))
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>PoseTrack evaluation</title><style>{_STYLE}</style></head><body>\n{body}\n</body></html>\n"
-    )
+def report_page(result: Evaluation, crop: Crop | None = None) -> str:
+    """The page as HTML, without external resources. `crop` gives the images for thumbnails; without it they have none.
+
+    The errors are analysed here if the result does not have them yet.
+    """
+    errors = result.errors or analyse_errors(result.scores)
+    return document("PoseTrack evaluation", _sections(result, errors, crop), _head(result))
 
 
-def _sections(result: Evaluation) -> Iterator[str]:
-    yield "<h1>PoseTrack evaluation</h1>"
-    kept = (
-        "" if result.keypoint_threshold is None else f", keypoints with score ≥ {result.keypoint_threshold:g}"
-    )
-    yield (
-        f"<p>Predictions <b>{escape(result.predictions)}</b>{kept}<br>"
-        f"Ground truth <b>{escape(result.truth)}</b><br>posetrack-app {__version__}. All scores in percent.</p>"
-    )
-    for problem in result.problems:
-        yield f"<p><b>Not scored:</b> {escape(problem)}</p>"
+def _head(result: Evaluation) -> str:
+    first = next(iter(result.protocols))
+    values = [
+        (number(result.totals[key]), name) for name in _TOTALS if (key := f"{first} {name}") in result.totals
+    ]
+    rows = [("Predictions", result.predictions), ("Ground truth", result.truth)]
+    if result.keypoint_threshold is not None:
+        rows.append(("Keypoints", f"with score ≥ {result.keypoint_threshold:g}"))
+    rows.append(("Scored by", f"posetrack-app {__version__}; in percent, protocol {first} above"))
+    problems = "".join(f"<p><b>Not scored:</b> {escape(problem)}</p>" for problem in result.problems)
+    return f"<h1>PoseTrack evaluation</h1>{tiles(values)}{facts(rows)}{problems}"
+
+
+def _sections(result: Evaluation, errors: ErrorAnalysis, crop: Crop | None) -> Iterator[tuple[str, str]]:
+    content = result.protocols[errors.protocol]
+    scores = result.scores[errors.protocol]
+    yield "Scores", "".join(_scores(result))
+    yield "Curves", _curves(result)
+    yield "What AP is lost to", _ap_losses(errors)
+    yield "Joints", f"<p>Protocol {escape(errors.protocol)}.</p>{joint_table(content)}"
+    if len(content["ap_per_sequence"]) > 1:
+        yield (
+            "Sequences",
+            f"<p>Protocol {escape(errors.protocol)}. A click on a heading sorts.</p>{sequence_table(content)}"
+            + _sequence_errors(errors),
+        )
+    if errors.frames:
+        yield (
+            "Worst frames",
+            _worst_frames(errors)
+            + _gallery(
+                frame_thumbnails(scores, errors.frames, errors.missed_keypoints, crop)
+                if errors.missed_keypoints is not None
+                else iter(())
+            ),
+        )
+    if result.id_switches:
+        yield f"Identity switches ({len(result.id_switches)})", _switches(result, crop)
+    if result.run:
+        yield "Settings and weights", settings_section(result.run)
+
+
+def _scores(result: Evaluation) -> Iterator[str]:
     for name, content in result.protocols.items():
-        yield f"<h2>Protocol {escape(name)}</h2>"
-        rows: list[tuple[str, Sequence[float | None]]] = []
+        rows: list[list[Content]] = []
         if "ap_before_threshold" in content:
-            rows.append(("AP, all keypoints", content["ap_before_threshold"]["table"]))
-        rows += [
-            ("AP", content["ap"]["table"]),
-            ("precision", content["ap"]["table_pre"]),
-            ("recall", content["ap"]["table_rec"]),
-        ]
+            rows.append(["AP, all keypoints", *content["ap_before_threshold"]["table"]])
+        rows.append(["AP", *content["ap"]["table"]])
+        rows.append(["precision", *content["ap"]["table_pre"]])
+        rows.append(["recall", *content["ap"]["table_rec"]])
+        text = ""
         if "mot" in content:
-            rows.append(("MOTA", content["mot"]["table"][: len(COLUMNS)]))
-            motp, precision, recall = content["mot"]["table"][len(COLUMNS) :]
-            switches = sum(content["mot"]["counts"]["num_switches"])
-        yield _table(("", *COLUMNS), rows)
-        if "mot" in content:
-            yield (
-                f"<p>Tracks: MOTP {number(motp)}, precision {number(precision)}, "
-                f"recall {number(recall)}, {switches} keypoint identity switches.</p>"
-            )
-        if "hota" in content:
-            means = content["hota"]["mean_over_alpha"]
-            yield _table(("", *HOTA_COLUMNS), [("total", [means[column][-1] for column in HOTA_COLUMNS])])
-    yield from _curves(result)
-    yield from _sweep(result)
-    yield from _sequences(result)
-    yield from _switches(result)
+            rows.append(["MOTA", *content["mot"]["table"][: len(COLUMNS)]])
+            text = f"<p>{escape(_track_sentence(content['mot']))}</p>"
+        yield f"<h3>Protocol {escape(name)}</h3>" + table(("", *COLUMNS), rows) + text
+        if "hota_pooled" in content:
+            pooled: list[list[Content]] = [
+                [POOLED[key], *(values[column][-1] for column in (*HOTA_COLUMNS, "FragA", "FA-HOTA"))]
+                for key, values in content["hota_pooled"].items()
+            ]
+            yield table(("HOTA of keypoints", *HOTA_COLUMNS, "FragA", "FA-HOTA"), pooled)
+        if name in result.intervals:
+            yield _intervals(result, name)
 
 
-def _table(columns: Sequence[str], rows: Sequence[tuple[str, Sequence[float | int | None]]]) -> str:
-    head = "".join(f"<th>{escape(column)}</th>" for column in columns)
-    lines = []
-    for name, values in rows:
-        cells = "".join(f"<td>{v if isinstance(v, int) else number(v)}</td>" for v in values)
-        lines.append(f"<tr><td>{escape(name)}</td>{cells}</tr>")
-    return f'<div class="scroll"><table><tr>{head}</tr>{"".join(lines)}</table></div>'
+def _track_sentence(mot: dict[str, Any]) -> str:
+    motp, precision, recall = mot["table"][len(COLUMNS) :]
+    text = (
+        f"Tracks: MOTP {number(motp)}, precision {number(precision)}, recall {number(recall)}, "
+        f"{sum(mot['counts']['num_switches'])} keypoint identity switches"
+    )
+    if "idf1" in mot:
+        text += (
+            f", IDF1 {number(mot['idf1'][-1])} (IDP {number(mot['idp'][-1])}, IDR {number(mot['idr'][-1])})"
+        )
+    return text + "."
 
 
-def _curves(result: Evaluation) -> Iterator[str]:
+def _intervals(result: Evaluation, protocol: str) -> str:
+    names = list(result.intervals[protocol])
+    cells: list[Content] = [
+        f"{number(found.low)} to {number(found.high)}" for found in result.intervals[protocol].values()
+    ]
+    count = len(result.protocols[protocol]["ap_per_sequence"])
+    note = "" if count >= 20 else " With so few sequences they are too narrow."
+    return f"<p>95 % intervals by bootstrap over the {count} sequences.{note}</p>" + table(
+        ("", *names), [["95 % interval", *cells]]
+    )
+
+
+def _curves(result: Evaluation) -> str:
     name, scores = next(iter(result.scores.items()))
     lines = [
         (column, *precision_recall_curve(scores.ranked, group))
         for column, group in zip(COLUMNS, JOINT_GROUPS, strict=False)
     ]
-    yield "<h2>Precision and recall of keypoints</h2>"
-    yield f"<p>Protocol {escape(name)}; precision is interpolated.</p>"
-    yield line_chart(lines, "recall", "precision", (0.0, 1.0), (0.0, 1.0))
+    chart = line_chart(lines, "recall", "precision", (0.0, 1.0), (0.0, 1.0))
+    caption = f"Precision of keypoints against recall, protocol {escape(name)}; precision is interpolated."
+    figures = f"<figure><figcaption>{caption}</figcaption>{chart}</figure>"
+    if "hota" in result.protocols[name]:
+        figures += _hota_curve(result.protocols[name])
+    if result.sweep:
+        figures += _sweep(result)
+    return f'<div class="charts">{figures}</div>'
 
 
-def _sweep(result: Evaluation) -> Iterator[str]:
-    if not result.sweep:
-        return
+def _hota_curve(content: dict[str, Any]) -> str:
+    x = np.array(content["alphas"])
+    lines = [
+        (
+            key,
+            x,
+            np.array([100.0 if row[-1] is None else row[-1] for row in content["hota"]["by_alpha"][key]]),
+        )
+        for key in ("HOTA", "DetA", "AssA", "LocA")
+    ]
+    chart = line_chart(lines, "similarity (alpha)", "HOTA", (0.0, 1.0), (0.0, 100.0))
+    return f"<figure><figcaption>HOTA and its parts against the similarity that a match needs.</figcaption>{chart}</figure>"
+
+
+def _sweep(result: Evaluation) -> str:
     x = np.array([point.threshold for point in result.sweep])
     maps, motas = np.array([p.map for p in result.sweep]), np.array([p.mota for p in result.sweep])
     pose, track = best_map(result.sweep), best_mota(result.sweep)
     low = min(0.0, float(np.nanmin(motas, initial=0.0)))
     best = [(pose.threshold, pose.map, "best mAP"), (track.threshold, track.mota, "best MOTA")]
-    yield "<h2>Dropping keypoints below a score</h2>"
-    yield line_chart(
+    chart = line_chart(
         [("mAP", x, np.nan_to_num(maps)), ("MOTA", x, np.nan_to_num(motas))],
         "lowest score kept",
         "mAP and MOTA",
@@ -126,32 +173,119 @@ def _sweep(result: Evaluation) -> Iterator[str]:
         (low, 100.0),
         [(x, y, text) for x, y, text in best if np.isfinite(y)],
     )
-    yield (
-        f"<p>Best mAP {number(pose.map)} at {pose.threshold:g} (MOTA {number(pose.mota)}); "
-        f"best MOTA {number(track.mota)} at {track.threshold:g} (mAP {number(track.map)}).</p>"
+    caption = (
+        f"Without keypoints below a score: best mAP {number(pose.map)} at {pose.threshold:g} (MOTA {number(pose.mota)}), "
+        f"best MOTA {number(track.mota)} at {track.threshold:g} (mAP {number(track.map)})."
+    )
+    return f"<figure><figcaption>{caption}</figcaption>{chart}</figure>"
+
+
+def _ap_losses(errors: ErrorAnalysis) -> str:
+    rows: list[list[Content]] = [
+        [
+            loss.kind,
+            loss.keypoints,
+            Cell(number(loss.alone), loss.alone),
+            Cell(number(loss.in_turn), loss.in_turn, "total"),
+            Cell(loss.worst_sequence or "–", None, "text"),
+            Cell(loss.explanation, None, "text wrap"),
+        ]
+        for loss in errors.losses
+    ]
+    text = (
+        f"<p>Protocol {escape(errors.protocol)}. <b>Alone</b> is the gain in mAP if only this kind is mended; "
+        "<b>in turn</b> if those above it are mended first, so that the column adds up to what is missing to 100 "
+        "(Ronchi and Perona 2017, with distances in head sizes).</p>"
+    )
+    columns = ("error", "keypoints", "alone", "in turn", "most in", "what it is")
+    chart = bar_chart(
+        [(loss.kind, loss.in_turn) for loss in errors.losses], "mAP points lost to each kind of error"
+    )
+    return text + chart + table(columns, rows)
+
+
+def _sequence_errors(errors: ErrorAnalysis) -> str:
+    if not errors.sequences:
+        return ""
+    largest = max(row.share for row in errors.sequences)
+    rows: list[list[Content]] = [
+        [
+            row.sequence,
+            row.misses,
+            row.false_positives,
+            row.switches,
+            bar(row.share, largest, f"{100 * row.share:.1f} %"),
+        ]
+        for row in errors.sequences
+    ]
+    columns = ("sequence", "misses", "false positives", "switches", "share of all errors")
+    return "<h3>Tracking errors, most first</h3>" + table(columns, rows, sortable=True, tall=len(rows) > 20)
+
+
+def _worst_frames(errors: ErrorAnalysis) -> str:
+    rows: list[list[Content]] = [
+        [
+            Cell(frame.sequence, title=frame.frame_name),
+            frame.frame,
+            frame.misses,
+            frame.false_positives,
+            frame.switches,
+        ]
+        for frame in errors.frames
+    ]
+    text = (
+        "<p>Keypoints of tracking; frames are counted from 0, and at least 5 apart. In the pictures, people in colour are "
+        "predicted, dashed ones are annotated; red circles are missed keypoints, yellow dots false positives.</p>"
+    )
+    columns = ("sequence", "frame", "misses", "false positives", "switches")
+    return text + table(columns, rows, sortable=True)
+
+
+def _gallery(figures: Iterator[str]) -> str:
+    return f'<div class="thumbs">{"".join(figures)}</div>'
+
+
+def _switches(result: Evaluation, crop: Crop | None) -> str:
+    scores = next(found for found in result.scores.values() if found.tracking is not None)
+    rows: list[list[Content]] = [
+        [
+            s.sequence,
+            Cell(str(s.frame), s.frame, title=s.frame_name),
+            s.truth_id,
+            s.before,
+            s.after,
+            Cell(str(len(s.keypoints)), len(s.keypoints), title=", ".join(s.keypoints)),
+        ]
+        for s in result.id_switches[:_MAX_SWITCHES]
+    ]
+    columns = ("sequence", "frame", "true id", "before", "after", "keypoints")
+    more = ""
+    if len(result.id_switches) > _MAX_SWITCHES:
+        more = f"<p>The first {_MAX_SWITCHES}; the JSON file has all of them.</p>"
+    text = "<p>The frames before and at the switches of most keypoints. Dashed: the annotated person.</p>"
+    return (
+        text
+        + _gallery(switch_thumbnails(scores, crop))
+        + more
+        + table(columns, rows, sortable=True, tall=len(rows) > 20)
     )
 
 
-def _sequences(result: Evaluation) -> Iterator[str]:
-    rows = sequence_rows(result)
-    if rows:
-        yield "<h2>Sequences, lowest MOTA first</h2>"
-        yield bar_chart([(name, mota) for name, _, mota, _ in rows], "MOTA of every sequence")
-        yield _table(("", "mAP", "MOTA", "keypoint switches"), [(name, values) for name, *values in rows])
+def settings_section(run: dict[str, Any]) -> str:
+    """What the predictions were made with: simple facts as a list, the settings folded away."""
+    rows: list[tuple[str, str]] = []
+    for name, value in run.items():
+        if name == "config" or value is None:
+            continue
+        if isinstance(value, dict):
+            rows += [(f"{name} {key}", _plain(entry)) for key, entry in value.items() if entry is not None]
+        else:
+            rows.append((name.replace("_", " "), _plain(value)))
+    config = escape(json.dumps(run.get("config"), indent=2))
+    return f"{facts(rows)}<details><summary>All settings</summary><pre>{config}</pre></details>"
 
 
-def _switches(result: Evaluation) -> Iterator[str]:
-    if not result.id_switches:
-        return
-    yield f"<h2>Identity switches ({len(result.id_switches)})</h2>"
-    if len(result.id_switches) > _MAX_SWITCHES:
-        yield f"<p>The first {_MAX_SWITCHES}; the JSON file has all of them.</p>"
-    columns = ("sequence", "frame", "true id", "before", "after", "keypoints")
-    head = "<tr>" + "".join(f"<th>{column}</th>" for column in columns) + "</tr>"
-    lines = [
-        f"<tr><td>{escape(s.sequence)}</td><td title='{escape(s.frame_name)}'>{s.frame}</td>"
-        f"<td>{s.truth_id}</td><td>{s.before}</td><td>{s.after}</td>"
-        f"<td title='{', '.join(s.keypoints)}'>{len(s.keypoints)}</td></tr>"
-        for s in result.id_switches[:_MAX_SWITCHES]
-    ]
-    yield f'<div class="scroll"><table>{head}{"".join(lines)}</table></div>'
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else json.dumps(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,10 @@ import numpy as np
 from posetrack_app.core.records import FloatArray
 from posetrack_app.evaluation.posetrack.average_precision import ApScores
 from posetrack_app.evaluation.posetrack.clear_mot import MotCounts, MotScores, mot_scores
-from posetrack_app.evaluation.posetrack.hota import ALPHAS, HotaParts, hota_scores, video_hota_scores
-from posetrack_app.evaluation.posetrack.protocols import POSETRACK21
+from posetrack_app.evaluation.posetrack.hota import ALPHAS, HotaParts
+from posetrack_app.evaluation.posetrack.hota_scores import hota_scores, mean_of_videos, video_hota_scores
+from posetrack_app.evaluation.posetrack.identity import identity_scores
+from posetrack_app.evaluation.posetrack.protocols import POSETRACK21, Protocol
 from posetrack_app.evaluation.posetrack.scene import JOINTS
 from posetrack_app.evaluation.posetrack.score import PoseTrackScores
 from posetrack_app.formats.posetrack.sequence import SCORED_KEYPOINTS
@@ -24,6 +27,19 @@ POSETRACK21_JOINTS = (
     "right_ankle",
 )  # fmt: skip
 _TO_POSETRACK21 = [*(SCORED_KEYPOINTS.index(name) for name in POSETRACK21_JOINTS), JOINTS]
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """One decimal, as in the papers; a dash for an undefined value."""
+    return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def signed(value: float | None, digits: int = 1) -> str:
+    """With a plus or a minus sign; a dash for an undefined value."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    text = f"{value:+.{digits}f}"
+    return text.replace("-", "−") if float(text) else number(0.0, digits)
 
 
 def with_total(joints: FloatArray) -> FloatArray:
@@ -68,13 +84,13 @@ def scores_as_json(scores: PoseTrackScores) -> dict[str, Any]:
         },
     }
     if scores.tracking is not None:
-        undefined = np.nan if scores.protocol.averages_annotated_joints else 0.0
-        content["mot"] = _mot_as_json(scores.tracking, undefined)
+        content["mot"] = _mot_as_json(scores.tracking, scores.protocol)
         content["mot_per_sequence"] = {
-            name: _mot_as_json(scores.tracking, undefined, slice(k, k + 1)) for k, name in enumerate(names)
+            name: _mot_as_json(scores.tracking, scores.protocol, slice(k, k + 1))
+            for k, name in enumerate(names)
         }
     if scores.hota is not None:
-        content |= _hota_as_json(scores.hota, names)
+        content |= _hota_as_json(scores.hota, scores.whole_set, names)
     if scores.protocol is POSETRACK21:
         content["posemap"] = {
             key: dict(zip(COLUMNS, percent(paper_row(values)), strict=True))
@@ -109,16 +125,17 @@ def summed_mot_scores(counts: MotCounts) -> MotScores:
     return mot_scores(*(column.sum(axis=0) for column in columns))
 
 
-def _mot_as_json(counts: MotCounts, motp_without_truth: float, videos: slice = slice(None)) -> dict[str, Any]:
+def _mot_as_json(counts: MotCounts, protocol: Protocol, videos: slice = slice(None)) -> dict[str, Any]:
     """The scores of the chosen videos together."""
     objects, hypotheses, matches, switches, distance = (
         column[videos].sum(axis=0)
         for column in (counts.objects, counts.hypotheses, counts.matches, counts.switches, counts.distance)
     )
-    scores = mot_scores(objects, hypotheses, matches, switches, distance, motp_without_truth)
+    undefined = np.nan if protocol.averages_annotated_joints else 0.0
+    scores = mot_scores(objects, hypotheses, matches, switches, distance, undefined)
     found = matches + switches
     totals = [with_total(values)[-1] for values in (scores.motp, scores.precision, scores.recall)]
-    return {
+    content = {
         "mota": percent(with_total(scores.mota)),
         "motp": percent(with_total(scores.motp)),
         "pre": percent(with_total(scores.precision)),
@@ -134,11 +151,26 @@ def _mot_as_json(counts: MotCounts, motp_without_truth: float, videos: slice = s
         },
         "table": percent(np.array([*paper_row(scores.mota), *totals])),
     }
+    if protocol.scores_identity:
+        kept = counts.identity[videos].sum(axis=0)
+        identity = identity_scores(objects, hypotheses, kept)
+        content |= {
+            "idf1": percent(with_total(identity.idf1)),
+            "idp": percent(with_total(identity.precision)),
+            "idr": percent(with_total(identity.recall)),
+        }
+        content["counts"]["num_identity_matches"] = kept.tolist()
+    return content
 
 
-def _hota_as_json(parts: HotaParts, names: list[str]) -> dict[str, Any]:
+def _hota_as_json(
+    parts: HotaParts, whole_set: dict[str, FloatArray] | None, names: list[str]
+) -> dict[str, Any]:
     scores, counts = hota_scores(parts)
     by_video = video_hota_scores(parts)
+    pooled = {"combined": scores, "mean_of_sequences": mean_of_videos(parts)}
+    if whole_set is not None:
+        pooled["whole_set"] = whole_set
     return {
         "hota_joints": list(POSETRACK21_JOINTS),
         "alphas": np.round(ALPHAS, 2).tolist(),
@@ -147,11 +179,12 @@ def _hota_as_json(parts: HotaParts, names: list[str]) -> dict[str, Any]:
             "by_alpha": {n: percent(scores[n][:, _TO_POSETRACK21]) for n in ("HOTA", "DetA", "AssA", "LocA")},
             "counts_by_alpha": {n: v[:, _TO_POSETRACK21].astype(int).tolist() for n, v in counts.items()},
         },
+        "hota_pooled": {
+            name: {n: percent(v.mean(axis=0)[_TO_POSETRACK21]) for n, v in values.items()}
+            for name, values in pooled.items()
+        },
         "hota_per_sequence_mean_over_alpha": {
-            name: {
-                n: percent(by_video[n].mean(axis=0)[k][_TO_POSETRACK21])
-                for n in ("HOTA", "DetA", "AssA", "FragA")
-            }
+            name: {n: percent(v.mean(axis=0)[k][_TO_POSETRACK21]) for n, v in by_video.items()}
             for k, name in enumerate(names)
         },
     }

@@ -50,6 +50,7 @@ def posetrack17_sequence(path: Path, content: Mapping[str, Any]) -> PoseSequence
         image_ids=np.zeros(0, np.int64),
         labelled=np.array([_labelled(frame, bool(has_people[k])) for k, frame in enumerate(frames)], bool),
         ids=_ids(rows, people, has_points),
+        person_ids=np.full(len(people), -1),
         keypoints=keypoints,
         present=present,
         scores=scores,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from posetrack_app.core.errors import InputError
-from posetrack_app.core.records import FloatArray
+from posetrack_app.core.records import FloatArray, IntArray
 from posetrack_app.core.skeletons import POSETRACK
 from posetrack_app.formats.posetrack.sequence import (
     NO_SCORE,
@@ -57,6 +57,7 @@ def posetrack18_sequence(path: Path, content: Mapping[str, Any], fixed_order: bo
             [bool(image.get("is_labeled", has_people[k])) for k, image in enumerate(images)], bool
         ),
         ids=ids,
+        person_ids=_person_ids(people),
         keypoints=np.ascontiguousarray(keypoints[..., :2]),
         present=(keypoints != 0).any(axis=2),
         scores=_scores(rows, people, len(names))[:, columns],
@@ -64,6 +65,12 @@ def posetrack18_sequence(path: Path, content: Mapping[str, Any], fixed_order: bo
         has_points=np.ones(len(people), bool),
         ignore_regions=_ignore_regions(rows, images),
     )
+
+
+def _person_ids(people: Sequence[Person]) -> IntArray:
+    """(N,) `person_id` of PoseTrack21, -1 for all if it is missing anywhere."""
+    ids = integer_ids([person.get("person_id") for person in people])
+    return np.full(len(people), -1) if ids is None else ids
 
 
 def _check_objects(path: Path, content: Mapping[str, Any]) -> None:
@@ -94,9 +101,16 @@ def _keypoint_names(path: Path, content: Mapping[str, Any]) -> Sequence[str]:
 
 def _frame_names(path: Path, images: Sequence[Mapping[str, Any]]) -> list[str]:
     """The file names of the frames. InputError if the file mixes videos, of which poseval would score only the first."""
-    for k, image in enumerate(images):
-        if integer_ids([image.get("id")]) is None or not isinstance(image.get("file_name"), str):
-            raise InputError(f"{path}: images[{k}] needs an integer 'id' and a 'file_name'")
+    if integer_ids([image.get("id") for image in images]) is None or not all(
+        isinstance(image.get("file_name"), str) for image in images
+    ):
+        wrong = (
+            k
+            for k, image in enumerate(images)
+            if integer_ids([image.get("id")]) is None or not isinstance(image.get("file_name"), str)
+        )
+        k = next(wrong, 0)
+        raise InputError(f"{path}: images[{k}] needs an integer 'id' and a 'file_name'")
     if len({image["id"] for image in images}) != len(images):
         raise InputError(f"{path}: two entries of 'images' have the same id; every frame needs its own")
     names = [image["file_name"] for image in images]

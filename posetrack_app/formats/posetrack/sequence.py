@@ -66,7 +66,8 @@ class PoseSequence:
 
     `keypoints` (N, 15, 2) are in pixels, `present` (N, 15) says which are annotated, `scores` are (N, 15).
     `head_boxes` (N, 4) are x1 y1 x2 y2, NaN if the file has none. `has_points` (N,) is False for a PoseTrack17 person
-    without a list of points, and `ids` (N,) are -1 if such a person has no id. `labelled` (F,) is the file's
+    without a list of points, and `ids` (N,) are -1 if such a person has no id. `person_ids` (N,) say who it is in all
+    videos (PoseTrack21), -1 if the file does not. `labelled` (F,) is the file's
     `is_labeled`, or whether the frame has people if the file does not say. `image_ids` are (F,), or empty in
     PoseTrack17. `ignore_regions` maps a frame to its polygons, each (n, 2).
     """
@@ -76,6 +77,7 @@ class PoseSequence:
     image_ids: IntArray
     labelled: BoolArray
     ids: IntArray
+    person_ids: IntArray
     keypoints: FloatArray
     present: BoolArray
     scores: FloatArray
