@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.json_file import load_json
@@ -16,9 +19,12 @@ from posetrack_app.evaluation.mpii import score_pckh
 from posetrack_app.evaluation.posetrack.id_switches import IdSwitch, list_id_switches
 from posetrack_app.evaluation.posetrack.pairing import read_pairs
 from posetrack_app.evaluation.posetrack.protocols import POSETRACK21, PROTOCOLS
+from posetrack_app.evaluation.posetrack.scene import SequencePair
 from posetrack_app.evaluation.posetrack.score import PoseTrackScores, score_poses
 from posetrack_app.evaluation.posetrack.sweep import SweepPoint, sweep_thresholds
 from posetrack_app.evaluation.report.tables import scores_as_json
+
+_logger = logging.getLogger("posetrack")
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +158,8 @@ def evaluate_posetrack(
             scores = score_poses(pairs[fixed_order], protocol, keypoint_threshold)
             result.scores[name] = scores
             result.protocols[name] = scores_as_json(scores)
+            if protocol.cuts_integer_frames:
+                _report_cut_scores(pairs[fixed_order])
             if keypoint_threshold is not None:
                 unfiltered = scores_as_json(score_poses(pairs[fixed_order], protocol))
                 result.protocols[name]["ap_before_threshold"] = unfiltered["ap"]
@@ -173,6 +181,19 @@ def evaluate_posetrack(
             raise InputError("a sweep needs a protocol with MOTA: poseval or corrected", option="sweep")
         result.sweep.extend(sweep_thresholds(pairs[False], tracked[0].protocol))
     return result
+
+
+def _report_cut_scores(pairs: Sequence[SequencePair]) -> None:
+    """Log in how many frames the PoseTrack21 kit cuts the scores."""
+    predictions = [pair.predicted for pair in pairs]
+    cut = sum(len(np.unique(one.frame[one.integer_frame])) for one in predictions)
+    if cut:
+        of_all = sum(int(one.has_people().sum()) for one in predictions)
+        _logger.warning(
+            "posetrack21: in %d of %d predicted frames all keypoint numbers are integers; the PoseTrack21 kit then cuts "
+            "their scores to integers, most to 0, and so do we; write numbers with a decimal point, such as 12.0",
+            cut, of_all,
+        )  # fmt: skip
 
 
 def _totals(content: dict[str, Any]) -> dict[str, float | None]:

@@ -89,7 +89,7 @@ def build_scene(
         frame_number=np.concatenate([np.zeros(0, np.int64), *frame_number]),
         frame_names=frame_names,
         truth=_pool([pair.truth for pair in pairs], truths),
-        predicted=_pool([pair.predicted for pair in pairs], predictions),
+        predicted=_pool([pair.predicted for pair in pairs], predictions, protocol.cuts_integer_frames),
     )
     _check_head_boxes(scene, pairs, truths)
     return scene
@@ -129,7 +129,9 @@ def _kept_people(
     return _Kept(rows, position[sequence.frame[rows]], present[rows])
 
 
-def _pool(sequences: Sequence[PoseSequence], kept: Sequence[_Kept]) -> People:
+def _pool(
+    sequences: Sequence[PoseSequence], kept: Sequence[_Kept], cuts_integer_frames: bool = False
+) -> People:
     tracks, track_ids, keypoints, scores, head_sizes = [], [], [], [], []
     count = 0
     for sequence, part in zip(sequences, kept, strict=True):
@@ -140,7 +142,11 @@ def _pool(sequences: Sequence[PoseSequence], kept: Sequence[_Kept]) -> People:
         xy = sequence.keypoints[part.rows]
         xy[~part.present] = np.nan
         keypoints.append(xy)
-        scores.append(sequence.scores[part.rows])
+        confidences = sequence.scores[part.rows]
+        if cuts_integer_frames:
+            cut = sequence.integer_frame[part.rows, None]
+            confidences = np.where(cut, np.trunc(confidences), confidences)
+        scores.append(confidences)
         boxes = sequence.head_boxes[part.rows]
         sides = boxes[:, 2:] - boxes[:, :2]
         head_sizes.append(0.6 * np.sqrt(sides[:, 0] ** 2 + sides[:, 1] ** 2))
