@@ -13,6 +13,7 @@ from posetrack_app.core.errors import InputError
 from posetrack_app.core.json_file import load_json
 from posetrack_app.core.records import ORIGINS, FloatArray, FrameInfo, TrackedPoses
 from posetrack_app.core.skeletons import COCO, POSETRACK, Skeleton
+from posetrack_app.formats.recognise import refuse_other_format
 from posetrack_app.formats.tracks_json.tracks import TrackedFrame, Tracks
 from posetrack_app.formats.tracks_json.validate import find_info_faults
 from posetrack_app.formats.tracks_json.version import SCHEMA_VERSION, upgraded
@@ -29,6 +30,8 @@ def read_tracks(path: Path) -> Tracks:
 
 def parse_tracks(path: Path, content: Any, *, with_ids: bool = True) -> Tracks:
     """The tracks in a parsed file; without `with_ids`, `track_id` is ignored and all ids are 0."""
+    if with_ids or not isinstance(content, dict):
+        refuse_other_format(path, content)
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
         raise InputError(f"{path} is not a tracks file: it has no list 'images'")
     if not isinstance(content.get("annotations"), list):

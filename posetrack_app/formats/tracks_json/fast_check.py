@@ -1,0 +1,41 @@
+"""A quick check of one entry of a tracks file, built from the JSON Schema; the slow one in validate.py names faults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+UNSET = msgspec.UNSET
+_PLAIN = {"string": str, "boolean": bool, "integer": int, "number": float}
+
+
+def decoder_for(rule: dict[str, Any], definitions: dict[str, Any]) -> Callable[[bytes], Any]:
+    """A function from the JSON text of an object to one with the properties of `rule` as attributes.
+
+    Missing properties are UNSET. Raises msgspec.MsgspecError for what may not satisfy the rule, among it all that does
+    not; required properties are not checked.
+    """
+    return msgspec.json.Decoder(_type(rule, definitions)).decode
+
+
+def _type(rule: dict[str, Any], definitions: dict[str, Any]) -> Any:
+    if "$ref" in rule:
+        rule = definitions[rule["$ref"].rpartition("/")[2]]
+    if "const" in rule:
+        return Literal[rule["const"]]
+    if "enum" in rule:
+        return Literal[tuple(rule["enum"])]
+    kind = rule.get("type")
+    if kind == "object":
+        properties = rule.get("properties", {}).items()
+        fields = [(name, _type(part, definitions) | msgspec.UnsetType, UNSET) for name, part in properties]
+        return msgspec.defstruct("Entry", fields, gc=False)
+    if kind == "array":
+        limits = msgspec.Meta(min_length=rule.get("minItems"), max_length=rule.get("maxItems"))
+        return Annotated[list[_type(rule.get("items", {}), definitions)], limits]  # type: ignore[misc]
+    if kind is None:
+        return Any
+    limits = msgspec.Meta(ge=rule.get("minimum"), le=rule.get("maximum"), gt=rule.get("exclusiveMinimum"))
+    return Annotated[_PLAIN[kind], limits]
