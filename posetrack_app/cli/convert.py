@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from posetrack_app.cli.options import PATH, force_option
+from posetrack_app.cli.output import say
 from posetrack_app.core.choices import FORMATS
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.words import counted
@@ -36,7 +37,7 @@ def convert(tracks: Path, to: str, out: Path, smoothed: bool, force: bool) -> No
 
     content = write(tracks, out, to=to, smoothed=smoothed, force=force)
     people = sum(len(frame.people) for frame in content.frames)
-    click.echo(
+    say(
         f"{out}: {counted(len(content.frames), 'frame')}, {counted(people, 'pose')}, "
         f"{counted(len(content.ids), 'identity', 'identities')}"
     )
@@ -56,8 +57,8 @@ def validate(file: Path, all_faults: bool) -> None:
 
     faults = find_all_faults(file, all_lines=all_faults)
     for line in faults.lines if all_faults else summary(faults, _MOST):
-        click.echo(f"{file}: {line}")
+        say(f"{file}: {line}")
     if faults.count:
         kinds = f" of {counted(len(faults.kinds), 'kind')}" if faults.count > len(faults.kinds) else ""
         raise InputError(f"{file} is not valid: {counted(faults.count, 'fault')}{kinds}")
-    click.echo(f"{file}: valid")
+    say(f"{file}: valid")

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from posetrack_app.cli.options import PATH, force_option
+from posetrack_app.cli.output import say
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.words import counted
 
@@ -71,11 +72,9 @@ def render(
     if out is not None:
         rate = done / (time.perf_counter() - began)
         of_total = f" of {len(content.frames)}" if done < len(content.frames) else ""
-        click.echo(f"{out}: {done}{of_total} frames drawn, {rate:.0f} frames a second")
+        say(f"{out}: {done}{of_total} frames drawn, {rate:.0f} frames a second")
     if contact_sheet is not None:
-        click.echo(
-            f"{contact_sheet}: {counted(len(content.ids if ids is None else ids), 'identity', 'identities')}"
-        )
+        say(f"{contact_sheet}: {counted(len(content.ids if ids is None else ids), 'identity', 'identities')}")
 
 
 def _parse_ids(text: str) -> frozenset[int]:

@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrack_app.core.errors import InputError
+from posetrack_app.core.errors import InputError, InUseError
 from posetrack_app.core.files import try_lock
 from posetrack_app.core.protocols import Detector, Estimator, PoseArrays
 from posetrack_app.core.records import FloatArray
@@ -58,7 +58,7 @@ class Journal:
             raise InputError(f"{path} cannot be written ({error.strerror})") from error
         try:
             if not try_lock(self._file):
-                raise InputError(
+                raise InUseError(
                     f"{path}: another posetrack process is using this file; wait for it or stop it"
                 )
             self._file.seek(0)

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from posetrack_app.core.json_file import as_text
+from posetrack_app.core.words import printable
 
 _SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt", "tcp", "http", "https")
 
@@ -28,5 +29,6 @@ def plain_name(source: Path | str) -> str:
 
 
 def display_name(source: Path | str) -> str:
-    """The name of a source for messages: a path as the user gave it, an address without user, password and query."""
-    return plain_name(source) if is_stream(source) else as_text(str(source))
+    """The name of a source for messages: a path as the user gave it, with line breaks as
+    escapes, an address without user, password and query."""
+    return printable(plain_name(source) if is_stream(source) else as_text(str(source)))

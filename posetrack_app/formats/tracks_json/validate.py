@@ -36,22 +36,27 @@ def find_faults(content: Any) -> list[str]:
 
     An older file is checked as the current version would be written, under the names of that version.
     """
+    return [line for _, line in iterate_faults(content)]
+
+
+def iterate_faults(content: Any) -> Iterator[tuple[Fault, str]]:
+    """Each fault of a parsed tracks file, and its line."""
     if isinstance(content, dict) and isinstance(content.get("info"), dict):
         content = {**content, "info": upgraded(content["info"])}
     frames = _frame_indices(content)
-    faults = [
-        f"{place(path, _entry(content, path), frames)}{fault}" for path, fault in check(content, schema())
-    ]
-    if faults:  # references can only be followed in a file of the right shape
-        return faults
+    is_valid = True
+    for path, fault in check(content, schema()):
+        is_valid = False
+        yield (path, fault), f"{place(path, _entry(content, path), frames)}{fault}"
+    if not is_valid:  # references can only be followed in a file of the right shape
+        return
     columns = Columns()
     for image in content["images"]:
         columns.add_image(image)
     for person in content["annotations"]:
         columns.add_person(person)
-    return [
-        f"{place(path, _entry(content, path), frames)}{fault}" for path, fault in columns.reference_faults()
-    ]
+    for path, fault in columns.reference_faults():
+        yield (path, fault), f"{place(path, _entry(content, path), frames)}{fault}"
 
 
 def find_info_faults(info: dict[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from posetrack_app.core.json_file import load_json
 from posetrack_app.formats.recognise import refuse_other_format
 from posetrack_app.formats.tracks_json.fast_check import UNSET, decoder_for
 from posetrack_app.formats.tracks_json.scan import LISTS, UnusualFileError, entries
-from posetrack_app.formats.tracks_json.validate import Columns, Fault, check, find_faults, place, schema
+from posetrack_app.formats.tracks_json.validate import Columns, Fault, check, iterate_faults, place, schema
 from posetrack_app.formats.tracks_json.version import upgraded
 
+_ENTRY = {"images": ("id", "frame_index", "seconds"), "annotations": ("id", "image_id", "track_id", "bbox")}
+"""What places and references need of an entry."""
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 _VALUE = re.compile(r", got .*")
 
@@ -31,17 +34,22 @@ class Faults:
 
     wants_lines: bool
     count: int = 0
-    kinds: dict[str, tuple[str, int]] = field(default_factory=dict)
+    kinds: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
 
-    def add(self, line: str) -> None:
-        """Count a fault, as `find_faults` words it."""
+    def add(self, fault: Fault, line: Callable[[], str]) -> None:
+        """Count a fault; `line` words it with its place."""
         self.count += 1
-        kind = _NUMBER.sub("#", _VALUE.sub("", line))
-        first, number = self.kinds.get(kind, (line, 0))
-        self.kinds[kind] = first, number + 1
+        kind = ".".join(step for step in fault[0] if isinstance(step, str)), _without_values(fault[1])
+        first, number = self.kinds.get(kind, ("", 0))
+        self.kinds[kind] = first or line(), number + 1
         if self.wants_lines:
-            self.lines.append(line)
+            self.lines.append(line())
+
+
+@lru_cache(maxsize=1024)
+def _without_values(fault: str) -> str:
+    return _NUMBER.sub("#", _VALUE.sub("", fault))
 
 
 def file_faults(path: Path, *, all_lines: bool) -> Faults:
@@ -56,8 +64,8 @@ def file_faults(path: Path, *, all_lines: bool) -> Faults:
     content = load_json(path)
     refuse_other_format(path, content)
     faults = Faults(all_lines)
-    for line in find_faults(content):
-        faults.add(line)
+    for fault, line in iterate_faults(content):
+        faults.add(fault, partial(str, line))
     return faults
 
 
@@ -97,22 +105,19 @@ class _Scan:
     ) -> None:
         try:
             found = quick(text)
-            entry = {name: getattr(found, name) for name in found.__struct_fields__}
-            entry = {name: value for name, value in entry.items() if value is not UNSET}
+            entry = {name: value for name in _ENTRY[key] if (value := getattr(found, name)) is not UNSET}
+            faults = [((key, k), f"has no {name!r}") for name in required if getattr(found, name) is UNSET]
         except (msgspec.MsgspecError, ValueError):
             entry = _parsed(text)
-            for fault in check(entry, schema()["properties"][key]["items"], (key, k)):
-                self._add(fault, entry)
-        else:
-            for name in required:
-                if name not in entry:
-                    self._add(((key, k), f"has no {name!r}"), entry)
+            faults = list(check(entry, schema()["properties"][key]["items"], (key, k)))
+        for fault in faults:
+            self._add(fault, entry)
         if key == "images":
             self._remember(entry)
+        elif isinstance(entry, dict) and "track_id" in entry:
+            self._with_id += 1
         else:
-            has_id = isinstance(entry, dict) and "track_id" in entry
-            self._with_id += has_id
-            self._without_id += not has_id
+            self._without_id += 1
         if not self.faults.count:
             (self._columns.add_image if key == "images" else self._columns.add_person)(entry)
 
@@ -139,7 +144,7 @@ class _Scan:
         return {"image_id": columns.person_images[k], "track_id": columns.track_ids[k]}
 
     def _add(self, fault: Fault, entry: Any) -> None:
-        self.faults.add(f"{place(fault[0], entry, self._frames)}{fault[1]}")
+        self.faults.add(fault, lambda: f"{place(fault[0], entry, self._frames)}{fault[1]}")
 
 
 def _parsed(text: bytes) -> Any:
