@@ -67,16 +67,22 @@ def lossy_output() -> Iterator[None]:
     try:
         yield
     finally:
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(ValueError):  # closed by someone else
-                stream.flush()
+        is_lost = _report_loss(outputs[0])
+        with suppress(ValueError):  # closed by someone else
+            sys.stderr.flush()
         sys.stdout, sys.stderr = before
-    lost = outputs[0]
-    if lost is None or lost.failure is None or lost.failure.errno in (errno.EPIPE, errno.EIO):
-        return
-    print(f"posetrack: standard output cannot be written ({lost.failure.strerror})", file=sys.stderr)
-    if lost.was_only_result:
+    if is_lost:
         sys.exit(2)
+
+
+def _report_loss(output: _Lossy | None) -> bool:
+    """Say if standard output was full; True if what it lost is in no file."""
+    with suppress(ValueError):
+        sys.stdout.flush()
+    if output is None or output.failure is None or output.failure.errno in (errno.EPIPE, errno.EIO):
+        return False
+    click.echo(f"posetrack: standard output cannot be written ({output.failure.strerror})", err=True)
+    return output.was_only_result
 
 
 def _open_closed_descriptors() -> None:

@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 
 from posetrack_app.core.config import Config
 from posetrack_app.core.errors import InputError
+from posetrack_app.core.files import check_folder, refuse_to_replace
 from posetrack_app.core.image_file import read_rgb
 from posetrack_app.core.json_file import json_files, load_json, write_json
 from posetrack_app.core.protocols import Networks
 from posetrack_app.core.records import FloatArray, Frame
-from posetrack_app.core.version import __version__
 from posetrack_app.evaluation.evaluate import Evaluation, evaluate_posetrack
 from posetrack_app.formats.posetrack.dataset import annotation_folder, image_file
 from posetrack_app.formats.posetrack.predictions import posetrack_predictions
 from posetrack_app.formats.posetrack.read import read_posetrack
 from posetrack_app.formats.posetrack.sequence import PoseSequence
-from posetrack_app.jobs.manifest import versions
+from posetrack_app.jobs.manifest import computing_versions
 from posetrack_app.models.build import load_networks
 from posetrack_app.pipeline.track_people import track_people
 
@@ -61,6 +61,7 @@ def run_benchmark(
     detections: Path | None = None,
     gt_boxes: bool = False,
     resume: bool = False,
+    force: bool = False,
 ) -> Evaluation:
     """Write `out`/predictions/*.json for every sequence of the split and score them.
 
@@ -74,12 +75,17 @@ def run_benchmark(
         detections: boxes to use in place of the detector's, a COCO list of boxes by image id.
         gt_boxes: use the boxes of the ground truth in place of the detector's.
         resume: keep predictions that were made with the same settings, weights, boxes and versions.
+        force: overwrite existing results.
 
     Raises InputError for files that cannot be read, written or scored.
     """
     config = config or Config()
     folder = annotation_folder(root, split)
     files = json_files(folder)
+    if not (resume or force):
+        results = [out / "predictions" / file.name for file in files]
+        refuse_to_replace(*results, out / "evaluation.json", out / "report.html")
+    check_folder(out)
     given = _read_detections(detections, files) if detections else None
     networks = load_networks(config, device)
     made_with = _made_with(config, networks, detections, gt_boxes)
@@ -115,7 +121,7 @@ def _made_with(config: Config, networks: Networks, detections: Path | None, gt_b
         "gt_boxes": gt_boxes,
         "precision": networks.precision,
         # Other versions may compute other outputs.
-        "versions": {"posetrack": __version__, **versions(("torch", "torchvision"))},
+        "versions": computing_versions(),
     }
     plain: dict[str, Any] = json.loads(json.dumps(facts))  # as it comes back from a file
     return plain

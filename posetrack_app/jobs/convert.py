@@ -36,6 +36,13 @@ def convert(
     target = Path(out)
     if not force:
         refuse_to_replace(target)
+    tables = (".csv", ".parquet")
+    if target.suffix.lower() in tables and target.suffix.lower() != f".{to}":
+        raise InputError(
+            f"{target}: a name that ends in {target.suffix} is read as a table; choose another name, or the format "
+            f"{target.suffix[1:].lower()}",
+            option="to",
+        )
     content = as_tracks(tracks)
     if smoothed:
         content = with_smoothed_keypoints(content)

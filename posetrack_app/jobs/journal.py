@@ -31,6 +31,14 @@ def journal_file(out: Path) -> Path:
     return out.with_name(f"{out.stem}.resume")
 
 
+def is_in_use(path: Path) -> bool:
+    """Whether another process has the journal at `path` open."""
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        return not try_lock(file)
+
+
 class Journal:
     """The network outputs of one run, in the order they were computed.
 

@@ -11,7 +11,9 @@ from typing import Any
 
 from posetrack_app.core.config import Config
 from posetrack_app.core.errors import InputError, InUseError, is_out_of_memory, memory_message, one_line
+from posetrack_app.core.files import check_folder
 from posetrack_app.core.words import counted, printable
+from posetrack_app.jobs.journal import is_in_use, journal_file
 from posetrack_app.jobs.outputs import check_targets
 from posetrack_app.jobs.track import Progress, TrackReport, track_video
 from posetrack_app.models.build import load_networks
@@ -65,13 +67,16 @@ def track_videos(
     Raises InputError only before the first video: for existing files, the networks and the device.
     """
     check_targets(sources, outs, resume=resume, force=force)
+    for folder in dict.fromkeys(out.parent for out in outs):
+        check_folder(folder)
     networks = load_networks(config, device)
     outcomes: list[Outcome] = []
     for number, (source, out) in enumerate(zip(sources, outs, strict=True), 1):
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
-            if not (resume or force) and out.exists():  # it was not there before the first video
-                raise InUseError(f"{out}: another process wrote it")
+            # Neither file was there before the first video.
+            if not (resume or force) and (out.exists() or is_in_use(journal_file(out))):
+                raise InUseError(f"{out}: another process wrote it, or is writing it")
             with progress() as show:
                 report = track_video(
                     source, out, config=config, progress=show, networks=networks,

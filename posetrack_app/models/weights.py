@@ -262,6 +262,18 @@ def _store(source: IO[bytes], weights: PublishedWeights, folder: Path | None, na
         with temporary.open("wb") as file:
             shutil.copyfileobj(source, file, _CHUNK)
         check_file(temporary, weights, name)
+        if weights.sha256 is None:
+            _check_content(temporary, target.suffix, name)
+
+
+def _check_content(path: Path, ending: str, name: str) -> None:
+    """InputError if a file that no hash identifies holds no weights."""
+    from posetrack_detectors.weights.checkpoints import CheckpointError, read_tensors
+
+    try:
+        read_tensors(path, ending)
+    except CheckpointError as error:
+        raise InputError(str(error).replace(str(path), name)) from error
 
 
 def _by_file() -> dict[str, PublishedWeights]:

@@ -21,7 +21,7 @@ from posetrack_app.core.protocols import Networks, PoseArrays
 from posetrack_app.core.records import FloatArray
 from posetrack_app.core.skeletons import POSETRACK
 from posetrack_app.evaluation.evaluate import Evaluation
-from posetrack_app.jobs import benchmark
+from posetrack_app.jobs import benchmark, manifest
 
 SHAPE = np.random.default_rng(1).uniform(0, 1, (17, 2)) * (60, 160)
 EXTENT = np.ptp(np.delete(SHAPE, (3, 4), axis=0), axis=0)
@@ -72,6 +72,7 @@ def tree(tmp_path: Path, make_video: Any, monkeypatch: pytest.MonkeyPatch) -> Pa
 def _run(tree: Path, **options: Any) -> tuple[Evaluation, dict[str, Any]]:
     """The scores and the predictions."""
     out = tree.parent / "out"
+    options.setdefault("force", not options.get("resume"))
     result = benchmark.run_benchmark("posetrack18", tree, out, **options)
     return result, json.loads((out / "predictions" / f"{NAME}.json").read_text())
 
@@ -141,7 +142,7 @@ def test_resume_keeps_only_predictions_made_in_the_same_way(
     changed = replace(Config(), tracker=replace(Config().tracker, patience_frames=7))
     assert not is_kept(resume=True, config=changed)
     assert is_kept(resume=True, config=changed)
-    monkeypatch.setattr(benchmark, "__version__", "0.0.1")
+    monkeypatch.setattr(manifest, "__version__", "0.0.1")
     assert not is_kept(resume=True, config=changed)
 
 
@@ -151,6 +152,14 @@ def test_a_missing_image_and_another_layout_are_reported(tree: Path) -> None:
     (tree / f"images/val/{NAME}/000003.jpg").unlink()
     with pytest.raises(InputError, match=r"frame 3: the image .*000003.jpg is missing or damaged"):
         _run(tree)
+
+
+def test_results_are_not_overwritten(tree: Path) -> None:
+    predictions = _run(tree)[1]
+    with pytest.raises(InputError, match=rf"{NAME}.json already exists") as refusal:
+        _run(tree, force=False)
+    assert refusal.value.option == "force"
+    assert _run(tree, resume=True)[1] == predictions
 
 
 def test_the_command_writes_the_report(tree: Path) -> None:
