@@ -34,8 +34,8 @@ from posetrack_app.core.errors import InputError
 @click.option(
     "--detections",
     type=PATH,
-    help="Boxes to use instead of the detector's (COCO result file). [detector] min_score and [tracker] high_score "
-    "and low_score apply to them; --preset accurate or a --config for your detector may fit better.",
+    help="Boxes to use instead of the detector's (COCO result file). Thresholds are taken from their scores, unless "
+    "--preset or --config sets [detector] min_score or [tracker] high_score or low_score.",
 )
 @click.option(
     "--gt-boxes", is_flag=True, help="Use the ground-truth boxes, to score only poses and tracking."

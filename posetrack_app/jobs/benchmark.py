@@ -26,6 +26,7 @@ from posetrack_app.formats.posetrack.dataset import annotation_folder, image_fil
 from posetrack_app.formats.posetrack.predictions import posetrack_predictions
 from posetrack_app.formats.posetrack.read import read_posetrack
 from posetrack_app.formats.posetrack.sequence import PoseSequence
+from posetrack_app.jobs.detection_thresholds import fitted_thresholds
 from posetrack_app.jobs.manifest import computing_versions
 from posetrack_app.models.build import load_networks
 from posetrack_app.pipeline.track_people import track_people
@@ -72,7 +73,8 @@ def run_benchmark(
         split: "train", "val" or "test".
         config: the settings; default: those of the default preset.
         device: "auto", "cpu", "cuda" or "mps".
-        detections: boxes to use in place of the detector's, a COCO list of boxes by image id.
+        detections: boxes to use in place of the detector's, a COCO list of boxes by image id. Thresholds are taken from
+            their scores, unless `config` has others than the default ones.
         gt_boxes: use the boxes of the ground truth in place of the detector's.
         resume: keep predictions that were made with the same settings, weights, boxes and versions.
         force: overwrite existing results.
@@ -87,6 +89,9 @@ def run_benchmark(
         refuse_to_replace(*results, out / "evaluation.json", out / "report.html")
     check_folder(out)
     given = _read_detections(detections, files) if detections else None
+    if given is not None:
+        scores = np.array([box[4] for boxes in given.values() for box in boxes], np.float64)
+        config = fitted_thresholds(config, scores, len(given))
     networks = load_networks(config, device)
     made_with = _made_with(config, networks, detections, gt_boxes)
     settings = _keep_all_boxes(config) if gt_boxes else config
@@ -211,7 +216,10 @@ def _read_detections(path: Path, truth_files: Sequence[Path]) -> dict[int, list[
     for k, entry in enumerate(content):
         try:
             x, y, width, height = map(float, entry["bbox"])
-            found[int(entry["image_id"])].append((x, y, x + width, y + height, float(entry["score"])))
+            score = float(entry["score"])
+            if not np.isfinite([x, y, width, height, score]).all():
+                raise ValueError
+            found[int(entry["image_id"])].append((x, y, x + width, y + height, score))
         except (KeyError, TypeError, ValueError):
             raise InputError(
                 f"{path}: entry {k} needs 'image_id', 'bbox' (x y width height) and 'score'"

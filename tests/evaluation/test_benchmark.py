@@ -109,6 +109,28 @@ def test_detections_replace_the_detector(tree: Path) -> None:
         _run(tree, detections=file)
 
 
+def test_thresholds_fit_the_scores_of_the_detections(tree: Path, caplog: Log) -> None:
+    """Another detector's scores may all be low; thresholds that are set stay."""
+    caplog.set_level(logging.INFO, logger="posetrack")
+    rows = [
+        {"image_id": 1000 + frame, "category_id": 1, "bbox": [x, 20, 60, 200], "score": score}
+        for frame in range(5)
+        for x, score in ((100, 0.3), (300, 0.1), (500, 0.07), (560, 0.02))
+    ]
+    file = tree.parent / "boxes.json"
+    file.write_text(json.dumps(rows))
+    written = _run(tree, detections=file)[1]
+    assert {one["track_id"] for one in written["annotations"]} == {1, 2}
+    assert (
+        "detections: 20 boxes in 5 frames, scores 0.02 to 0.3; 15 pass [detector] min_score 0.06, "
+        "15 [tracker] low_score 0.06, 10 [tracker] high_score 0.09 (from these scores" in caplog.text
+    )
+    strict = replace(Config(), tracker=replace(Config().tracker, high_score=0.2))
+    assert not _run(tree, detections=file, config=strict)[1]["annotations"]
+    assert "0 pass [detector] min_score 0.35, 0 [tracker] low_score 0.35, 5 [tracker] high" in caplog.text
+    assert caplog.text.count("(as set)") == 1
+
+
 def test_given_boxes_are_used_only_in_the_frames_that_detect_every_selects(tree: Path) -> None:
     config = replace(Config(), propagation=PropagationConfig(detect_every=2))
     written = _run(tree, gt_boxes=True, config=config)[1]
