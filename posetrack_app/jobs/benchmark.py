@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from posetrack_app.core.config import Config
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.files import check_folder, refuse_to_replace
+from posetrack_app.core.frame_rate import USUAL_FPS
 from posetrack_app.core.image_file import read_rgb
 from posetrack_app.core.json_file import json_files, load_json, write_json
 from posetrack_app.core.protocols import Networks
@@ -33,8 +34,6 @@ from posetrack_app.pipeline.track_people import track_people
 
 _logger = logging.getLogger("posetrack")
 
-FRAME_RATE = 25.0
-"""PoseTrack files have no times; the videos have about this rate."""
 LAYOUTS = {"posetrack17": "posetrack17", "posetrack18": "posetrack18", "posetrack21": "posetrack18"}
 """Data set -> layout of its files."""
 PROTOCOLS = {
@@ -183,7 +182,7 @@ def _frames(root: Path, truth: PoseSequence, indices: Sequence[int]) -> Iterator
                 f"{truth.path}: frame {index}: the image {file} is missing or damaged; "
                 f"run posetrack dataset check {root}"
             )
-        yield Frame.of(index, index / FRAME_RATE, image)
+        yield Frame.of(index, index / USUAL_FPS, image)
 
 
 class _GivenBoxes:

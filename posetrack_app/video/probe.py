@@ -13,6 +13,7 @@ from typing import Any
 import av
 
 from posetrack_app.core.errors import InputError
+from posetrack_app.core.frame_rate import USUAL_FPS
 from posetrack_app.core.words import counted
 from posetrack_app.video.ffmpeg_log import captured_ffmpeg_log, silence_ffmpeg
 from posetrack_app.video.restarts import CLOCKED, Restart, find_restarts, moved_times
@@ -179,7 +180,7 @@ def _describe(path: Path, file_format: str, stream: Any, packets: _Packets, fps:
     rate = stream.average_rate or stream.guessed_rate
     restarts: tuple[Restart, ...] = ()
     if packets.is_clocked:
-        usual_rate = stream.guessed_rate or rate or 25
+        usual_rate = stream.guessed_rate or rate or Fraction(USUAL_FPS)
         frame = packets.last_duration or round(1 / (usual_rate * time_base))
         restarts = find_restarts(packets.stamps, frame)
     pts = sorted(set(moved_times(packets.stamps, restarts) if restarts else packets.times))
@@ -198,7 +199,7 @@ def _describe(path: Path, file_format: str, stream: Any, packets: _Packets, fps:
     return Probe(
         path=path,
         time_base=time_base,
-        frame_rate=float(rate) if rate else 25.0,
+        frame_rate=float(rate) if rate else USUAL_FPS,
         packet_count=packets.displayed,
         pts=pts,
         last_duration=packets.last_duration,

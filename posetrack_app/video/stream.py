@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrack_app.core.errors import InputError
+from posetrack_app.core.frame_rate import USUAL_FPS
 from posetrack_app.core.records import Frame
 from posetrack_app.video.connection import (
     ConnectionFrame,
@@ -54,7 +55,7 @@ class StreamReader:
     def __init__(self, source: str, stride: int, duration: float | None) -> None:
         self._source, self._name = source, plain_name(source)
         self._stride, self._duration = stride, duration
-        self._rate = 25.0
+        self._rate = USUAL_FPS
         self._decoder = f"PyAV {av.__version__}"
         self._rotation = 0
         self._pixel_aspect = Fraction(1)

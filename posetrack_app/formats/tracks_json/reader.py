@@ -10,6 +10,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from posetrack_app.core.errors import InputError
+from posetrack_app.core.frame_rate import USUAL_FPS
 from posetrack_app.core.json_file import load_json
 from posetrack_app.core.records import ORIGINS, FloatArray, FrameInfo, TrackedPoses
 from posetrack_app.core.skeletons import COCO, POSETRACK, Skeleton
@@ -48,7 +49,7 @@ def parse_tracks(path: Path, content: Any, *, with_ids: bool = True) -> Tracks:
     for fault in find_info_faults(info):  # `info` is copied into files that are written from this one
         raise InputError(f"{path}: {fault}")
     skeleton = _skeleton(path, content.get("categories"))
-    rate = frame_rate_of(info) or 25.0
+    rate = frame_rate_of(info) or USUAL_FPS
     people: dict[int, list[Mapping[str, Any]]] = {}
     size = frame_size_of(info)
     images = [_image(path, k, entry, rate, size) for k, entry in enumerate(content["images"])]
