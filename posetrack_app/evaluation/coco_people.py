@@ -191,6 +191,8 @@ def _numbers(path: Path, where: str, content: Mapping[str, Any], key: str, count
         raise InputError(f"{path}: {where} has no '{key}'")
     wanted = "as a number" if count is None else f"with {count} numbers"
     try:
+        if np.array(content[key]).dtype.kind not in "iufb":  # "0.9" in quotes is text, as for pycocotools
+            raise TypeError
         numbers = np.array(content[key], dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         raise InputError(f"{path}: {where} needs '{key}' {wanted}") from None

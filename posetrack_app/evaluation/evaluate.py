@@ -83,7 +83,22 @@ def kind_of(truth: Path, predicted: Path) -> tuple[str, Any, Any]:
     if isinstance(content, dict) and "joint_missing" in content:
         return "mpii", content, load_json(predicted)
     found = load_json(predicted) if predicted.is_file() else None
+    if isinstance(found, dict) and _are_coco_annotations(content):
+        raise InputError(
+            f"{predicted} is not a list: COCO keypoint results are a list of objects with 'image_id', 'category_id', "
+            f"'keypoints' and 'score', and {truth} has COCO annotations"
+        )
     return "coco" if isinstance(found, list) else "posetrack", content, found
+
+
+def _are_coco_annotations(content: Any) -> bool:
+    """Keypoints that are not PoseTrack's, of people without identities."""
+    parts = [content.get(name) for name in ("categories", "annotations")] if isinstance(content, dict) else []
+    if not all(isinstance(part, list) and part for part in parts) or not parts:
+        return False
+    entries = [entry for part in parts for entry in part if isinstance(entry, dict)]
+    names = [name for entry in parts[0] if isinstance(entry, dict) for name in entry.get("keypoints") or ()]
+    return "left_eye" in names and "head_top" not in names and not any("track_id" in one for one in entries)
 
 
 def evaluate(

@@ -293,6 +293,12 @@ def _evaluate_coco(tmp_path: Path, truth: Any, results: Any) -> dict[str, float 
     return evaluate(tmp_path / "gt.json", tmp_path / "results.json", ["corrected"]).totals
 
 
+def test_coco_results_in_an_object_are_named(tmp_path: Path) -> None:
+    truth, results = _coco()
+    with pytest.raises(InputError, match=r"results.json is not a list: COCO keypoint results are"):
+        _evaluate_coco(tmp_path, truth, {"annotations": results})
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
 def test_mot_text_with_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
     """Spreadsheets and PowerShell write one, and lines that end in CRLF."""
@@ -368,6 +374,8 @@ def _coco() -> tuple[dict[str, Any], list[dict[str, Any]]]:
             lambda t, r: r[0]["keypoints"].append("x"),
             r"results.json: person 0 .* 'keypoints' with 51 numbers",
         ),
+        (lambda t, r: r[0].update(score="0.9"), r"results.json: person 0 .* needs 'score' as a number"),
+        (lambda t, r: r[0].update(keypoints=["1"] * 51), "'keypoints' with 51 numbers"),
         (lambda t, r: r[0].update(score=float("nan")), r"results.json: person 0 .* 'score' as a number"),
         (
             lambda t, r: r[0].update(image_id=3),

@@ -31,6 +31,7 @@ from posetrack_app.models.weights import (
     find,
     import_file,
     published,
+    weights_folder,
 )
 
 CONTENT = bytes(range(256)) * 4000
@@ -233,6 +234,13 @@ def test_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert weights.weights_folder(tmp_path / "other") == tmp_path / "other"
     monkeypatch.delenv("POSETRACK_WEIGHTS")
     assert "posetrack" in weights.weights_folder().parts
+
+
+def test_the_folder_is_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "t.json").touch()
+    monkeypatch.setenv("POSETRACK_WEIGHTS", str(tmp_path / "t.json"))
+    with pytest.raises(InputError, match=r"t.json, the folder for weights \(POSETRACK_WEIGHTS\), is a file"):
+        weights_folder()
 
 
 def test_bundle_and_import(registered: PublishedWeights, tmp_path: Path) -> None:
