@@ -115,6 +115,7 @@ def add_annotated(
     Annotations of other categories are skipped. `keypoints: []`, as CVAT writes it, is a person without labels.
     """
     for image, where, person in _placed(images, path, people, path, category):
+        points: FloatArray
         if person.get("keypoints") == []:
             points = np.zeros((keypoints, 3))
         else:

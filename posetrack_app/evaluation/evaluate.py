@@ -93,8 +93,10 @@ def kind_of(truth: Path, predicted: Path) -> tuple[str, Any, Any]:
 
 def _are_coco_annotations(content: Any) -> bool:
     """Keypoints that are not PoseTrack's, of people without identities."""
-    parts = [content.get(name) for name in ("categories", "annotations")] if isinstance(content, dict) else []
-    if not all(isinstance(part, list) and part for part in parts) or not parts:
+    if not isinstance(content, dict):
+        return False
+    parts: list[Any] = [content.get(name) for name in ("categories", "annotations")]
+    if not all(isinstance(part, list) and part for part in parts):
         return False
     entries = [entry for part in parts for entry in part if isinstance(entry, dict)]
     names = [name for entry in parts[0] if isinstance(entry, dict) for name in entry.get("keypoints") or ()]

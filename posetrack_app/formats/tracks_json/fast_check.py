@@ -8,7 +8,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 UNSET = msgspec.UNSET
-_PLAIN = {"string": str, "boolean": bool, "integer": int, "number": float}
+# Types are made here from values, which type checkers do not follow.
+_annotated: Any = Annotated
+_list: Any = list
+_literal: Any = Literal
+_PLAIN: dict[str, Any] = {"string": str, "boolean": bool, "integer": int, "number": float}
 
 
 def decoder_for(rule: dict[str, Any], definitions: dict[str, Any]) -> Callable[[bytes], Any]:
@@ -24,9 +28,9 @@ def _type(rule: dict[str, Any], definitions: dict[str, Any]) -> Any:
     if "$ref" in rule:
         rule = definitions[rule["$ref"].rpartition("/")[2]]
     if "const" in rule:
-        return Literal[rule["const"]]
+        return _literal[rule["const"]]
     if "enum" in rule:
-        return Literal[tuple(rule["enum"])]
+        return _literal[tuple(rule["enum"])]
     kind = rule.get("type")
     if kind == "object":
         properties = rule.get("properties", {}).items()
@@ -34,8 +38,13 @@ def _type(rule: dict[str, Any], definitions: dict[str, Any]) -> Any:
         return msgspec.defstruct("Entry", fields, gc=False)
     if kind == "array":
         limits = msgspec.Meta(min_length=rule.get("minItems"), max_length=rule.get("maxItems"))
-        return Annotated[list[_type(rule.get("items", {}), definitions)], limits]  # type: ignore[misc]
+        return _annotated[_list[_type(rule.get("items", {}), definitions)], limits]
     if kind is None:
         return Any
-    limits = msgspec.Meta(ge=rule.get("minimum"), le=rule.get("maximum"), gt=rule.get("exclusiveMinimum"))
-    return Annotated[_PLAIN[kind], limits]
+    bounds: dict[str, Any] = {
+        "ge": rule.get("minimum"),
+        "le": rule.get("maximum"),
+        "gt": rule.get("exclusiveMinimum"),
+    }
+    given = {name: bound for name, bound in bounds.items() if bound is not None}
+    return _annotated[_PLAIN[kind], msgspec.Meta(**given)]

@@ -103,6 +103,7 @@ class _Scan:
     def _entry(
         self, key: str, k: int, text: bytes, quick: Callable[[bytes], Any], required: list[str]
     ) -> None:
+        faults: list[Fault]
         try:
             found = quick(text)
             entry = {name: value for name in _ENTRY[key] if (value := getattr(found, name)) is not UNSET}
