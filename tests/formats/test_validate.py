@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from posetrack_app.cli import posetrack
 from posetrack_app.core.errors import InputError
 from posetrack_app.formats import Tracks
+from posetrack_app.formats.edits_json.file import schema as edits_schema
 from posetrack_app.formats.tracks_json import scan
 from posetrack_app.formats.tracks_json.scan import UnusualFileError, entries
 from posetrack_app.formats.tracks_json.validate import find_faults, schema
@@ -231,8 +232,9 @@ def test_a_written_file_is_valid(tracks: Tracks) -> None:
     assert result.output == f"{tracks.path}: valid\n"
 
 
-def test_the_schema_uses_only_keywords_that_are_checked() -> None:
-    """`find_faults` knows only a part of JSON Schema, and would ignore other keywords."""
+@pytest.mark.parametrize("described", [schema(), edits_schema()], ids=["tracks", "edits"])
+def test_a_schema_uses_only_keywords_that_are_checked(described: dict[str, Any]) -> None:
+    """`schema_faults` knows only a part of JSON Schema, and would ignore other keywords."""
     known = {
         "type",
         "const",
@@ -252,4 +254,4 @@ def test_the_schema_uses_only_keywords_that_are_checked() -> None:
             found |= keywords(part)
         return found | (keywords(rule["items"]) if "items" in rule else set())
 
-    assert keywords(schema()) <= known
+    assert keywords(described) <= known

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
 from typing import Any
 
+from posetrack_app.formats.json_schema import HAS_NO, Fault, path_text, schema_faults, short_json
 from posetrack_app.formats.tracks_json.version import upgraded
-
-_HAS_NO = "has no"
-
-_TYPES: dict[str, tuple[type, ...]] = {
-    "object": (dict,),
-    "array": (list,),
-    "string": (str,),
-    "boolean": (bool,),
-    "integer": (int,),
-    "number": (int, float),
-}
 
 
 @cache
@@ -45,7 +34,7 @@ def iterate_faults(content: Any) -> Iterator[tuple[Fault, str]]:
         content = {**content, "info": upgraded(content["info"])}
     frames = _frame_indices(content)
     is_valid = True
-    for path, fault in check(content, schema()):
+    for path, fault in schema_faults(content, schema(), schema()):
         is_valid = False
         yield (path, fault), f"{place(path, _entry(content, path), frames)}{fault}"
     if not is_valid:  # references can only be followed in a file of the right shape
@@ -61,52 +50,8 @@ def iterate_faults(content: Any) -> Iterator[tuple[Fault, str]]:
 
 def find_info_faults(info: dict[str, Any]) -> list[str]:
     """The faults of `info` alone. Missing entries are allowed, as in files of other programs."""
-    faults = check(info, schema()["properties"]["info"], ("info",))
-    return [f"{place(path, None, {})}{fault}" for path, fault in faults if not fault.startswith(_HAS_NO)]
-
-
-Path = tuple[str | int, ...]
-Fault = tuple[Path, str]
-"""Path to an entry, and what is wrong with it."""
-
-
-def check(value: Any, rule: dict[str, Any], path: Path = ()) -> Iterator[Fault]:
-    """Where `value` breaks `rule`. Knows the part of JSON Schema that our schema uses, as a test checks."""
-    if "$ref" in rule:
-        rule = schema()["$defs"][rule["$ref"].rpartition("/")[2]]
-    kind = rule.get("type")
-    if kind and not _is(value, kind):
-        yield path, f"must be {'an' if kind[0] in 'aio' else 'a'} {kind}, got {_short(value)}"
-        return
-    if "const" in rule and (value != rule["const"] or isinstance(value, bool)):
-        yield path, f"must be {rule['const']!r}, got {_short(value)}"
-    if "enum" in rule and (value not in rule["enum"] or isinstance(value, bool)):
-        yield path, f"must be one of {rule['enum']}, got {_short(value)}"
-    if "minimum" in rule and value < rule["minimum"]:
-        yield path, f"must be {rule['minimum']} or more, got {_short(value)}"
-    if "maximum" in rule and value > rule["maximum"]:
-        yield path, f"must be {rule['maximum']} or less, got {_short(value)}"
-    if "exclusiveMinimum" in rule and value <= rule["exclusiveMinimum"]:
-        yield path, f"must be more than {rule['exclusiveMinimum']}, got {_short(value)}"
-    if isinstance(value, list):
-        least, most = rule.get("minItems", 0), rule.get("maxItems", math.inf)
-        if not least <= len(value) <= most:
-            yield path, f"must have {least} items, got {len(value)}"
-        for k, item in enumerate(value):
-            yield from check(item, rule.get("items", {}), (*path, k))
-    if isinstance(value, dict):
-        for key in rule.get("required", ()):
-            if key not in value:
-                yield path, f"{_HAS_NO} {key!r}"
-        for key, part in rule.get("properties", {}).items():
-            if key in value:
-                yield from check(value[key], part, (*path, key))
-
-
-def _is(value: Any, kind: str) -> bool:
-    if isinstance(value, bool):
-        return kind == "boolean"
-    return isinstance(value, _TYPES[kind]) and (not isinstance(value, float) or math.isfinite(value))
+    faults = schema_faults(info, schema()["properties"]["info"], schema(), ("info",))
+    return [f"{place(path, None, {})}{fault}" for path, fault in faults if not fault.startswith(HAS_NO)]
 
 
 class Columns:
@@ -182,30 +127,25 @@ def _frame_indices(content: Any) -> dict[Any, Any]:
     return frames
 
 
-def _entry(content: Any, path: Path) -> Any:
+def _entry(content: Any, path: tuple[str | int, ...]) -> Any:
     """The entry of `images` or `annotations` that a path leads through; None if there is none."""
     entries = content.get(path[0]) if path and isinstance(content, dict) else None
     return entries[int(path[1])] if len(path) > 1 and isinstance(entries, list) else None
 
 
-def place(path: Path, entry: Any, frames: Mapping[Any, Any]) -> str:
+def place(path: tuple[str | int, ...], entry: Any, frames: Mapping[Any, Any]) -> str:
     """Name a place: "annotations[3].keypoints[7] (frame 5, person 2): "; `entry` is that of the list, if there is one.
 
     `frames` maps image ids to frame indices.
     """
     if not path:
         return ""
-    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
+    text = path_text(path)
     if path[0] not in ("images", "annotations") or not isinstance(entry, dict):
         return f"{text}: "
     if path[0] == "images":
-        return f"{text} (frame {_short(entry.get('frame_index'))}): "
+        return f"{text} (frame {short_json(entry.get('frame_index'))}): "
     image_id = entry.get("image_id")
     known = isinstance(image_id, (int, float, str)) and image_id in frames
-    frame = _short(frames[image_id]) if known else "unknown"
-    return f"{text} (frame {frame}, person {_short(entry.get('track_id'))}): "
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    frame = short_json(frames[image_id]) if known else "unknown"
+    return f"{text} (frame {frame}, person {short_json(entry.get('track_id'))}): "

@@ -13,10 +13,11 @@ from typing import Any
 import msgspec
 
 from posetrack_app.core.json_file import load_json
+from posetrack_app.formats.json_schema import Fault, schema_faults
 from posetrack_app.formats.recognise import refuse_other_format
 from posetrack_app.formats.tracks_json.fast_check import UNSET, decoder_for
 from posetrack_app.formats.tracks_json.scan import LISTS, UnusualFileError, entries
-from posetrack_app.formats.tracks_json.validate import Columns, Fault, check, iterate_faults, place, schema
+from posetrack_app.formats.tracks_json.validate import Columns, iterate_faults, place, schema
 from posetrack_app.formats.tracks_json.version import upgraded
 
 _ENTRY = {"images": ("id", "frame_index", "seconds"), "annotations": ("id", "image_id", "track_id", "bbox")}
@@ -110,7 +111,7 @@ class _Scan:
             faults = [((key, k), f"has no {name!r}") for name in required if getattr(found, name) is UNSET]
         except (msgspec.MsgspecError, ValueError):
             entry = _parsed(text)
-            faults = list(check(entry, schema()["properties"][key]["items"], (key, k)))
+            faults = list(schema_faults(entry, schema()["properties"][key]["items"], schema(), (key, k)))
         for fault in faults:
             self._add(fault, entry)
         if key == "images":
@@ -134,7 +135,7 @@ class _Scan:
         without_id = self._without_id and not self._with_id
         if without_id or not content.keys() >= set(LISTS):
             refuse_other_format(path, {**content, **({"annotations": [{}]} if without_id else {})})
-        for fault in check(content, schema()):
+        for fault in schema_faults(content, schema(), schema()):
             self._add(fault, None)
 
     def _stored(self, where: tuple[str | int, ...]) -> Mapping[str, Any]:
