@@ -16,8 +16,6 @@ from posetrack_app.video.info import VideoInfo, pixel_aspect
 from posetrack_app.video.probe import Probe, probe
 from posetrack_app.video.pyav_frames import first_image, pyav_images
 
-"""Of an image folder; only the indices matter here."""
-
 
 class AnyFrame:
     """A video whose frames can be read from any index on; `info` describes it.
@@ -32,7 +30,7 @@ class AnyFrame:
         self._probe: Probe | None = None
         self.info: VideoInfo
         if source.is_dir():
-            self.info = FolderReader(source, USUAL_FPS, None, None, 1).info
+            self.info = FolderReader(source, USUAL_FPS, None, None, 1).info  # only the indices matter
         else:
             self._probe = probe(source)
             self.info = _info_of(self._probe)
