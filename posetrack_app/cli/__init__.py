@@ -22,14 +22,16 @@ from posetrack_app.cli.evaluate import evaluate
 from posetrack_app.cli.export import export
 from posetrack_app.cli.link import link
 from posetrack_app.cli.models import models
+from posetrack_app.cli.output import lossy_output, say
 from posetrack_app.cli.render import render
 from posetrack_app.cli.review import review
 from posetrack_app.cli.run import run
 from posetrack_app.cli.selftest import selftest
 from posetrack_app.cli.train import train
 from posetrack_app.cli.weights import weights
-from posetrack_app.core.errors import InputError
+from posetrack_app.core.errors import InputError, is_out_of_memory, memory_message
 from posetrack_app.core.version import __version__
+from posetrack_app.core.words import printable
 
 _SPIN_COUNT = "5000"
 """How long an idle PyTorch thread on Linux spins before it frees its core, unless the user sets GOMP_SPINCOUNT.
@@ -63,11 +65,16 @@ posetrack.add_command(train)
 
 
 def main() -> None:
-    """Run the command line. Bad input ends with one line and exit code 2, ctrl-C and SIGTERM with 130."""
+    """Run the command line.
+
+    Bad input and too little memory end with one line and exit code 2, ctrl-C, SIGTERM and SIGHUP with 130.
+    """
     signal.signal(signal.SIGTERM, _interrupt)
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        signal.signal(signal.SIGHUP, _interrupt)
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_COUNT)
-    with _log_to_stderr():
+    with lossy_output(), _log_to_stderr():
         try:
             posetrack.main(standalone_mode=False)
         except NoArgsIsHelpError as error:
@@ -76,17 +83,27 @@ def main() -> None:
         except click.ClickException as error:
             context = error.ctx if isinstance(error, click.UsageError) else None
             command = context.command_path if context else "posetrack"
-            _refuse(f"{error.format_message().rstrip('.')}; see {command} --help")
+            message = " ".join(error.format_message().rstrip(".").splitlines())
+            _refuse(f"{message}; see {command} --help")
         except InputError as error:
             _refuse(f"{error} (--{error.option.replace('_', '-')})" if error.option else str(error))
-        except OSError as error:
-            if error.filename is None:
-                raise
-            # The system refuses a file or folder: no permission, a name that is too long, a drive that is gone.
-            _refuse(f"{error.filename}: {error.strerror}")
         except (KeyboardInterrupt, click.Abort):
             click.echo("posetrack: stopped", err=True)
             sys.exit(130)
+        except Exception as error:
+            if is_out_of_memory(error):
+                _refuse(memory_message(error))
+            if not isinstance(error, OSError) or error.filename is None:
+                raise
+            # The system refuses a file or folder: no permission, a name that is too long, a drive that is gone.
+            _refuse(f"{error.filename}: {error.strerror}")
+
+
+class _OneLine(logging.Formatter):
+    """Messages of one line, whatever names are in them; a traceback may follow."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        return printable(super().formatMessage(record))
 
 
 @contextmanager
@@ -94,7 +111,7 @@ def _log_to_stderr() -> Iterator[None]:
     """Show what the library logs as lines "posetrack: message" on standard error."""
     logger = logging.getLogger("posetrack")
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("posetrack: %(message)s"))
+    handler.setFormatter(_OneLine("posetrack: %(message)s"))
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
@@ -106,11 +123,11 @@ def _log_to_stderr() -> Iterator[None]:
 
 
 def _refuse(reason: str) -> NoReturn:
-    """End with one line and exit code 2; `reason` may quote several lines of a file."""
-    click.echo(f"posetrack: {' '.join(reason.splitlines())}", err=True)
+    """End with one line and exit code 2."""
+    say(f"posetrack: {reason}", err=True)
     sys.exit(2)
 
 
 def _interrupt(*_: object) -> NoReturn:
-    """Treat SIGTERM as ctrl-C, so that finished frames are kept."""
+    """Treat SIGTERM and SIGHUP as ctrl-C, so that finished frames are kept."""
     raise KeyboardInterrupt

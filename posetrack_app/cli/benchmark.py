@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from posetrack_app.cli.options import PATH, config_option, device_option, preset_option
+from posetrack_app.cli.options import PATH, config_option, device_option, force_option, preset_option
 from posetrack_app.core.choices import DATASETS, SPLITS
 from posetrack_app.core.errors import InputError
 
@@ -30,11 +30,12 @@ from posetrack_app.core.errors import InputError
     is_flag=True,
     help="Keep finished sequences that were made with the same settings and weights.",
 )
+@force_option
 @click.option(
     "--detections",
     type=PATH,
-    help="Boxes to use instead of the detector's (COCO result file). [detector] min_score and [tracker] high_score "
-    "and low_score apply to them; --preset accurate or a --config for your detector may fit better.",
+    help="Boxes to use instead of the detector's (COCO result file). Thresholds are taken from their scores, unless "
+    "--preset or --config sets [detector] min_score or [tracker] high_score or low_score.",
 )
 @click.option(
     "--gt-boxes", is_flag=True, help="Use the ground-truth boxes, to score only poses and tracking."
@@ -48,6 +49,7 @@ def benchmark(
     config: Path | None,
     device: str,
     resume: bool,
+    force: bool,
     detections: Path | None,
     gt_boxes: bool,
 ) -> None:
@@ -66,6 +68,8 @@ def benchmark(
     from posetrack_app.evaluation.report.terminal import as_tables
     from posetrack_app.jobs.benchmark import run_benchmark
 
+    if force and resume:
+        raise InputError("--resume keeps existing results and --force overwrites them; choose one")
     if detections is not None and gt_boxes:
         raise InputError("--detections and --gt-boxes cannot be used together; choose one")
     result = run_benchmark(
@@ -78,6 +82,7 @@ def benchmark(
         detections=detections,
         gt_boxes=gt_boxes,
         resume=resume,
+        force=force,
     )
     write_json(out / "evaluation.json", result.as_json())
     write_atomic(out / "report.html", report_page(result))

@@ -7,9 +7,13 @@ from pathlib import Path
 import click
 
 from posetrack_app.cli.options import PATH, force_option
+from posetrack_app.cli.output import say
 from posetrack_app.core.choices import FORMATS
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.words import counted
+
+_MOST = 50
+"""Lines of validate without --all."""
 
 
 @click.command()
@@ -33,7 +37,7 @@ def convert(tracks: Path, to: str, out: Path, smoothed: bool, force: bool) -> No
 
     content = write(tracks, out, to=to, smoothed=smoothed, force=force)
     people = sum(len(frame.people) for frame in content.frames)
-    click.echo(
+    say(
         f"{out}: {counted(len(content.frames), 'frame')}, {counted(people, 'pose')}, "
         f"{counted(len(content.ids), 'identity', 'identities')}"
     )
@@ -41,16 +45,20 @@ def convert(tracks: Path, to: str, out: Path, smoothed: bool, force: bool) -> No
 
 @click.command()
 @click.argument("file", type=PATH)
-def validate(file: Path) -> None:
+@click.option("--all", "all_faults", is_flag=True, help=f"List every fault, not the first of {_MOST} kinds.")
+def validate(file: Path, all_faults: bool) -> None:
     """List the faults of a tracks file.
 
-    The file is compared with its JSON Schema, and its entries with each other. Each line names the place of a fault.
+    The file is compared with its JSON Schema, and its entries with each other. Each line names the place of a fault
+    and how many more are of its kind.
     """
-    from posetrack_app.jobs.convert import validate as find_faults
+    from posetrack_app.formats.tracks_json.validate_file import summary
+    from posetrack_app.jobs.convert import find_all_faults
 
-    faults = find_faults(file)
-    for fault in faults:
-        click.echo(f"{file}: {fault}")
-    if faults:
-        raise InputError(f"{file} is not valid: {counted(len(faults), 'fault')}")
-    click.echo(f"{file}: valid")
+    faults = find_all_faults(file, all_lines=all_faults)
+    for line in faults.lines if all_faults else summary(faults, _MOST):
+        say(f"{file}: {line}")
+    if faults.count:
+        kinds = f" of {counted(len(faults.kinds), 'kind')}" if faults.count > len(faults.kinds) else ""
+        raise InputError(f"{file} is not valid: {counted(faults.count, 'fault')}{kinds}")
+    say(f"{file}: valid")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from posetrack_app.cli.options import PATH
+from posetrack_app.cli.output import say
 from posetrack_app.core.words import counted
 
 _MAX_LINES = 50
@@ -38,7 +39,7 @@ def check(root: Path) -> None:
         lines = [f"missing: {line}" for line in report.missing]
         lines += [f"unusual: {line}" for line in report.unusual]
         for line in lines[:_MAX_LINES]:
-            click.echo(f"  {line}")
+            say(f"  {line}")
         if len(lines) > _MAX_LINES:
             click.echo(f"  and {len(lines) - _MAX_LINES} more")
         faults += len(lines)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from posetrack_app.cli.options import folder_option, force_option
+from posetrack_app.cli.output import say
 from posetrack_app.cli.progress import download_bar
 from posetrack_app.core.errors import InputError
 
@@ -54,4 +55,4 @@ def export(
         report = export_network(
             name, out, frame_size=(int(size[1]), int(size[2])), folder=folder, force=force, progress=progress
         )
-    click.echo(report.summary())
+    say(report.summary())

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from posetrack_app.cli.options import PATH, force_option, preset_option
+from posetrack_app.cli.output import say
 from posetrack_app.core.choices import SMOOTHING
 
 
@@ -48,4 +49,4 @@ def link(
     report = link_file(
         poses, out, preset=preset, config=config, second_pass=second_pass, smooth=smooth, force=force
     )
-    click.echo(report.summary())
+    say(report.summary())

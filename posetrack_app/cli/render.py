@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from posetrack_app.cli.options import PATH, force_option
+from posetrack_app.cli.output import say
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.words import counted
 
@@ -88,15 +89,13 @@ def render(
     if out is not None:
         rate = done / (time.perf_counter() - began)
         of_total = f" of {len(content.frames)}" if done < len(content.frames) else ""
-        click.echo(f"{out}: {done}{of_total} frames drawn, {rate:.0f} frames a second")
+        say(f"{out}: {done}{of_total} frames drawn, {rate:.0f} frames a second")
     if contact_sheet is not None:
-        click.echo(
-            f"{contact_sheet}: {counted(len(content.ids if ids is None else ids), 'identity', 'identities')}"
-        )
+        say(f"{contact_sheet}: {counted(len(content.ids if ids is None else ids), 'identity', 'identities')}")
     if possible_id_switches is not None:
         written = len(list(possible_id_switches.iterdir())) if possible_id_switches.is_dir() else 0
         switches = counted(written, "possible id switch", "possible id switches")
-        click.echo(f"{possible_id_switches}: {switches}" + ("" if written else ", so nothing is written"))
+        say(f"{possible_id_switches}: {switches}" + ("" if written else ", so nothing is written"))
 
 
 def _parse_ids(text: str) -> frozenset[int]:

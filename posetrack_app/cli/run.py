@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from posetrack_app.cli.options import PATH, config_option, device_option, preset_option
+from posetrack_app.cli.output import say
 from posetrack_app.core.errors import InputError
 
 
@@ -86,8 +87,8 @@ def run(
                 sources[0], out, config=settings, device=device, overlay=overlay, progress=progress, **options
             )
         for loss in report.losses:
-            click.echo(f"posetrack: {display_name(sources[0])}: {loss}", err=True)
-        click.echo(report.summary())
+            say(f"posetrack: {display_name(sources[0])}: {loss}", err=True)
+        say(report.summary())
         return
 
     from posetrack_app.jobs.track_many import exit_code, table, track_videos

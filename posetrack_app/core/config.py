@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from posetrack_app.core.choices import SMOOTHING
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.parse_file import parse_file
+from posetrack_app.core.text_file import decoded
 
 _Settings = TypeVar("_Settings")
 
@@ -273,8 +274,7 @@ def _preset_file(preset: str) -> Path:
 
 
 def _with_file(config: Config, file: Path) -> Config:
-    # utf-8-sig: some Windows editors write a byte order mark.
-    table = parse_file(file, "TOML", lambda content: tomllib.loads(content.decode("utf-8-sig")))
+    table = parse_file(file, "TOML", lambda content: tomllib.loads(decoded(content)))
     return _merge(config, table, file, "")
 
 

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import sys
+import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -29,6 +30,19 @@ def check_output_file(path: Path) -> None:
     if path.exists() and not path.is_file():
         raise InputError(f"{path} is a device or a pipe; give the name of a file to write")
     check_parent_folder(path)
+    check_folder(path.parent)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise InputError if no file can be created in `folder`, or if it cannot be created itself."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; choose another place for the output")
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise InputError(f"{folder}: no file can be written there ({error.strerror})") from error
 
 
 def check_name_length(path: Path) -> None:

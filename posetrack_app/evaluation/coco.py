@@ -63,7 +63,7 @@ def score_keypoints(truth_path: Path, truth: Any, results_path: Path, results: S
     people = read_images(truth_path, truth)
     crowdpose = any(image.crowd_index is not None for image in people.values())
     sigmas, category = read_sigmas(truth_path, truth)
-    add_annotated(people, truth_path, truth["annotations"], len(sigmas), crowdpose)
+    add_annotated(people, truth_path, truth["annotations"], len(sigmas), category, crowdpose)
     add_detected(people, results_path, results, len(sigmas), category, truth_path)
     images = {key: _image(image, sigmas, crowdpose) for key, image in people.items()}
     ranges = ("all",) if crowdpose else ("all", "medium", "large")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,12 @@ import numpy as np
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.records import FloatArray
 from posetrack_app.core.skeletons import COCO, POSETRACK
+from posetrack_app.core.words import counted
 
+_logger = logging.getLogger("posetrack")
+
+_ID = (int, float, str)
+"""Types of image ids; 1.0 is the image 1, as in pycocotools."""
 SIGMAS = {
     **dict(zip(POSETRACK.keypoints, POSETRACK.sigmas, strict=True)),
     **dict(zip(COCO.keypoints, COCO.sigmas, strict=True)),
@@ -65,7 +72,7 @@ def read_images(path: Path, truth: Any) -> dict[Any, ImagePeople]:
         )
     images: dict[Any, ImagePeople] = {}
     for k, image in enumerate(truth["images"]):
-        if not isinstance(image, dict) or not isinstance(image.get("id"), (int, str)):
+        if not isinstance(image, dict) or not isinstance(image.get("id"), _ID):
             raise InputError(f"{path}: images[{k}] must be an object with an 'id'")
         index = _number(path, f"images[{k}]", image, "crowdIndex") if "crowdIndex" in image else None
         images[image["id"]] = ImagePeople(index, [], [])
@@ -77,15 +84,15 @@ def read_images(path: Path, truth: Any) -> dict[Any, ImagePeople]:
 def read_sigmas(path: Path, truth: Mapping[str, Any]) -> tuple[FloatArray, Any]:
     """OKS sigmas (K,) of the keypoints in the annotations, and the id of their category.
 
-    Raises InputError if there are no keypoint names, or unknown ones.
+    Categories without keypoints are not people. Raises InputError if there are no keypoint names, or unknown ones.
     """
     categories = truth.get("categories")
     entries = categories if isinstance(categories, list) else []
-    named = [entry for entry in entries if isinstance(entry, dict) and "keypoints" in entry]
+    named = [entry for entry in entries if isinstance(entry, dict) and entry.get("keypoints")]
     if len(named) != 1:
         raise InputError(f"{path} needs exactly one category with 'keypoints', but has {len(named)}")
     names = named[0]["keypoints"]
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InputError(f"{path}: 'keypoints' of the category must be a list of names")
     unknown = [name for name in names if name not in SIGMAS]
     if unknown:
@@ -96,10 +103,23 @@ def read_sigmas(path: Path, truth: Mapping[str, Any]) -> tuple[FloatArray, Any]:
 
 
 def add_annotated(
-    images: Mapping[Any, ImagePeople], path: Path, people: Sequence[Any], keypoints: int, crowdpose: bool
+    images: Mapping[Any, ImagePeople],
+    path: Path,
+    people: Sequence[Any],
+    keypoints: int,
+    category: Any,
+    crowdpose: bool,
 ) -> None:
-    """Add the annotated people to their images; those of CrowdPose need no 'area'. InputError for invalid entries."""
-    for image, where, person, points in _placed(images, path, people, keypoints, path):
+    """Add the annotated people to their images; those of CrowdPose need no 'area'. InputError for invalid entries.
+
+    Annotations of other categories are skipped. `keypoints: []`, as CVAT writes it, is a person without labels.
+    """
+    for image, where, person in _placed(images, path, people, path, category):
+        points: FloatArray
+        if person.get("keypoints") == []:
+            points = np.zeros((keypoints, 3))
+        else:
+            points = _keypoints(path, where, person, keypoints)
         box = _numbers(path, where, person, "bbox", 4)
         area = 0.0 if crowdpose else _number(path, where, person, "area")
         if "num_keypoints" in person:
@@ -123,7 +143,8 @@ def add_detected(
     boxes if the first result has one, else of the extent of the keypoints (pycocotools).
     """
     by_box = bool(people) and isinstance(people[0], dict) and bool(people[0].get("bbox"))
-    for image, where, person, points in _placed(images, path, people, keypoints, truth_path, category):
+    for image, where, person in _placed(images, path, people, truth_path, category):
+        points = _keypoints(path, where, person, keypoints)
         extent = _numbers(path, where, person, "bbox", 4)[2:] if by_box else np.ptp(points[:, :2], axis=0)
         score = _number(path, where, person, "score")
         image.detected.append(Detected(points, score, float(extent.prod())))
@@ -133,22 +154,32 @@ def _placed(
     images: Mapping[Any, ImagePeople],
     path: Path,
     people: Sequence[Any],
-    keypoints: int,
     truth_path: Path,
-    category: Any = None,
-) -> Iterator[tuple[ImagePeople, str, dict[str, Any], FloatArray]]:
-    """Each person's image, name in error messages, entry and keypoints (K, 3)."""
+    category: Any,
+) -> Iterator[tuple[ImagePeople, str, dict[str, Any]]]:
+    """The image, the name in messages and the entry of each person of `category`; a log line counts the others."""
+    others: Counter[str] = Counter()
     for k, person in enumerate(people):
         if not isinstance(person, dict):
             raise InputError(f"{path}: person {k} must be an object with 'image_id' and 'keypoints'")
         if category is not None and person.get("category_id", category) != category:
+            others[str(person["category_id"])] += bool(person.get("keypoints"))
             continue
         key = person.get("image_id")
-        if not isinstance(key, (int, str)) or key not in images:
+        if not isinstance(key, _ID) or key not in images:
             raise InputError(f"{path}: person {k} is in image {key}, which is missing in {truth_path}")
         where = f"person {k} (image {key})"
-        points = _numbers(path, where, person, "keypoints", 3 * keypoints).reshape(keypoints, 3)
-        yield images[key], where, person, points
+        yield images[key], where, person
+    if others.total():
+        _logger.warning(
+            "%s: %d of %s are of category %s, the annotations' people are %s; they are left out",
+            path, others.total(), counted(len(people), "annotation" if path == truth_path else "result"),
+            ", ".join(sorted(others)), category,
+        )  # fmt: skip
+
+
+def _keypoints(path: Path, where: str, person: Mapping[str, Any], count: int) -> FloatArray:
+    return _numbers(path, where, person, "keypoints", 3 * count).reshape(count, 3)
 
 
 def _number(path: Path, where: str, content: Mapping[str, Any], key: str) -> float:
@@ -161,6 +192,8 @@ def _numbers(path: Path, where: str, content: Mapping[str, Any], key: str, count
         raise InputError(f"{path}: {where} has no '{key}'")
     wanted = "as a number" if count is None else f"with {count} numbers"
     try:
+        if np.array(content[key]).dtype.kind not in "iufb":  # "0.9" in quotes is text, as for pycocotools
+            raise TypeError
         numbers = np.array(content[key], dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         raise InputError(f"{path}: {where} needs '{key}' {wanted}") from None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.json_file import load_json
@@ -24,6 +27,8 @@ from posetrack_app.evaluation.posetrack.scene import SequencePair
 from posetrack_app.evaluation.posetrack.score import PoseTrackScores, score_poses
 from posetrack_app.evaluation.posetrack.sweep import SweepPoint, sweep_thresholds
 from posetrack_app.evaluation.report.tables import scores_as_json
+
+_logger = logging.getLogger("posetrack")
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +98,24 @@ def kind_of(truth: Path, predicted: Path) -> tuple[str, Any, Any]:
     if isinstance(content, dict) and "joint_missing" in content:
         return "mpii", content, load_json(predicted)
     found = load_json(predicted) if predicted.is_file() else None
+    if isinstance(found, dict) and _are_coco_annotations(content):
+        raise InputError(
+            f"{predicted} is not a list: COCO keypoint results are a list of objects with 'image_id', 'category_id', "
+            f"'keypoints' and 'score', and {truth} has COCO annotations"
+        )
     return "coco" if isinstance(found, list) else "posetrack", content, found
+
+
+def _are_coco_annotations(content: Any) -> bool:
+    """Keypoints that are not PoseTrack's, of people without identities."""
+    if not isinstance(content, dict):
+        return False
+    parts: list[Any] = [content.get(name) for name in ("categories", "annotations")]
+    if not all(isinstance(part, list) and part for part in parts):
+        return False
+    entries = [entry for part in parts for entry in part if isinstance(entry, dict)]
+    names = [name for entry in parts[0] if isinstance(entry, dict) for name in entry.get("keypoints") or ()]
+    return "left_eye" in names and "head_top" not in names and not any("track_id" in one for one in entries)
 
 
 def evaluate(
@@ -196,6 +218,8 @@ def evaluate_posetrack(
 def _score_protocol(result: Evaluation, pairs: Sequence[SequencePair], name: str) -> PoseTrackScores:
     """Score by one protocol and add the scores to the result."""
     scores = score_poses(pairs, PROTOCOLS[name], result.keypoint_threshold)
+    if PROTOCOLS[name].cuts_integer_frames:
+        _report_cut_scores(pairs)
     result.scores[name] = scores
     result.protocols[name] = content = scores_as_json(scores)
     if result.keypoint_threshold is not None:
@@ -209,6 +233,19 @@ def _run(predictions: Path) -> dict[str, Any]:
     content = load_json(predictions)
     info = content.get("info") if isinstance(content, dict) else None
     return info if isinstance(info, dict) and "config" in info else {}
+
+
+def _report_cut_scores(pairs: Sequence[SequencePair]) -> None:
+    """Log in how many frames the PoseTrack21 kit cuts the scores."""
+    predictions = [pair.predicted for pair in pairs]
+    cut = sum(len(np.unique(one.frame[one.integer_frame])) for one in predictions)
+    if cut:
+        of_all = sum(int(one.has_people().sum()) for one in predictions)
+        _logger.warning(
+            "posetrack21: in %d of %d predicted frames all keypoint numbers are integers; the PoseTrack21 kit then cuts "
+            "their scores to integers, most to 0, and so do we; write numbers with a decimal point, such as 12.0",
+            cut, of_all,
+        )  # fmt: skip
 
 
 def _totals(content: dict[str, Any]) -> dict[str, float | None]:

@@ -12,6 +12,7 @@ import numpy as np
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.records import FloatArray, IntArray
 from posetrack_app.core.similarity import iou_matrix
+from posetrack_app.core.text_file import read_text
 from posetrack_app.evaluation.posetrack.hota import ALPHAS
 
 _EPSILON = np.finfo(np.float64).eps
@@ -50,10 +51,7 @@ def read_mot_boxes(path: Path, *, is_truth: bool = False) -> BoxTracks:
 
     Ground-truth rows with a confidence of 0 are skipped, as by the MOTChallenge kits. Raises InputError for invalid lines.
     """
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as text ({error})") from None
+    lines = read_text(path).splitlines()
     rows = []
     for number, line in enumerate(lines, 1):
         if not line.strip():

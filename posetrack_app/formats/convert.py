@@ -15,6 +15,7 @@ from posetrack_app.formats.openpose import write_openpose
 from posetrack_app.formats.per_track import read_per_track, write_per_track
 from posetrack_app.formats.posetrack.write17 import write_posetrack17
 from posetrack_app.formats.posetrack.write21 import write_posetrack21
+from posetrack_app.formats.recognise import refuse_text_format
 from posetrack_app.formats.table import read_csv, read_parquet, write_csv, write_parquet
 from posetrack_app.formats.tracks_json.reader import read_tracks
 from posetrack_app.formats.tracks_json.tracks import Tracks
@@ -53,6 +54,8 @@ def read_any(path: Path) -> Tracks:
     if path.is_dir():
         return read_per_track(path)
     readers = {".csv": read_csv, ".parquet": read_parquet}
+    if path.suffix.lower() not in readers:
+        refuse_text_format(path)
     return readers.get(path.suffix.lower(), read_tracks)(path)
 
 

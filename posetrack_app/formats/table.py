@@ -19,6 +19,7 @@ from posetrack_app.core.errors import InputError
 from posetrack_app.core.files import atomic_file, write_atomic
 from posetrack_app.core.records import ORIGINS, FloatArray, FrameInfo, TrackedPoses
 from posetrack_app.core.skeletons import COCO, POSETRACK, Skeleton
+from posetrack_app.core.text_file import read_text
 from posetrack_app.formats.tracks_json.reader import sorted_by_index
 from posetrack_app.formats.tracks_json.tracks import TrackedFrame, Tracks, frame_size_of
 
@@ -52,11 +53,10 @@ def write_csv(tracks: Tracks, path: Path) -> None:
 def read_csv(path: Path) -> Tracks:
     """The tracks in a CSV that `write_csv` wrote; InputError names the row of a wrong cell."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:  # Excel writes a byte order mark
-            header, *rows = csv.reader(file)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror})") from error
-    except (UnicodeDecodeError, csv.Error, ValueError) as error:
+        header, *rows = csv.reader(io.StringIO(read_text(path), newline=""))
+    except InputError:
+        raise
+    except (csv.Error, ValueError) as error:
         raise InputError(f"{path} is not a CSV file with tracks") from error
     return _tracks(path, header, rows, {})
 

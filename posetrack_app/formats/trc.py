@@ -12,6 +12,7 @@ import numpy as np
 
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.files import atomic_folder
+from posetrack_app.core.frame_rate import USUAL_FPS
 from posetrack_app.core.records import BoolArray, FloatArray, IntArray, is_missing
 from posetrack_app.core.skeletons import Skeleton
 from posetrack_app.formats.tracks_json.reader import frame_rate_of
@@ -165,5 +166,5 @@ def _rate(tracks: Tracks, times: FloatArray) -> float:
     steps = np.diff(times)
     usual = float(np.median(steps)) if len(steps) else 0.0
     if video_rate is None or (usual > 0 and not 0.67 < usual * video_rate < 1.5):
-        return round(1 / usual, 3) if usual > 0 else 25.0
+        return round(1 / usual, 3) if usual > 0 else USUAL_FPS
     return video_rate

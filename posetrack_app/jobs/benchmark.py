@@ -16,24 +16,24 @@ from numpy.typing import NDArray
 
 from posetrack_app.core.config import Config, PersonScoreConfig
 from posetrack_app.core.errors import InputError
+from posetrack_app.core.files import check_folder, refuse_to_replace
+from posetrack_app.core.frame_rate import USUAL_FPS
 from posetrack_app.core.image_file import read_rgb
 from posetrack_app.core.json_file import json_files, load_json, write_json
 from posetrack_app.core.protocols import Networks
 from posetrack_app.core.records import FloatArray, Frame
-from posetrack_app.core.version import __version__
 from posetrack_app.evaluation.evaluate import Evaluation, evaluate_posetrack
 from posetrack_app.formats.posetrack.dataset import annotation_folder, image_file
 from posetrack_app.formats.posetrack.predictions import posetrack_predictions
 from posetrack_app.formats.posetrack.read import read_posetrack
 from posetrack_app.formats.posetrack.sequence import PoseSequence
-from posetrack_app.jobs.manifest import versions
+from posetrack_app.jobs.detection_thresholds import fitted_thresholds
+from posetrack_app.jobs.manifest import computing_versions
 from posetrack_app.models.build import load_networks
 from posetrack_app.pipeline.track_people import track_people
 
 _logger = logging.getLogger("posetrack")
 
-FRAME_RATE = 25.0
-"""PoseTrack files have no times; the videos have about this rate."""
 LAYOUTS = {"posetrack17": "posetrack17", "posetrack18": "posetrack18", "posetrack21": "posetrack18"}
 """Data set -> layout of its files."""
 PROTOCOLS = {
@@ -61,6 +61,7 @@ def run_benchmark(
     detections: Path | None = None,
     gt_boxes: bool = False,
     resume: bool = False,
+    force: bool = False,
 ) -> Evaluation:
     """Write `out`/predictions/*.json for every sequence of the split and score them.
 
@@ -71,16 +72,25 @@ def run_benchmark(
         split: "train", "val" or "test".
         config: the settings; default: those of the default preset.
         device: "auto", "cpu", "cuda" or "mps".
-        detections: boxes to use in place of the detector's, a COCO list of boxes by image id.
+        detections: boxes to use in place of the detector's, a COCO list of boxes by image id. Thresholds are taken from
+            their scores, unless `config` has others than the default ones.
         gt_boxes: use the boxes of the ground truth in place of the detector's.
         resume: keep predictions that were made with the same settings, weights, boxes and versions.
+        force: overwrite existing results.
 
     Raises InputError for files that cannot be read, written or scored.
     """
     config = config or Config()
     folder = annotation_folder(root, split)
     files = json_files(folder)
+    if not (resume or force):
+        results = [out / "predictions" / file.name for file in files]
+        refuse_to_replace(*results, out / "evaluation.json", out / "report.html")
+    check_folder(out)
     given = _read_detections(detections, files) if detections else None
+    if given is not None:
+        scores = np.array([box[4] for boxes in given.values() for box in boxes], np.float64)
+        config = fitted_thresholds(config, scores, len(given))
     networks = load_networks(config, device)
     made_with = _made_with(config, networks, detections, gt_boxes)
     settings = _keep_all_boxes(config) if gt_boxes else config
@@ -115,7 +125,7 @@ def _made_with(config: Config, networks: Networks, detections: Path | None, gt_b
         "gt_boxes": gt_boxes,
         "precision": networks.precision,
         # Other versions may compute other outputs.
-        "versions": {"posetrack": __version__, **versions(("torch", "torchvision"))},
+        "versions": computing_versions(),
     }
     plain: dict[str, Any] = json.loads(json.dumps(facts))  # as it comes back from a file
     return plain
@@ -174,7 +184,7 @@ def _frames(root: Path, truth: PoseSequence, indices: Sequence[int]) -> Iterator
                 f"{truth.path}: frame {index}: the image {file} is missing or damaged; "
                 f"run posetrack dataset check {root}"
             )
-        yield Frame.of(index, index / FRAME_RATE, image)
+        yield Frame.of(index, index / USUAL_FPS, image)
 
 
 class _GivenBoxes:
@@ -207,7 +217,10 @@ def _read_detections(path: Path, truth_files: Sequence[Path]) -> dict[int, list[
     for k, entry in enumerate(content):
         try:
             x, y, width, height = map(float, entry["bbox"])
-            found[int(entry["image_id"])].append((x, y, x + width, y + height, float(entry["score"])))
+            score = float(entry["score"])
+            if not np.isfinite([x, y, width, height, score]).all():
+                raise ValueError
+            found[int(entry["image_id"])].append((x, y, x + width, y + height, score))
         except (KeyError, TypeError, ValueError):
             raise InputError(
                 f"{path}: entry {k} needs 'image_id', 'bbox' (x y width height) and 'score'"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.files import StrPath, check_parent_folder, refuse_to_replace
-from posetrack_app.core.json_file import load_json
 from posetrack_app.formats import Tracks
 from posetrack_app.formats.convert import WRITERS, read_any, with_smoothed_keypoints
-from posetrack_app.formats.tracks_json.validate import find_faults
+from posetrack_app.formats.recognise import refuse_text_format
+from posetrack_app.formats.tracks_json.validate_file import Faults, file_faults
 
 
 def convert(
@@ -36,6 +36,13 @@ def convert(
     target = Path(out)
     if not force:
         refuse_to_replace(target)
+    tables = (".csv", ".parquet")
+    if target.suffix.lower() in tables and target.suffix.lower() != f".{to}":
+        raise InputError(
+            f"{target}: a name that ends in {target.suffix} is read as a table; choose another name, or the format "
+            f"{target.suffix[1:].lower()}",
+            option="to",
+        )
     content = as_tracks(tracks)
     if smoothed:
         content = with_smoothed_keypoints(content)
@@ -46,7 +53,19 @@ def convert(
 
 def validate(file: StrPath) -> list[str]:
     """The faults of a tracks file with their places, one line each; [] if it is valid: `posetrack validate`."""
-    return find_faults(load_json(Path(file)))
+    return find_all_faults(file, all_lines=True).lines
+
+
+def find_all_faults(file: StrPath, *, all_lines: bool) -> Faults:
+    """The faults of a tracks file, grouped by kind; with `all_lines` also each of them.
+
+    Raises InputError for a file that cannot be read, or that is of another format, which the text names.
+    """
+    path = Path(file)
+    if path.is_dir() or path.suffix.lower() in (".csv", ".parquet"):
+        raise InputError(f"{path} is not JSON; write it as tracks with posetrack convert, and validate these")
+    refuse_text_format(path)
+    return file_faults(path, all_lines=all_lines)
 
 
 def read_tracks(file: StrPath) -> Tracks:

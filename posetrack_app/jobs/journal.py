@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrack_app.core.errors import InputError
+from posetrack_app.core.errors import InputError, InUseError
 from posetrack_app.core.files import try_lock
 from posetrack_app.core.protocols import Detector, Estimator, PoseArrays
 from posetrack_app.core.records import FloatArray
@@ -29,6 +29,14 @@ _PIXEL_STEP = 8
 def journal_file(out: Path) -> Path:
     """`tracks.resume` for `tracks.json`."""
     return out.with_name(f"{out.stem}.resume")
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether another process has the journal at `path` open."""
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        return not try_lock(file)
 
 
 class Journal:
@@ -58,7 +66,7 @@ class Journal:
             raise InputError(f"{path} cannot be written ({error.strerror})") from error
         try:
             if not try_lock(self._file):
-                raise InputError(
+                raise InUseError(
                     f"{path}: another posetrack process is using this file; wait for it or stop it"
                 )
             self._file.seek(0)

@@ -11,12 +11,13 @@ import numpy as np
 from posetrack_app.core.choices import SMOOTHING
 from posetrack_app.core.config import Config, SecondPassConfig, settings_for
 from posetrack_app.core.errors import InputError
-from posetrack_app.core.files import StrPath, refuse_to_replace
+from posetrack_app.core.files import StrPath, check_output_file, refuse_to_replace
 from posetrack_app.core.json_file import as_text
 from posetrack_app.core.records import INTERPOLATED, TrackedPoses
 from posetrack_app.core.words import counted
 from posetrack_app.formats import TrackedFrame, Tracks, TracksWriter
 from posetrack_app.formats.tracks_json.poses_reader import read_poses
+from posetrack_app.jobs.outputs import check_tracks_name
 from posetrack_app.pipeline.id_review import IdReview
 from posetrack_app.pipeline.link import build_tracker, link_poses
 from posetrack_app.pipeline.second_pass.second_pass import second_pass as run_second_pass
@@ -71,8 +72,12 @@ def link(
 
     Raises InputError for anything that cannot be read or written.
     """
+    check_tracks_name(Path(out))
     if not force:
         refuse_to_replace(Path(out))
+    if smooth is not None and not second_pass:
+        raise InputError("smooth is part of the second pass; ask for both", option="second_pass")
+    check_output_file(Path(out))
     settings = settings_for(preset, config)
     if smooth is not None:
         if smooth not in SMOOTHING:

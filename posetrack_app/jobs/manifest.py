@@ -66,6 +66,11 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def computing_versions() -> dict[str, str]:
+    """The versions that network outputs and tracks depend on: with others, a run is not continued."""
+    return {"posetrack": __version__, **versions(("torch", "torchvision"))}
+
+
 def versions(packages: Iterable[str]) -> dict[str, str]:
     """The version of each of `packages` that is installed."""
     found = {}

@@ -103,6 +103,7 @@ def check_targets(
     existing: list[Path] = []
     for source, out in zip(sources, outs, strict=True):
         beside = files_beside(out)
+        check_tracks_name(out)
         targets = [out, *beside, *([overlay, partial_video(overlay)] if overlay else [])]
         for target in targets:
             check_name_length(target)
@@ -126,6 +127,27 @@ def check_targets(
         existing += [target for target in targets if target.exists()]
     if existing:
         raise InputError(f"{_already_exist(existing)}; {_choices(len(outs), resume)}", option="force")
+
+
+_OTHER_ENDINGS = {".csv": "csv", ".parquet": "parquet", ".txt": "mot", ".trc": "trc"}
+_VIDEO_ENDINGS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
+
+
+def check_tracks_name(out: Path) -> None:
+    """Raise InputError if `out`, which gets JSON, ends like a table or a video; the text names the right command."""
+    ending = out.suffix.lower()
+    json_name = out.with_suffix(".json").name
+    if ending in _OTHER_ENDINGS:
+        raise InputError(
+            f"{out}: tracks are written as JSON; write {json_name}, then make {_OTHER_ENDINGS[ending]} of it with "
+            "posetrack convert",
+            option="out",
+        )
+    if ending in _VIDEO_ENDINGS:
+        raise InputError(
+            f"{out}: tracks are written as JSON; end the name in .json, and draw a video with posetrack render",
+            option="out",
+        )
 
 
 def _already_exist(files: Sequence[Path]) -> str:

@@ -15,14 +15,14 @@ from typing import Any
 from posetrack_app.core.config import Config, settings_for
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.files import StrPath, check_output_file, remove_leftovers
+from posetrack_app.core.forks import refuse_after_fork
 from posetrack_app.core.protocols import Networks
-from posetrack_app.core.version import __version__
 from posetrack_app.core.words import counted
 from posetrack_app.drawing.overlay import OverlayWriter
 from posetrack_app.formats import TracksWriter
 from posetrack_app.formats.tracks_json.writer import partial_file
 from posetrack_app.jobs.journal import Journal, journal_file, recorded_detector, recorded_estimator
-from posetrack_app.jobs.manifest import manifest_file, versions, write_manifest
+from posetrack_app.jobs.manifest import computing_versions, manifest_file, write_manifest
 from posetrack_app.jobs.outputs import check_targets
 from posetrack_app.models.build import load_networks
 from posetrack_app.pipeline.clock import StageClock
@@ -57,12 +57,13 @@ class TrackReport:
 
     def summary(self) -> str:
         """One line for the user."""
+        if not self.seconds:  # resumed, but nothing was left to do
+            return f"{self.out}: done before, {self._counts()}"
         stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in self.stage_seconds.items())
-        return (
-            f"{self.out}: {counted(self.tracks, 'person', 'people')} in {counted(self.frames, 'frame')}, "
-            f"{self.rate:.1f} frames per second "
-            f"(seconds: {stages})"
-        )
+        return f"{self.out}: {self._counts()}, {self.rate:.1f} frames per second (seconds: {stages})"
+
+    def _counts(self) -> str:
+        return f"{counted(self.tracks, 'person', 'people')} in {counted(self.frames, 'frame')}"
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ def track_video(
 
     Raises InputError for anything that cannot be read or written. Frames done by then are kept beside `out`.
     """
+    refuse_after_fork()
     source = video if isinstance(video, str) else Path(video)
     target, drawing = Path(out), None if overlay is None else Path(overlay)
     for path in [target, drawing] if drawing else [target]:
@@ -202,7 +204,7 @@ def _open_journal(stack: ExitStack, job: _Job) -> Journal | None:
         **job.info,
         "video": video,
         # Other versions may compute other outputs, or other tracks from the same outputs.
-        "versions": {"posetrack": __version__, **versions(("torch", "torchvision"))},
+        "versions": computing_versions(),
         # An existing overlay belongs to this run only if the run was asked for it from the start.
         "overlay": None if job.overlay is None else os.path.abspath(job.overlay),
     }

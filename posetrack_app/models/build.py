@@ -17,6 +17,7 @@ from posetrack_detectors.weights.tensor_file import read_metadata
 
 from posetrack_app.core.config import Config, DetectorConfig, PoseConfig
 from posetrack_app.core.errors import InputError
+from posetrack_app.core.forks import note_networks, refuse_after_fork
 from posetrack_app.core.protocols import Estimator, Networks
 from posetrack_app.core.skeletons import COCO, POSETRACK, POSETRACK_EYES
 from posetrack_app.models.batching import halving_detector, halving_estimator
@@ -42,9 +43,11 @@ _DECODINGS: dict[str, Decoding] = {"dark": "dark", "dark-smoothed": "dark-smooth
 def load_networks(config: Config, device: str = "auto") -> Networks:
     """Load the detector and the pose network onto `device`: "auto", "cpu", "cuda" or "mps".
 
-    InputError if the device is missing, if a weight file is missing, damaged or of another network, or if the GPU has too
-    little memory.
+    InputError if the device is missing, if a weight file is missing, damaged or of another network, if the GPU has too
+    little memory, or if this process was forked from one with networks.
     """
+    refuse_after_fork()
+    note_networks()
     device = choose_device(device)
     try:
         detector, detector_facts = build_person_detector(config.detector, device, config.precision)

@@ -111,15 +111,19 @@ def find(name: str) -> PublishedWeights:
 
 
 def weights_folder(folder: Path | None = None) -> Path:
-    """`folder`, else the environment variable POSETRACK_WEIGHTS, else the user's cache folder."""
-    if folder is not None:
-        return folder
-    chosen = os.environ.get(FOLDER_VARIABLE)
-    return (
-        Path(chosen)
-        if chosen
-        else Path(platformdirs.user_cache_dir("posetrack", appauthor=False)) / "weights"
-    )
+    """`folder`, else the environment variable POSETRACK_WEIGHTS, else the user's cache folder.
+
+    InputError if it is a file.
+    """
+    if folder is None:
+        chosen = os.environ.get(FOLDER_VARIABLE)
+        cache = Path(platformdirs.user_cache_dir("posetrack", appauthor=False))
+        folder = Path(chosen) if chosen else cache / "weights"
+    if folder.exists() and not folder.is_dir():
+        raise InputError(
+            f"{folder}, the folder for weights ({FOLDER_VARIABLE}), is a file; choose another folder"
+        )
+    return folder
 
 
 def fetch(
@@ -262,6 +266,18 @@ def _store(source: IO[bytes], weights: PublishedWeights, folder: Path | None, na
         with temporary.open("wb") as file:
             shutil.copyfileobj(source, file, _CHUNK)
         check_file(temporary, weights, name)
+        if weights.sha256 is None:
+            _check_content(temporary, target.suffix, name)
+
+
+def _check_content(path: Path, ending: str, name: str) -> None:
+    """InputError if a file that no hash identifies holds no weights."""
+    from posetrack_detectors.weights.checkpoints import CheckpointError, read_tensors
+
+    try:
+        read_tensors(path, ending)
+    except CheckpointError as error:
+        raise InputError(str(error).replace(str(path), name)) from error
 
 
 def _by_file() -> dict[str, PublishedWeights]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 from posetrack_app.core.config import Config, DuplicatesConfig
+from posetrack_app.core.forks import refuse_after_fork
 from posetrack_app.core.protocols import Networks
 from posetrack_app.core.records import Detections, Frame, Poses, TrackedPoses
 from posetrack_app.pipeline.camera import follow_camera
@@ -26,8 +27,9 @@ def track_people(
 
     Each call makes its own tracker, so the same `networks` serve any number of videos. Stage state depends only on frames
     and network outputs, so equal inputs give equal tracks (resume relies on it). `clock` gets the time of the stages
-    "decode", "detect", "pose" and "track".
+    "decode", "detect", "pose" and "track". InputError in a process that was forked from one with networks.
     """
+    refuse_after_fork()
     clock = clock or StageClock()
     people = _people(clock.pull("decode", frames), networks, config, clock)
     if config.tracker.method == "flow":

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 from posetrack_app.core.errors import InputError
+from posetrack_app.core.frame_rate import USUAL_FPS
 from posetrack_app.video.folder import FolderReader
 from posetrack_app.video.info import VideoInfo
 from posetrack_app.video.probe import probe
@@ -25,8 +26,6 @@ __all__ = [
 ]
 
 Video = FileReader | FolderReader | StreamReader
-
-_DEFAULT_FPS = 25.0
 _MAX_FPS = 1000.0
 
 
@@ -77,7 +76,7 @@ def open_video(
     if reason := _wrong_kind(source):
         raise InputError(f"{source} is {reason}")
     if source.is_dir():
-        return FolderReader(source, _DEFAULT_FPS if fps is None else fps, start, stop, stride)
+        return FolderReader(source, USUAL_FPS if fps is None else fps, start, stop, stride)
     return FileReader(probe(source, fps, video_stream), start, stop, stride, device)
 
 

@@ -9,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrack_app.core.errors import InputError
+from posetrack_app.core.frame_rate import USUAL_FPS
 from posetrack_app.core.image_file import read_rgb
 from posetrack_app.video.folder import FolderReader, list_images
 from posetrack_app.video.info import VideoInfo, pixel_aspect
 from posetrack_app.video.probe import Probe, probe
 from posetrack_app.video.pyav_frames import first_image, pyav_images
-
-_FPS = 25.0
-"""Of an image folder; only the indices matter here."""
 
 
 class AnyFrame:
@@ -32,7 +30,7 @@ class AnyFrame:
         self._probe: Probe | None = None
         self.info: VideoInfo
         if source.is_dir():
-            self.info = FolderReader(source, _FPS, None, None, 1).info
+            self.info = FolderReader(source, USUAL_FPS, None, None, 1).info  # only the indices matter
         else:
             self._probe = probe(source, number=video_stream)
             self.info = _info_of(self._probe)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from posetrack_app.core.frame_rate import USUAL_FPS
+
 
 @dataclass
 class LiveFacts:
     """Filled in by the source: what describes the video before its first image, what was lost as it comes."""
 
     decoder: str = ""
-    frame_rate: float = 25.0
+    frame_rate: float = USUAL_FPS
     rotation: int = 0
     pixel_aspect: Fraction = Fraction(1)
     stream: int | None = None

@@ -13,6 +13,7 @@ from typing import Any
 import av
 
 from posetrack_app.core.errors import InputError
+from posetrack_app.core.frame_rate import USUAL_FPS
 from posetrack_app.core.words import counted
 from posetrack_app.video.choose_stream import choose_stream, describe_choice
 from posetrack_app.video.ffmpeg_log import captured_ffmpeg_log, silence_ffmpeg
@@ -30,9 +31,6 @@ from posetrack_app.video.restarts import CLOCKED, Restart, find_restarts, moved_
 
 _MAX_MESSAGES = 3
 """Different messages of FFmpeg that are passed on."""
-
-_DEFAULT_RATE = 25.0
-"""Frames per second of a raw stream that says none."""
 
 
 @dataclass(frozen=True)
@@ -194,11 +192,11 @@ def _read_packets(container: Any, stream: Any) -> _Packets:
 def _describe(path: Path, container: Any, stream: Any, packets: _Packets, fps: float | None) -> Probe:
     time_base = Fraction(stream.time_base)
     stated = stream_rate(container, stream)
-    rate = float(stated) if stated else _DEFAULT_RATE
+    rate = float(stated) if stated else USUAL_FPS
     restarts: tuple[Restart, ...] = ()
     if packets.is_clocked:
         frame = packets.last_duration or round(
-            1 / (Fraction(stream.guessed_rate or stated or 25) * time_base)
+            1 / (Fraction(stream.guessed_rate or stated or USUAL_FPS) * time_base)
         )
         restarts = find_restarts(packets.stamps, frame)
     if fps is None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from posetrack_app.core.json_file import as_text
+from posetrack_app.core.words import printable
 
 _SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt", "tcp", "http", "https")
 
@@ -37,5 +38,5 @@ def plain_name(source: Path | str) -> str:
 def display_name(source: Path | str) -> str:
     """The name of a source for messages: a path as the user gave it, an address without user, password and query."""
     if source != "-" and (not is_stream(source) or is_pipe(source)):
-        return as_text(str(source))
-    return plain_name(source)
+        return printable(as_text(str(source)))
+    return printable(plain_name(source))

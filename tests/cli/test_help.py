@@ -97,7 +97,7 @@ def run_main(monkeypatch: pytest.MonkeyPatch, error: Exception | None) -> int:
     [
         (InputError("a.json already exists; overwrite it", option="force"), "a.json already exists; overwrite it (--force)"),
         (InputError("not a number", option="keypoint_threshold"), "not a number (--keypoint-threshold)"),
-        (InputError("two\nlines"), "two lines"),
+        (InputError("two\nlines"), r"two\nlines"),
         (click.UsageError("wrong option."), "wrong option; see posetrack --help"),
     ],
 )  # fmt: skip

@@ -16,7 +16,9 @@ import torch
 from posetrack_detectors.networks.hrnet import TrunkSize
 from posetrack_detectors.networks.pose_hrnet import PoseHRNet
 from posetrack_detectors.training.weight_files import start_from
-from posetrack_detectors.weights.checkpoints import CheckpointError, load_weights
+from posetrack_detectors.weights import checkpoints
+from posetrack_detectors.weights.checkpoints import CheckpointError, load_weights, read_tensors
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -239,3 +241,20 @@ def test_nan_and_infinite_weights_are_refused(tmp_path: Path, value: float) -> N
     with pytest.raises(CheckpointError, match="NaN or infinite values"):
         load_weights(network, tmp_path / "a.safetensors")
     assert same(network, before)
+
+
+@pytest.mark.parametrize("text", ["Cannot allocate memory (os error 12)", "std::bad_alloc"])
+@pytest.mark.parametrize("ending", [".safetensors", ".pth"])
+def test_too_little_memory_is_not_a_damaged_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, ending: str
+) -> None:
+    path = tmp_path / f"weights{ending}"
+    path.write_bytes(b"\0")
+
+    def refused(*_: object, **__: object) -> None:
+        raise SafetensorError(text) if ending == ".safetensors" else RuntimeError(text)
+
+    monkeypatch.setattr(checkpoints, "load_file", refused)
+    monkeypatch.setattr(torch, "load", refused)
+    with pytest.raises(MemoryError, match=r"while reading .*weights"):
+        read_tensors(path)

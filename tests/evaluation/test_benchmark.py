@@ -21,7 +21,7 @@ from posetrack_app.core.protocols import Networks, PoseArrays
 from posetrack_app.core.records import FloatArray
 from posetrack_app.core.skeletons import POSETRACK
 from posetrack_app.evaluation.evaluate import Evaluation
-from posetrack_app.jobs import benchmark
+from posetrack_app.jobs import benchmark, manifest
 
 SHAPE = np.random.default_rng(1).uniform(0, 1, (17, 2)) * (60, 160)
 EXTENT = np.ptp(np.delete(SHAPE, (3, 4), axis=0), axis=0)
@@ -72,6 +72,7 @@ def tree(tmp_path: Path, make_video: Any, monkeypatch: pytest.MonkeyPatch) -> Pa
 def _run(tree: Path, **options: Any) -> tuple[Evaluation, dict[str, Any]]:
     """The scores and the predictions."""
     out = tree.parent / "out"
+    options.setdefault("force", not options.get("resume"))
     result = benchmark.run_benchmark("posetrack18", tree, out, **options)
     return result, json.loads((out / "predictions" / f"{NAME}.json").read_text())
 
@@ -108,6 +109,28 @@ def test_detections_replace_the_detector(tree: Path) -> None:
         _run(tree, detections=file)
 
 
+def test_thresholds_fit_the_scores_of_the_detections(tree: Path, caplog: Log) -> None:
+    """Another detector's scores may all be low; thresholds that are set stay."""
+    caplog.set_level(logging.INFO, logger="posetrack")
+    rows = [
+        {"image_id": 1000 + frame, "category_id": 1, "bbox": [x, 20, 60, 200], "score": score}
+        for frame in range(5)
+        for x, score in ((100, 0.3), (300, 0.1), (500, 0.07), (560, 0.02))
+    ]
+    file = tree.parent / "boxes.json"
+    file.write_text(json.dumps(rows))
+    written = _run(tree, detections=file)[1]
+    assert {one["track_id"] for one in written["annotations"]} == {1, 2}
+    assert (
+        "detections: 20 boxes in 5 frames, scores 0.02 to 0.3; 15 pass [detector] min_score 0.06, "
+        "15 [tracker] low_score 0.06, 10 [tracker] high_score 0.09 (from these scores" in caplog.text
+    )
+    strict = replace(Config(), tracker=replace(Config().tracker, high_score=0.2))
+    assert not _run(tree, detections=file, config=strict)[1]["annotations"]
+    assert "0 pass [detector] min_score 0.35, 0 [tracker] low_score 0.35, 5 [tracker] high" in caplog.text
+    assert caplog.text.count("(as set)") == 1
+
+
 def test_given_boxes_are_used_only_in_the_frames_that_detect_every_selects(tree: Path) -> None:
     config = replace(Config(), propagation=PropagationConfig(detect_every=2))
     written = _run(tree, gt_boxes=True, config=config)[1]
@@ -141,7 +164,7 @@ def test_resume_keeps_only_predictions_made_in_the_same_way(
     changed = replace(Config(), tracker=replace(Config().tracker, patience_frames=7))
     assert not is_kept(resume=True, config=changed)
     assert is_kept(resume=True, config=changed)
-    monkeypatch.setattr(benchmark, "__version__", "0.0.1")
+    monkeypatch.setattr(manifest, "__version__", "0.0.1")
     assert not is_kept(resume=True, config=changed)
 
 
@@ -151,6 +174,14 @@ def test_a_missing_image_and_another_layout_are_reported(tree: Path) -> None:
     (tree / f"images/val/{NAME}/000003.jpg").unlink()
     with pytest.raises(InputError, match=r"frame 3: the image .*000003.jpg is missing or damaged"):
         _run(tree)
+
+
+def test_results_are_not_overwritten(tree: Path) -> None:
+    predictions = _run(tree)[1]
+    with pytest.raises(InputError, match=rf"{NAME}.json already exists") as refusal:
+        _run(tree, force=False)
+    assert refusal.value.option == "force"
+    assert _run(tree, resume=True)[1] == predictions
 
 
 def test_the_command_writes_the_report(tree: Path) -> None:

@@ -22,6 +22,7 @@ EDGE = Path(__file__).resolve().parents[1] / "golden" / "eval" / "edge"
 FILE = "920001_mpii_test.json"
 FRAME_0 = r"frame 0 \(images/val/920001_mpii_test/000000.jpg\)"
 Change = Callable[[dict[str, Any]], Any]
+Log = pytest.LogCaptureFixture
 
 REFUSED = {
     "e01_prediction_file_missing": "pred",
@@ -244,6 +245,70 @@ def test_coco_results_of_other_categories_are_not_people(tmp_path: Path) -> None
     )
 
 
+def test_empty_keypoints_are_a_person_without_labels(tmp_path: Path) -> None:
+    """As CVAT writes people whose keypoints were not labelled; pycocotools gives AP 1.0 here."""
+    truth, results = _coco()
+    truth["annotations"].append(
+        {"image_id": 1, "bbox": [60, 0, 30, 30], "area": 0, "keypoints": [], "num_keypoints": 0}
+    )
+    assert _evaluate_coco(tmp_path, truth, results)["AP"] == 100
+
+
+def test_coco_categories_without_keypoints_are_not_people(tmp_path: Path, caplog: Log) -> None:
+    """pycocotools gives AP 1.0 here too: a category without labelled people is in no mean."""
+    truth, results = _coco()
+    for entry in (*truth["annotations"], *results):
+        entry["category_id"] = 1
+    truth["categories"] = [{**truth["categories"][0], "id": 1}, {"id": 2, "name": "dog", "keypoints": []}]
+    truth["annotations"].append(
+        {"image_id": 1, "bbox": [60, 0, 30, 30], "area": 900, "keypoints": [], "category_id": 2}
+    )
+    assert _evaluate_coco(tmp_path, truth, results)["AP"] == 100
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("side", ["truth", "results"])
+def test_the_image_1_0_is_the_image_1(tmp_path: Path, side: str) -> None:
+    """pandas writes ids as 1.0 if a cell of the column is empty; pycocotools takes them."""
+    truth, results = _coco()
+    for image in truth["images"] if side == "truth" else ():
+        image["id"] = float(image["id"])
+    for person in results if side == "results" else ():
+        person["image_id"] = float(person["image_id"])
+    assert _evaluate_coco(tmp_path, truth, results)["AP"] == 100
+
+
+def test_results_of_another_category_are_counted_in_a_line(tmp_path: Path, caplog: Log) -> None:
+    truth, results = _coco()
+    truth["categories"][0]["id"] = 3
+    for person in results:
+        person["category_id"] = 1
+    assert _evaluate_coco(tmp_path, truth, results)["AP"] == 0  # as in pycocotools
+    assert "2 of 2 results are of category 1, the annotations' people are 3" in caplog.text
+
+
+def _evaluate_coco(tmp_path: Path, truth: Any, results: Any) -> dict[str, float | None]:
+    for name, content in (("gt", truth), ("results", results)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    return evaluate(tmp_path / "gt.json", tmp_path / "results.json", ["corrected"]).totals
+
+
+def test_coco_results_in_an_object_are_named(tmp_path: Path) -> None:
+    truth, results = _coco()
+    with pytest.raises(InputError, match=r"results.json is not a list: COCO keypoint results are"):
+        _evaluate_coco(tmp_path, truth, {"annotations": results})
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_mot_text_with_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
+    """Spreadsheets and PowerShell write one, and lines that end in CRLF."""
+    rows = "\r\n".join(f"{frame},1,{100 + frame},50,40,90,1,1,1.0" for frame in range(1, 7))
+    mark = "\ufeff" if encoding.endswith("le") else ""
+    (tmp_path / "gt.txt").write_bytes((mark + rows).encode(encoding))
+    (tmp_path / "pred.txt").write_text(rows)
+    assert evaluate(tmp_path / "gt.txt", tmp_path / "pred.txt", ["corrected"]).totals["MOTA"] == 100
+
+
 def test_not_json(write: Any, make_video: Any) -> None:
     truth = write("gt", make_video([[(0, 100.0)]]))
     predicted = write("pred", {})
@@ -309,6 +374,8 @@ def _coco() -> tuple[dict[str, Any], list[dict[str, Any]]]:
             lambda t, r: r[0]["keypoints"].append("x"),
             r"results.json: person 0 .* 'keypoints' with 51 numbers",
         ),
+        (lambda t, r: r[0].update(score="0.9"), r"results.json: person 0 .* needs 'score' as a number"),
+        (lambda t, r: r[0].update(keypoints=["1"] * 51), "'keypoints' with 51 numbers"),
         (lambda t, r: r[0].update(score=float("nan")), r"results.json: person 0 .* 'score' as a number"),
         (
             lambda t, r: r[0].update(image_id=3),

@@ -126,3 +126,30 @@ def test_a_dropped_person_leaves_an_empty_frame(write: Any, make_video: Any) -> 
     truth = [[HERE, THERE]] * 3
     result = _score(write, make_video, truth, [[HERE, THERE]] * 3, keypoint_threshold=0.9)
     assert [_count(result, p, "num_misses") for p in BOTH] == [6, 2]
+
+
+def test_posetrack21_cuts_the_scores_of_frames_with_integer_coordinates(
+    write: Any, make_video: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    truth = make_video([[HERE], [HERE]])
+    predicted = make_video([[HERE, THERE], [HERE, THERE]])
+    for one in predicted["annotations"]:
+        one["scores"] = [0.9 if one["track_id"] == HERE[0] else 0.4] * 17
+        one["keypoints"] = [int(value) for value in one["keypoints"]]
+    result = evaluate(write("gt", truth), write("pred", predicted), ("posetrack21", "corrected"))
+    # As in the kit: one array of a frame's keypoints, whose third column is replaced by the scores.
+    people = [one for one in predicted["annotations"] if one["image_id"] == 1000]
+    stored = np.array([one["keypoints"] for one in people]).reshape(-1, 17, 3)
+    stored[:, :, 2] = [one["scores"] for one in people]
+    assert not stored[:, :, 2].any()
+    # All scores tie at 0: THERE, the later person, ranks first.
+    assert result.totals["posetrack21 mAP"] == pytest.approx(50)
+    assert result.totals["corrected mAP"] == pytest.approx(100)
+    assert "in 2 of 2 predicted frames all keypoint numbers are integers" in caplog.text
+
+    caplog.clear()
+    for one in predicted["annotations"][1::2]:  # one decimal point in a frame makes its array one of floats
+        one["keypoints"][0] = float(one["keypoints"][0])
+    again = evaluate(write("gt", truth), write("pred", predicted), ("posetrack21",))
+    assert again.totals["posetrack21 mAP"] == pytest.approx(100)
+    assert not caplog.text

@@ -11,9 +11,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from posetrack_app.cli import posetrack
+from posetrack_app.core.errors import InputError
 from posetrack_app.formats import Tracks
 from posetrack_app.formats.edits_json.file import schema as edits_schema
+from posetrack_app.formats.tracks_json import scan
+from posetrack_app.formats.tracks_json.scan import UnusualFileError, entries
 from posetrack_app.formats.tracks_json.validate import find_faults, schema
+from posetrack_app.formats.tracks_json.validate_file import file_faults, summary
 
 
 def command(*arguments: object) -> Result:
@@ -64,6 +68,12 @@ def test_validate_names_the_place(
     entry[where[-1]] = value
     faults = find_faults(content)
     assert any(line.startswith(fault) for line in faults), faults
+    # Read entry by entry, in any layout and order of keys, the file has the same faults.
+    path = tmp_path / "changed.json"
+    backwards = dict(reversed(content.items()))
+    for text in (json.dumps(content), json.dumps(content, indent=2), json.dumps(backwards, indent=0)):
+        path.write_text(text)
+        assert sorted(file_faults(path, all_lines=True).lines) == sorted(faults)
 
 
 def test_validate_names_every_fault(tmp_path: Path, tracks: Tracks) -> None:
@@ -110,6 +120,110 @@ def test_the_images_are_read_once_for_many_faults(tracks: Tracks) -> None:
     content["annotations"][0]["keypoints"] = [None] * 51
     assert len(find_faults(content)) == 51
     assert images.readings < 5
+
+
+def test_faults_of_one_kind_are_one_line(tmp_path: Path, tracks: Tracks) -> None:
+    content = json.loads(tracks.path.read_text())
+    for person in content["annotations"]:
+        person["score"] = str(person["id"])
+    content["images"][0]["file_name"] = 7
+    tracks.path.write_text(json.dumps(content))
+    result = command("validate", tracks.path)
+    people = len(content["annotations"])
+    lines = result.output.splitlines()
+    assert lines[0] == f"{tracks.path}: images[0].file_name (frame 4): must be a string, got 7"
+    assert lines[1].endswith(f'must be a number, got "1" (and {people - 1} more of this kind)')
+    assert len(lines) == 2
+    assert f"{people + 1} faults of 2 kinds" in str(result.exception)
+    assert len(command("validate", tracks.path, "--all").output.splitlines()) == people + 1
+
+
+def test_only_the_first_kinds_are_listed(tmp_path: Path, tracks: Tracks) -> None:
+    content = json.loads(tracks.path.read_text())
+    content["info"]["missing_frames"] = [1.5]
+    content["annotations"][0]["origin"] = "x"
+    for person in content["annotations"]:
+        person.pop("bbox")
+    categories = dict.fromkeys(("id", "name", "keypoints", "skeleton"), 7)
+    content["categories"] = [categories]
+    text = {
+        "device": 1,
+        "precision": 1,
+        "coordinates": 1,
+        "decoder": 1,
+        "losses": 1,
+        "config": 1,
+        "tracks": "x",
+    }
+    content["info"] |= text
+    tracks.path.write_text(json.dumps(content))
+    faults = file_faults(tracks.path, all_lines=False)
+    assert summary(faults, 3)[3:] == [f"and {len(faults.kinds) - 3} more kinds of fault"]
+    assert not faults.lines
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64])
+def test_entries_cut_by_a_chunk_are_read(
+    tmp_path: Path, tracks: Tracks, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "_CHUNK", chunk)
+    content = json.loads(tracks.path.read_text())
+    content["annotations"][0]["attributes"] = {"seen by": ["a", {"b": "}"}]}
+    content["info"]["note"] = "{"
+    path = tmp_path / "cut.json"
+    path.write_text("\n " + json.dumps(content, ensure_ascii=False) + "\n")
+    try:
+        read: dict[str, Any] = {"images": [], "annotations": []}
+        for key, _, text in entries(path):
+            if key in scan.LISTS:
+                read[key].append(json.loads(text))
+            else:
+                read[key] = json.loads(text)
+        assert read == content
+    except (ValueError, UnusualFileError):
+        pass  # a bracket in a string: a JSON parser reads the file
+    assert not file_faults(path, all_lines=True).lines
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"images": [], "annotations": []', '{"images": [}]', '{"images": [], "annotations": []} x', "{", "",
+     '{"info": {"a": "\\ud800\xff"}}', '{"images": [{"id": 1} {"id": 2}]}'],
+)  # fmt: skip
+def test_what_is_not_json_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "bad.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match="is not a valid JSON file"):
+        file_faults(path, all_lines=True)
+
+
+COCO_PERSON = {
+    "id": 1,
+    "image_id": 0,
+    "category_id": 1,
+    "bbox": [0, 0, 1, 1],
+    "keypoints": [0] * 51,
+    "area": 1,
+}
+OTHERS: list[tuple[str, Any, str]] = [
+    ("results.json", [{**COCO_PERSON, "score": 1}], "a list of COCO keypoint results; posetrack link"),
+    ("boxes.json", [{"image_id": 0, "bbox": [0, 0, 1, 1], "score": 1}], "a list of COCO boxes; posetrack benchmark"),
+    ("gt.json", {"images": [{"id": 0}], "annotations": [COCO_PERSON], "categories": []}, "a COCO annotation file"),
+    ("pt17.json", {"annolist": []}, "a PoseTrack17 file; posetrack evaluate"),
+    ("mpii.json", {"joint_missing": []}, "a file of MPII joints; posetrack evaluate"),
+    ("scores.json", {"format": "posetrack-evaluation/1", "totals": {}}, "a file of scores that posetrack evaluate"),
+    ("tracks.run.json", {"machine": {}, "versions": {}}, "the manifest of a run"),
+    ("det.txt", "\ufeff1,1,10,20,30,40,1,-1,-1,-1\r\n", "MOTChallenge text, .*; posetrack evaluate scores it"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "content", "message"), OTHERS, ids=[name for name, _, _ in OTHERS])
+def test_other_formats_are_named(tmp_path: Path, name: str, content: Any, message: str) -> None:
+    path = tmp_path / name
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    for arguments in (["validate", path], ["convert", path, "--to", "csv", "--out", tmp_path / "x.csv"]):
+        with pytest.raises(InputError, match=f"{name} is {message}"):
+            CliRunner().invoke(posetrack, list(map(str, arguments)), catch_exceptions=False)
 
 
 def test_a_written_file_is_valid(tracks: Tracks) -> None:

@@ -21,6 +21,30 @@ from posetrack_app.formats import TracksWriter, read_tracks
 from posetrack_app.jobs.convert import convert
 from posetrack_app.jobs.render import render
 
+OTHER_NAMES = {
+    "run csv": (["run", "clip.mp4", "--out", "x.csv"], r"x.csv: tracks are .* JSON; write x.json, then make csv of it "
+                                                       "with posetrack convert", "out"),
+    "run mp4": (["run", "clip.mp4", "--out", "x.MP4"], "and draw a video with posetrack render", "out"),
+    "link txt": (["link", "tracks.json", "--out", "x.txt"], "make mot of it with posetrack convert", "out"),
+    "link smooth": (["link", "tracks.json", "--out", "x.json", "--smooth", "savgol"], "part of the second pass",
+                    "second_pass"),
+    "convert": (["convert", "tracks.json", "--to", "coco", "--out", "x.csv"], "is read as a table", "to"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHER_NAMES)
+def test_a_name_for_something_else_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_person(Path("tracks.json"))
+    arguments, message, option = OTHER_NAMES[name]
+    with pytest.raises(InputError, match=message) as refusal:
+        CliRunner().invoke(posetrack, arguments, catch_exceptions=False, standalone_mode=False)
+    assert refusal.value.option == option
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["tracks.json"]
+
+
 COMMANDS = {
     "convert": ("convert", "tracks.json", "--to", "csv", "--out", "out"),
     "link": ("link", "tracks.json", "--out", "out"),

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from posetrack_app.core.errors import InputError
 from posetrack_app.formats import read_tracks
 from posetrack_app.formats.tracks_json.validate import find_faults
+from posetrack_app.jobs import manifest
 from posetrack_app.jobs import track as track_module
 from posetrack_app.jobs.journal import Journal, journal_file
 from posetrack_app.jobs.manifest import manifest_file
@@ -205,9 +206,9 @@ def test_another_version_does_not_resume(
     out = tmp_path / "tracks.json"
     stop_after(10, video, out)
     if package == "posetrack":
-        monkeypatch.setattr(track_module, "__version__", "99.0")
+        monkeypatch.setattr(manifest, "__version__", "99.0")
     else:
-        monkeypatch.setattr(track_module, "versions", lambda packages: dict.fromkeys(packages, "99.0"))
+        monkeypatch.setattr(manifest, "versions", lambda packages: dict.fromkeys(packages, "99.0"))
     with pytest.raises(InputError, match=rf"versions\.{package} '.*', now '99\.0'"):
         track_video(video, out, resume=True, config=killed_run.config(), networks=killed_run.fake_networks())
 

@@ -6,6 +6,7 @@ import json
 import logging
 import ntpath
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from posetrack_app.core.config import Config
 from posetrack_app.core.errors import InputError
+from posetrack_app.core.files import try_lock
 from posetrack_app.core.protocols import Networks
 from posetrack_app.core.records import FloatArray
 from posetrack_app.formats import read_tracks
@@ -195,6 +197,66 @@ def test_an_internal_error_is_shown_and_changes_the_exit_code(
     assert "Traceback" in caplog.text
 
 
+def test_a_video_in_another_process_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes on one list: the other one works on a, and has finished c meanwhile."""
+    for name in ("a", "b", "c"):
+        make_folder(tmp_path / name, 1)
+    (tmp_path / "out").mkdir()
+    locked = journal_file(tmp_path / "out" / "a.json")
+
+    class Detector(killed_run.HashDetector):
+        def __call__(self, images: Sequence[NDArray[np.uint8]], /) -> list[tuple[FloatArray, FloatArray]]:
+            (tmp_path / "out" / "c.json").write_text("{}")
+            return super().__call__(images)
+
+    with locked.open("a+b") as held:
+        assert try_lock(held)
+        monkeypatch.setattr(track_many, "check_targets", lambda *_, **__: locked.touch())
+        outcomes = track(tmp_path, ["a", "b", "c"], monkeypatch, Detector(), resume=False)
+    lines = track_many.table(outcomes).splitlines()
+    assert all(lines[k].endswith("  skipped: another process has it") for k in (1, 3))
+    assert lines[-1] == "3 videos: 1 done, 0 failed, 2 skipped"
+    assert track_many.exit_code(outcomes) == 0
+
+
+def test_too_little_memory_is_no_internal_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_folder(tmp_path / "a", 1)
+
+    class Detector(killed_run.HashDetector):
+        def __call__(self, images: Sequence[NDArray[np.uint8]], /) -> list[tuple[FloatArray, FloatArray]]:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    outcomes = track(tmp_path, ["a"], monkeypatch, Detector())
+    assert outcomes[0].failure.startswith("out of memory (DefaultCPUAllocator: can't allocate memory")
+    assert track_many.exit_code(outcomes) == 2
+
+
+def test_names_with_line_breaks_stay_on_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_folder(tmp_path / "a\nb", 1)
+    (tmp_path / "c\x1b[31m.mp4").write_text("no video")
+    outcomes = track(tmp_path, ["a\nb", "c\x1b[31m.mp4"], monkeypatch)
+    lines = track_many.table(outcomes).splitlines()
+    assert len(lines) == 4
+    assert lines[1].startswith(f"{tmp_path}/a\\nb ")
+    assert f"{tmp_path}/out/a\\nb.json" in lines[1]
+    assert "c\\x1b[31m.mp4 " in lines[2]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a folder that refuses files, also for root")
+def test_a_folder_that_refuses_files_is_said_before_networks_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_folder(tmp_path / "a", 1)
+    monkeypatch.setattr(track_many, "load_networks", lambda *_: pytest.fail("networks were loaded"))
+    with pytest.raises(InputError, match="/proc: no file can be written there"):
+        track_many.track_videos(
+            [str(tmp_path / "a")],
+            [Path("/proc/out/a.json")],
+            config=Config(),
+            progress=lambda: nullcontext(lambda *_: None),
+        )
+
+
 def test_resume_keeps_finished_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_folder(tmp_path / "a")
     make_folder(tmp_path / "b")
@@ -204,6 +266,10 @@ def test_resume_keeps_finished_videos(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (tmp_path / "out" / "a.json").stat().st_mtime_ns == before
     assert track_many.exit_code(outcomes) == 0
     assert "done" in track_many.table(outcomes).splitlines()[1]
+    assert outcomes[0].report is not None
+    assert re.fullmatch(
+        r".*a.json: done before, \d+ (person|people) in 3 frames", outcomes[0].report.summary()
+    )
     outcomes = track(tmp_path, ["a"], monkeypatch, resume=True, stride=2)
     assert "made with a different span" in outcomes[0].failure
     image = tmp_path / "a" / "0.png"

@@ -7,6 +7,8 @@ import errno
 import hashlib
 import http.server
 import io
+import pickle
+import re
 import sys
 import tarfile
 import threading
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 from posetrack_app.cli import posetrack
@@ -28,6 +31,7 @@ from posetrack_app.models.weights import (
     find,
     import_file,
     published,
+    weights_folder,
 )
 
 CONTENT = bytes(range(256)) * 4000
@@ -232,6 +236,13 @@ def test_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert "posetrack" in weights.weights_folder().parts
 
 
+def test_the_folder_is_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "t.json").touch()
+    monkeypatch.setenv("POSETRACK_WEIGHTS", str(tmp_path / "t.json"))
+    with pytest.raises(InputError, match=r"t.json, the folder for weights \(POSETRACK_WEIGHTS\), is a file"):
+        weights_folder()
+
+
 def test_bundle_and_import(registered: PublishedWeights, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "weights.pth").write_bytes(CONTENT)
@@ -386,3 +397,41 @@ def test_a_bundle_contains_the_files_that_links_point_to(
     bundle([registered], tmp_path / "out.tar", tmp_path / "a")
     assert import_file(tmp_path / "out.tar", tmp_path / "b") == [registered]
     assert (tmp_path / "b" / "weights.pth").read_bytes() == CONTENT
+
+
+def _without_hash() -> PublishedWeights:
+    return next(one for one in published().values() if one.sha256 is None and one.file.endswith(".pth"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"<!DOCTYPE html><html>Sign in to continue</html>", "is damaged or not a weight file"),
+        (b"", "is damaged or not a weight file"),
+        (pickle.dumps({"epoch": 7}, protocol=4), "is damaged or not a weight file"),
+        (pickle.dumps(Path("x"), protocol=4), "is damaged or not a weight file"),
+    ],
+)
+@pytest.mark.parametrize("bundled", [False, True])
+def test_what_is_no_weight_file_is_not_imported(
+    tmp_path: Path, content: bytes, message: str, bundled: bool, recwarn: pytest.WarningsRecorder
+) -> None:
+    """Also where no hash is published, as for the files of the HRNet authors: a page of a login is no network."""
+    file = tmp_path / _without_hash().file
+    file.write_bytes(content)
+    source = file
+    if bundled:
+        source = tmp_path / "all.tar"
+        with tarfile.open(source, "w") as archive:
+            archive.add(file, arcname=file.name)
+    with pytest.raises(InputError, match=f"{re.escape(file.name)} {message}"):
+        import_file(source, tmp_path / "b")
+    assert not list((tmp_path / "b").iterdir())
+    assert not recwarn.list  # PyTorch warns of pickle protocol 4
+
+
+def test_weights_without_a_hash_are_imported(tmp_path: Path) -> None:
+    file = tmp_path / _without_hash().file
+    torch.save({"conv1.weight": torch.zeros(2)}, file)
+    assert import_file(file, tmp_path / "b") == [_without_hash()]
+    assert (tmp_path / "b" / file.name).read_bytes() == file.read_bytes()

@@ -402,6 +402,7 @@ def test_a_failed_training_leaves_the_folder_free(
     options = (*POSE, "--out", tmp_path / "out", "--epochs", 0.5)
     with pytest.raises(InputError, match="no such file"):
         train(*options, "--data", tmp_path / "typo.json")
+    assert not (tmp_path / "out").exists()
 
     def stop(run: Any, batch: Any) -> None:
         raise PowerFailureError

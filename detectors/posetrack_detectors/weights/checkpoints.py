@@ -7,6 +7,7 @@ ImageNet classifiers, and `.safetensors` in float32 or float16.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -54,19 +55,25 @@ def load_weights(network: nn.Module, path: Path) -> None:
     _load(network, weights | missing_counters, expected, path)
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a weight file on the CPU, under the file's own names; never runs code from the file."""
+def read_tensors(path: Path, ending: str = "") -> dict[str, Tensor]:
+    """The tensors of a weight file on the CPU, under the file's own names; never runs code from the file.
+
+    `ending` is that of the file's name, if `path` has another. CheckpointError for a file without weights, MemoryError if
+    they do not fit into memory.
+    """
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
     try:
-        content = load_file(path) if path.suffix == ".safetensors" else _unpickle_tensors(path)
+        content = load_file(path) if (ending or path.suffix) == ".safetensors" else _unpickle_tensors(path)
     except CheckpointError:
         raise
     except SafetensorError as error:
+        raise_memory_error(error, path)
         raise CheckpointError(
             f"{path} is damaged or not a .safetensors file: {_first_line(error)}"
         ) from error
     except Exception as error:  # a damaged pickle or archive raises any of a dozen types
+        raise_memory_error(error, path)
         raise CheckpointError(f"{path} is damaged or not a weight file: {_first_line(error)}") from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
@@ -76,6 +83,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not tensors:
         raise CheckpointError(f"{path} contains no network weights; give a weight file")
     return tensors
+
+
+def raise_memory_error(error: Exception, path: Path) -> None:
+    """MemoryError if reading `path` failed because there was too little memory, and not because of the file."""
+    if isinstance(error, MemoryError) or "allocate memory" in str(error) or "bad_alloc" in str(error):
+        raise MemoryError(f"while reading {path}: {_first_line(error)}") from error
 
 
 def canonical_names(tensors: dict[str, Tensor], for_network: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -104,7 +117,9 @@ def _unpickle_tensors(path: Path) -> Any:
                 f"{path} contains code ({calls}); it was not run, and nothing was loaded; use a file you trust"
             )
         inert = [(type("Inert", (_Inert,), {}), name) for name in names]
-    with torch.serialization.safe_globals(inert):
+    with torch.serialization.safe_globals(inert), warnings.catch_warnings():
+        # Our own message follows: PyTorch warns of pickle protocols other than 2 before it refuses them.
+        warnings.simplefilter("ignore")
         return torch.load(path, map_location="cpu", weights_only=True)
 
 

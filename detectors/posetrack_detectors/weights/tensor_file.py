@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from posetrack_detectors.weights.atomic_file import atomic_file
-from posetrack_detectors.weights.checkpoints import CheckpointError
+from posetrack_detectors.weights.checkpoints import CheckpointError, raise_memory_error
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -32,4 +32,5 @@ def read_metadata(path: Path) -> dict[str, str]:
         with safe_open(path, framework="numpy") as file:
             return dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
+        raise_memory_error(error, path)
         raise CheckpointError(f"{path} is damaged or not a .safetensors file: {error}") from error

@@ -77,7 +77,16 @@ def paired_by_image_id(pair: SequencePair) -> SequencePair:
     frame = position[predicted.frame]
     rows = np.argsort(frame, kind="stable")
     names = [predicted.rows.frame_names[k] for k in np.argsort(position).tolist()]
-    columns = ("ids", "person_ids", "keypoints", "present", "scores", "head_boxes", "has_points")
+    columns = (
+        "ids",
+        "person_ids",
+        "keypoints",
+        "present",
+        "scores",
+        "head_boxes",
+        "has_points",
+        "integer_frame",
+    )
     return SequencePair(
         truth,
         replace(

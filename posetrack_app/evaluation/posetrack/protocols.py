@@ -37,6 +37,8 @@ class Protocol:
     """Pair frames by image id if both files have the same ids; otherwise by position, as the other tools do."""
     pads_empty_frames: bool = False
     """HOTA: a frame without predicted people misses every keypoint of the whole video (PoseTrack21)."""
+    cuts_integer_frames: bool = False
+    """AP: in a frame whose predicted coordinates are all JSON integers, scores lose their decimals (PoseTrack21)."""
 
     def kept_frames(self, truth: PoseSequence) -> BoolArray:
         """(F,) bool: the frames that are scored."""
@@ -69,5 +71,6 @@ POSETRACK21 = Protocol(
     positive_coordinates=True,
     ap_without_truth=0.0,
     pads_empty_frames=True,
+    cuts_integer_frames=True,
 )
 PROTOCOLS = {protocol.name: protocol for protocol in (POSEVAL, CORRECTED, POSETRACK21)}

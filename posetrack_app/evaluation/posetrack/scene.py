@@ -91,7 +91,7 @@ def build_scene(
         frame_number=np.concatenate([np.zeros(0, np.int64), *frame_number]),
         frame_names=frame_names,
         truth=_pool([pair.truth for pair in pairs], truths),
-        predicted=_pool([pair.predicted for pair in pairs], predictions),
+        predicted=_pool([pair.predicted for pair in pairs], predictions, protocol.cuts_integer_frames),
     )
     _check_head_boxes(scene, pairs, truths)
     return scene
@@ -131,9 +131,13 @@ def _kept_people(
     return _Kept(rows, position[sequence.frame[rows]], present[rows])
 
 
-def _pool(sequences: Sequence[PoseSequence], kept: Sequence[_Kept]) -> People:
+def _pool(
+    sequences: Sequence[PoseSequence], kept: Sequence[_Kept], cuts_integer_frames: bool = False
+) -> People:
     """The kept people of all videos; each track gets a number of its own."""
-    parts = [_people(sequence, part) for sequence, part in zip(sequences, kept, strict=True)]
+    parts = [
+        _people(sequence, part, cuts_integer_frames) for sequence, part in zip(sequences, kept, strict=True)
+    ]
     parts.append(_no_people())
     counts = [len(part.track_ids) for part in parts]
     first_tracks = np.cumsum(counts) - counts
@@ -144,8 +148,11 @@ def _pool(sequences: Sequence[PoseSequence], kept: Sequence[_Kept]) -> People:
     return People(**columns)
 
 
-def _people(sequence: PoseSequence, kept: _Kept) -> People:
-    """The kept people of one video."""
+def _people(sequence: PoseSequence, kept: _Kept, cuts_integer_frames: bool) -> People:
+    """The kept people of one video; `cuts_integer_frames` as the PoseTrack21 kit cuts scores (see `Protocol`)."""
+    scores = sequence.scores[kept.rows]
+    if cuts_integer_frames:
+        scores = np.where(sequence.integer_frame[kept.rows, None], np.trunc(scores), scores)
     track_ids, track = np.unique(sequence.ids[kept.rows], return_inverse=True)
     keypoints = sequence.keypoints[kept.rows]
     keypoints[~kept.present] = np.nan
@@ -158,7 +165,7 @@ def _people(sequence: PoseSequence, kept: _Kept) -> People:
         person_ids=sequence.person_ids[kept.rows],
         keypoints=keypoints,
         present=kept.present,
-        scores=sequence.scores[kept.rows],
+        scores=scores,
         head_sizes=0.6 * np.sqrt(sides[:, 0] ** 2 + sides[:, 1] ** 2),
     )
 

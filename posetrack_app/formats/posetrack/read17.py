@@ -56,6 +56,7 @@ def posetrack17_sequence(path: Path, content: Mapping[str, Any]) -> PoseSequence
         scores=scores,
         head_boxes=_head_boxes(rows, people),
         has_points=has_points,
+        integer_frame=np.zeros(len(people), bool),
         ignore_regions=regions,
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from posetrack_app.core.errors import InputError
-from posetrack_app.core.records import FloatArray, IntArray
+from posetrack_app.core.records import BoolArray, FloatArray, IntArray
 from posetrack_app.core.skeletons import POSETRACK
 from posetrack_app.formats.posetrack.sequence import (
     NO_SCORE,
@@ -63,6 +63,7 @@ def posetrack18_sequence(path: Path, content: Mapping[str, Any], fixed_order: bo
         scores=_scores(rows, people, len(names))[:, columns],
         head_boxes=_head_boxes(rows, people),
         has_points=np.ones(len(people), bool),
+        integer_frame=_integer_frame(rows, people) if fixed_order else np.zeros(len(people), bool),
         ignore_regions=_ignore_regions(rows, images),
     )
 
@@ -169,6 +170,14 @@ def _scores(rows: Rows, people: Sequence[Person], keypoint_count: int) -> FloatA
     subset = [people[k] for k in np.flatnonzero(scored).tolist()]
     scores[scored] = _numbers(rows[scored], subset, "scores", keypoint_count)
     return scores
+
+
+def _integer_frame(rows: Rows, people: Sequence[Person]) -> BoolArray:
+    """(N,): every keypoint number of the person's frame, of all its people, is a JSON integer."""
+    is_integer = [all(isinstance(value, int) for value in person["keypoints"]) for person in people]
+    others = np.bincount(rows.frame[~np.array(is_integer, bool)], minlength=len(rows.frame_names))
+    found: BoolArray = others[rows.frame] == 0
+    return found
 
 
 def _head_boxes(rows: Rows, people: Sequence[Person]) -> FloatArray:

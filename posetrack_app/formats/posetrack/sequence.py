@@ -69,7 +69,8 @@ class PoseSequence:
     without a list of points, and `ids` (N,) are -1 if such a person has no id. `person_ids` (N,) say who it is in all
     videos (PoseTrack21), -1 if the file does not. `labelled` (F,) is the file's
     `is_labeled`, or whether the frame has people if the file does not say. `image_ids` are (F,), or empty in
-    PoseTrack17. `ignore_regions` maps a frame to its polygons, each (n, 2).
+    PoseTrack17. `integer_frame` (N,): every keypoint number of the person's frame is a JSON integer (read only for
+    PoseTrack21, whose kit then cuts the scores). `ignore_regions` maps a frame to its polygons, each (n, 2).
     """
 
     rows: Rows
@@ -83,6 +84,7 @@ class PoseSequence:
     scores: FloatArray
     head_boxes: FloatArray
     has_points: BoolArray
+    integer_frame: BoolArray
     ignore_regions: dict[int, list[FloatArray]]
 
     @property

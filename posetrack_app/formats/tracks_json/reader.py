@@ -10,9 +10,11 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from posetrack_app.core.errors import InputError
+from posetrack_app.core.frame_rate import USUAL_FPS
 from posetrack_app.core.json_file import load_json
 from posetrack_app.core.records import ORIGINS, FloatArray, FrameInfo, TrackedPoses
 from posetrack_app.core.skeletons import COCO, POSETRACK, Skeleton
+from posetrack_app.formats.recognise import refuse_other_format
 from posetrack_app.formats.tracks_json.tracks import TrackedFrame, Tracks, frame_size_of, size_in
 from posetrack_app.formats.tracks_json.validate import find_info_faults
 from posetrack_app.formats.tracks_json.version import SCHEMA_VERSION, upgraded
@@ -29,6 +31,8 @@ def read_tracks(path: Path) -> Tracks:
 
 def parse_tracks(path: Path, content: Any, *, with_ids: bool = True) -> Tracks:
     """The tracks in a parsed file; without `with_ids`, `track_id` is ignored and all ids are 0."""
+    if with_ids or not isinstance(content, dict):
+        refuse_other_format(path, content)
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
         raise InputError(f"{path} is not a tracks file: it has no list 'images'")
     if not isinstance(content.get("annotations"), list):
@@ -45,7 +49,7 @@ def parse_tracks(path: Path, content: Any, *, with_ids: bool = True) -> Tracks:
     for fault in find_info_faults(info):  # `info` is copied into files that are written from this one
         raise InputError(f"{path}: {fault}")
     skeleton = _skeleton(path, content.get("categories"))
-    rate = frame_rate_of(info) or 25.0
+    rate = frame_rate_of(info) or USUAL_FPS
     people: dict[int, list[Mapping[str, Any]]] = {}
     size = frame_size_of(info)
     images = [_image(path, k, entry, rate, size) for k, entry in enumerate(content["images"])]

@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -94,6 +94,7 @@ def train_network(options: TrainOptions, report: Report) -> Path:
         torch.device(name, int(os.environ.get("LOCAL_RANK", 0))) if name == "cuda" else torch.device(name)
     )
     folder_lock: AbstractContextManager[Any] = nullcontext()
+    is_new = not options.out.exists()
     if is_first:
         _prepare_folder(options)
         folder_lock = _lock_folder(options.out)
@@ -105,6 +106,9 @@ def train_network(options: TrainOptions, report: Report) -> Path:
         if is_first and not (options.out / "checkpoint.pt").exists():
             for file in ("settings.json", "log.jsonl"):
                 (options.out / file).unlink(missing_ok=True)
+            if is_new:
+                with suppress(OSError):  # it has decoded images
+                    options.out.rmdir()
         if options.compiled and isinstance(error, torch._dynamo.exc.TorchDynamoException):
             reason = " ".join(str(error).split())[:160]
             raise InputError(
