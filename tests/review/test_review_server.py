@@ -252,7 +252,7 @@ def test_another_video_is_refused(tmp_path: Path, film: Path) -> None:
 
     clips.write_clip(tmp_path / "other.mp4", times=5)
     with (
-        pytest.raises(InputError, match="contains frame 99, but .* has only 5 frames"),
+        pytest.raises(InputError, match=r"contains frame 99, but .* has only 5 frames"),
         open_session(film, tmp_path / "other.mp4"),
     ):
         pass
