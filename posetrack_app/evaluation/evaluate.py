@@ -26,7 +26,8 @@ class Evaluation:
     """All scores. `totals` are percentages, higher is better, None if undefined.
 
     `protocols` has the scores of each protocol (`tables.scores_as_json`), `details` those of the other kinds of files.
-    `scores` has the arrays behind the protocols, for curves. `problems` lists what could not be scored.
+    `scores` has the arrays behind the protocols, for curves. `problems` lists what could not be scored. `run`
+    says how the predictions were made, if `posetrack benchmark` made them: settings, weights, versions, commit.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class Evaluation:
     sweep: list[SweepPoint] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     scores: dict[str, PoseTrackScores] = field(default_factory=dict)
+    run: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Everything except the arrays; None for undefined scores."""
@@ -55,6 +57,7 @@ class Evaluation:
             "id_switches": [asdict(switch) for switch in self.id_switches],
             "sweep": [_defined(asdict(point)) for point in self.sweep],
             "problems": self.problems,
+            "run": self.run,
         }
 
 

@@ -28,7 +28,7 @@ def track_people(
     """
     clock = clock or StageClock()
     decoded = clock.pull("decode", frames)
-    poses = clock.pull("pose", _poses(decoded, networks, config, clock))
+    poses = clock.pull("pose", poses_of_people(decoded, networks, config, clock))
     if config.pose.min_score:
         poses = drop_low_score_keypoints(poses, min_score=config.pose.min_score)
     unique = drop_duplicates(
@@ -39,19 +39,21 @@ def track_people(
         flow = DenseFlow()
         unique, move = flow.watch(unique), flow.move
     tracker, smoother = build_tracker(config, move)
-    if config.camera_motion and not _propagates(config):
+    if config.camera_motion and not propagates(config):
         unique = follow_camera(unique)
     return clock.pull("track", link_poses(unique, tracker, smoother, config.tracker.patience_seconds))
 
 
-def _propagates(config: Config) -> bool:
+def propagates(config: Config) -> bool:
+    """Whether people are found again by optical flow."""
     return config.propagation.max_seconds > 0 or config.propagation.detect_every > 1
 
 
-def _poses(
-    frames: Iterable[Frame], networks: Networks, config: Config, clock: StageClock
+def poses_of_people(
+    frames: Iterable[Frame], networks: Networks, config: Config, clock: StageClock | None = None
 ) -> Iterator[tuple[Frame, Poses]]:
     """Poses of the detected people and, with propagation, of people whom the detector misses."""
+    clock = clock or StageClock()
     settings = config.propagation
     detect = partial(
         detect_people,
@@ -61,7 +63,7 @@ def _poses(
         max_people=config.detector.max_people,
         batch=max(config.detector.batch, networks.at_once),
     )
-    if not _propagates(config):
+    if not propagates(config):
         people = clock.pull("detect", detect(frames))
         return estimate_poses(people, networks.estimator, batch=config.pose.batch * networks.at_once)
     people = clock.pull("detect", detect_every(frames, detect, settings.detect_every))
