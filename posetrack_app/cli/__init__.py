@@ -25,6 +25,7 @@ from posetrack_app.cli.render import render
 from posetrack_app.cli.run import run
 from posetrack_app.cli.selftest import selftest
 from posetrack_app.cli.train import train
+from posetrack_app.cli.tune import tune
 from posetrack_app.cli.weights import weights
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.version import __version__
@@ -56,6 +57,7 @@ posetrack.add_command(dataset)
 posetrack.add_command(selftest)
 posetrack.add_command(doctor)
 posetrack.add_command(train)
+posetrack.add_command(tune)
 
 
 def main() -> None:

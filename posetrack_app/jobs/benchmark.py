@@ -31,6 +31,8 @@ from posetrack_app.jobs.benchmark_poses import (
     Boxes,
     ComputedPoses,
     PoseSource,
+    keep_all_boxes,
+    linking_settings,
     open_stored_poses,
     read_sequence,
 )
@@ -178,7 +180,7 @@ def _computed_poses(
             return truth_boxes(truth)
         return None if given is None else _boxes_by_frame(truth, given)
 
-    settings = _keep_all_boxes(config) if made_with["gt_boxes"] else config
+    settings = keep_all_boxes(config) if made_with["gt_boxes"] else config
     return ComputedPoses(root, out / "poses", networks, settings, made_with, boxes_of, resume)
 
 
@@ -212,26 +214,6 @@ def predict_sequence(
         linked = with_true_ids(linked, truth)
     tracked = {frame.info.index: people for frame, people in linked}
     return posetrack_predictions(truth, tracked, info)
-
-
-def linking_settings(config: Config, frames: int, *, gt_boxes: bool = False) -> Config:
-    """The settings for linking a video of this many frames.
-
-    A video with fewer frames than a confirmation needs would have no confirmed track.
-    """
-    settings = _keep_all_boxes(config) if gt_boxes else config
-    confirmations = max(1, min(settings.tracker.confirmations, frames))
-    return replace(settings, tracker=replace(settings.tracker, confirmations=confirmations))
-
-
-def _keep_all_boxes(config: Config) -> Config:
-    """The settings for ground-truth boxes: none of them is a duplicate or a false positive."""
-    return replace(
-        config,
-        detector=replace(config.detector, min_score=0.0),
-        duplicates=replace(config.duplicates, box_overlap=1.0, max_similarity=1.0),
-        tracker=replace(config.tracker, confirmations=1),
-    )
 
 
 def truth_boxes(truth: PoseSequence) -> list[Boxes]:

@@ -147,6 +147,26 @@ def open_stored_poses(benchmark: Path) -> StoredPoses:
     return StoredPoses(folder, made_with)
 
 
+def linking_settings(config: Config, frames: int, *, gt_boxes: bool = False) -> Config:
+    """The settings for linking a video of this many frames.
+
+    A video with fewer frames than a confirmation needs would have no confirmed track.
+    """
+    settings = keep_all_boxes(config) if gt_boxes else config
+    confirmations = max(1, min(settings.tracker.confirmations, frames))
+    return replace(settings, tracker=replace(settings.tracker, confirmations=confirmations))
+
+
+def keep_all_boxes(config: Config) -> Config:
+    """The settings for ground-truth boxes: none of them is a duplicate or a false positive."""
+    return replace(
+        config,
+        detector=replace(config.detector, min_score=0.0),
+        duplicates=replace(config.duplicates, box_overlap=1.0, max_similarity=1.0),
+        tracker=replace(config.tracker, confirmations=1),
+    )
+
+
 def read_sequence(root: Path, truth: PoseSequence, indices: Sequence[int]) -> Iterator[Frame]:
     """The chosen frames of a video with their images. InputError if one cannot be read."""
     for index in indices:
