@@ -24,6 +24,7 @@ from posetrack_app.cli.models import models
 from posetrack_app.cli.render import render
 from posetrack_app.cli.run import run
 from posetrack_app.cli.selftest import selftest
+from posetrack_app.cli.submit_check import submit_check
 from posetrack_app.cli.train import train
 from posetrack_app.cli.tune import tune
 from posetrack_app.cli.weights import weights
@@ -58,6 +59,7 @@ posetrack.add_command(selftest)
 posetrack.add_command(doctor)
 posetrack.add_command(train)
 posetrack.add_command(tune)
+posetrack.add_command(submit_check)
 
 
 def main() -> None:
