@@ -28,7 +28,7 @@ from posetrack_app.jobs.tune.objective import joined_parts, read_objective, scor
 from posetrack_app.jobs.tune.preset import _settings
 from posetrack_app.jobs.tune.search_space import search_space, values_of, with_values
 from posetrack_app.jobs.tune.study import _is_clearly_worse
-from posetrack_app.jobs.tune.videos import TuneVideo, VideoGroup, read_videos
+from posetrack_app.jobs.tune.videos import TuneVideo, VideoGroup, link_group, read_videos
 from posetrack_app.pipeline.stored_poses import link_stored
 
 VIDEOS, FRAMES = 5, 24
@@ -53,6 +53,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         frames.append(PosesInFrame(info, poses[np.argsort(-poses.scores, kind="stable")]))
     write_pose_store(file, store.made_with, frames)
+    file = folder / "benchmark" / "poses" / "000002_mpii_test.npz"  # ten seconds are missing
+    frames = [
+        replace(frame, info=replace(frame.info, seconds=frame.info.seconds + 10 * (frame.info.index > 8)))
+        for frame in read_pose_store(file).frames
+        if frame.info.index not in (8, 9, 10)
+    ]
+    write_pose_store(file, store.made_with, frames)
+    file = folder / "benchmark" / "poses" / "000003_mpii_test.npz"  # fewer frames than confirmations
+    write_pose_store(file, store.made_with, read_pose_store(file).frames[:2])
     truth = folder / "gt" / "000000_mpii_test.json"
     content = json.loads(truth.read_text())
     for image in content["images"][::3]:
@@ -81,25 +90,24 @@ def random_settings(seed: int) -> Config:
     return with_values(Config(), values)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(8))
 def test_a_trial_links_as_the_pipeline_does(videos: list[TuneVideo], seed: int) -> None:
     config = random_settings(seed)
-    for video in videos[:2]:
-        settings = linking_settings(config, FRAMES)
+    for video, linked in zip(videos, link_group(videos, config), strict=True):
+        settings = linking_settings(config, len(video.store.frames))
         stream = [(frame, frame.poses) for frame in video.store.frames]
         expected = [
             (frame.info.index, track_id, box.tolist())
             for frame, people in link_stored(stream, settings, POSETRACK)
             for track_id, box in zip(people.ids.tolist(), people.boxes, strict=True)
         ]
-        linked = video.link(config, gt_boxes=False)
         everyone = [(frame.info.index, box) for frame in video.store.frames for box in frame.poses.boxes]
         found = [
             (everyone[row][0], track_id, everyone[row][1].tolist())
             for row, track_id in zip(linked.rows.tolist(), linked.ids.tolist(), strict=True)
         ]
         assert found == expected
-        assert len(found) > 20
+        assert len(found) > 10 or len(video.store.frames) < 5
 
 
 @pytest.mark.parametrize(

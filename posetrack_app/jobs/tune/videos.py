@@ -33,6 +33,7 @@ from posetrack_app.jobs.tune.objective import Parts, score_parts
 from posetrack_app.jobs.tune.search_space import LOWEST_SIMILARITY
 from posetrack_app.pipeline.duplicates import pose_scores
 from posetrack_app.pipeline.link import build_tracker, poses_with_ids
+from posetrack_app.pipeline.lockstep import VideoPoses, link_videos
 
 _Columns = TypeVar("_Columns", People, Candidates)
 
@@ -43,6 +44,11 @@ class Linked:
 
     rows: IntArray
     ids: IntArray
+
+    def with_identity(self) -> Linked:
+        """Without those whose id is 0."""
+        known = self.ids > 0
+        return Linked(self.rows[known], self.ids[known])
 
 
 class TuneVideo:
@@ -58,17 +64,17 @@ class TuneVideo:
     def __len__(self) -> int:
         return len(self._frame)
 
-    def link(self, config: Config, *, gt_boxes: bool) -> Linked:
-        """Link the poses with these settings: the result of `pipeline.stored_poses.link_stored`, sooner."""
-        config = linking_settings(config, len(self.store.frames), gt_boxes=gt_boxes)
+    def above_thresholds(self, config: Config) -> tuple[IntArray, VideoPoses]:
+        """What `pipeline.stored_poses.above_thresholds` leaves: the rows, and their poses."""
         rows, scores = self._kept(config)
         kept = replace(self._people[rows], keypoint_scores=scores[rows])
-        bounds = np.searchsorted(self._frame[rows], np.arange(len(self.store.frames) + 1)).tolist()
-        stream = ((frame, kept[bounds[k] : bounds[k + 1]]) for k, frame in enumerate(self.store.frames))
-        tracker, _ = build_tracker(config, skeleton=POSETRACK)
-        found = [ids for _, _, ids in poses_with_ids(stream, tracker, config.tracker.patience_seconds)]
-        ids = np.concatenate([np.zeros(0, np.int64), *found])
-        return Linked(rows[ids > 0], ids[ids > 0])
+        bounds = np.searchsorted(self._frame[rows], np.arange(len(self.store.frames) + 1))
+        return rows, VideoPoses([frame.info for frame in self.store.frames], kept, bounds)
+
+    @property
+    def has_appearance(self) -> bool:
+        """Whether the poses have features that the tracker may use."""
+        return bool(self._people.appearance.shape[1])
 
     def _kept(self, config: Config) -> tuple[IntArray, FloatArray]:
         """Rows above the thresholds and without duplicates, in the order in which the tracker gets them; all scores."""
@@ -106,6 +112,32 @@ class TuneVideo:
         for one, other in zip(better[by_rank].tolist(), worse[by_rank].tolist(), strict=True):
             if is_kept[one]:
                 is_kept[other] = False
+
+
+def link_group(videos: Sequence[TuneVideo], config: Config, *, gt_boxes: bool = False) -> list[Linked]:
+    """Link the poses of some videos with these settings: for each video what `pipeline.stored_poses.link_stored` gives."""
+    linked: dict[int, Linked] = {}
+    together: list[int] = []
+    settings = [linking_settings(config, len(video.store.frames), gt_boxes=gt_boxes) for video in videos]
+    kept = [video.above_thresholds(each) for video, each in zip(videos, settings, strict=True)]
+    usual = linking_settings(config, config.tracker.confirmations, gt_boxes=gt_boxes)
+    for k, video in enumerate(videos):
+        if settings[k] == usual and not video.has_appearance:
+            together.append(k)
+        else:
+            linked[k] = Linked(kept[k][0], _ids_of_one(video, kept[k][1], settings[k]))
+    found = link_videos([kept[k][1] for k in together], usual, POSETRACK)
+    linked |= {k: Linked(kept[k][0], ids) for k, ids in zip(together, found, strict=True)}
+    return [linked[k].with_identity() for k in range(len(videos))]
+
+
+def _ids_of_one(video: TuneVideo, kept: VideoPoses, config: Config) -> IntArray:
+    """The ids of a video that is too short for the usual settings, or whose poses have an appearance."""
+    bounds = kept.bounds.tolist()
+    stream = ((f, kept.poses[bounds[k] : bounds[k + 1]]) for k, f in enumerate(video.store.frames))
+    tracker, _ = build_tracker(config, skeleton=POSETRACK)
+    found = [ids for _, _, ids in poses_with_ids(stream, tracker, config.tracker.patience_seconds)]
+    return np.concatenate([np.zeros(0, np.int64), *found])
 
 
 def _all_poses(frames: Sequence[PosesInFrame]) -> Poses:
@@ -147,8 +179,8 @@ class VideoGroup:
     def parts(self, config: Config, measures: Sequence[str], *, gt_boxes: bool) -> Parts:
         """Link and score all videos with these settings."""
         ids = np.zeros(self._starts[-1], np.int64)
-        for video, start in zip(self.videos, self._starts, strict=False):
-            linked = video.link(config, gt_boxes=gt_boxes)
+        found = link_group(self.videos, config, gt_boxes=gt_boxes)
+        for linked, start in zip(found, self._starts, strict=False):
             ids[start + linked.rows] = linked.ids
         scene, candidates = self._linked_scene(ids, config.pose.min_score)
         return score_parts(scene, candidates, self._protocol, measures)
