@@ -13,7 +13,7 @@ from posetrack_app.core.similarity import iou_matrix
 from posetrack_app.core.skeletons import POSETRACK
 from posetrack_app.formats.posetrack.sequence import SCORED_KEYPOINTS, PoseSequence
 
-COLUMNS = [POSETRACK.keypoints.index(name) for name in SCORED_KEYPOINTS]
+COLUMNS = np.array([POSETRACK.keypoints.index(name) for name in SCORED_KEYPOINTS])
 """Where the 15 scored keypoints are among the 17 of PoseTrack18."""
 _MIN_IOU = 0.5
 _REACH = 0.5
@@ -72,7 +72,8 @@ def _correct_keypoints(people: TrackedPoses, truth: PoseSequence, annotated: Int
     offset = people.keypoints[:, None, COLUMNS] - truth.keypoints[None, annotated]
     distance = np.linalg.norm(offset, axis=3) / np.maximum(reach, 1e-9)[None, :, None]
     both = (people.keypoint_scores[:, None, COLUMNS] > 0) & truth.present[None, annotated]
-    return np.where(both & (distance <= 1), 1.0 + 1e-3 * (1 - distance), 0.0).sum(axis=2)
+    correct: FloatArray = np.where(both & (distance <= 1), 1.0 + 1e-3 * (1 - distance), 0.0).sum(axis=2)
+    return correct
 
 
 def _pairs(similarity: FloatArray, lowest: float) -> tuple[IntArray, IntArray]:

@@ -36,6 +36,8 @@ def preset_text(report: TuneReport, truth: str, poses: str, protocol: str, seed:
         for number, fold in enumerate(report.folds, 1):
             lines.append(_row(f"fold {number} ({len(fold.videos)})", fold.before, fold.after))
         lines.append(f"# Expect {report.expected_gain:+.2f} points on similar videos.")
+        if report.expected_gain <= 0:
+            lines.append("# These videos are too few for the search, or the settings were good already.")
     return "\n".join([*lines, "", *_settings(report.config), ""])
 
 

@@ -42,7 +42,7 @@ def search_space(lowest_score: float) -> tuple[Setting, ...]:
     [detector] min_score is not among them: it follows [tracker] low_score, below which no pose gets an identity.
     """
     return (
-        Setting("pose.min_score", 0.0, 0.6),
+        Setting(KEYPOINT_THRESHOLD, 0.0, 0.95),
         Setting("duplicates.max_similarity", LOWEST_SIMILARITY, 1.0),
         Setting("tracker.high_score", lowest_score, 0.99),
         Setting("tracker.low_score", lowest_score, 0.99),
@@ -55,6 +55,7 @@ def search_space(lowest_score: float) -> tuple[Setting, ...]:
     )
 
 
+KEYPOINT_THRESHOLD = "pose.min_score"
 LOWEST_SIMILARITY = 0.4
 """[duplicates] max_similarity is searched from here up."""
 

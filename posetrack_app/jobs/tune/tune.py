@@ -35,6 +35,7 @@ from posetrack_app.jobs.tune.videos import TuneVideo, VideoGroup, read_videos
 
 _logger = logging.getLogger("posetrack")
 
+NO_GAIN = "no gain is expected on other videos: these are too few, or the settings were good already"
 _GROUPS_PER_FOLD = 2
 """After each group of videos a trial may stop."""
 
@@ -88,6 +89,8 @@ class TuneReport:
                 f"on videos that the search did not see: {self.expected_gain:+.2f} points "
                 f"({', '.join(f'{fold.after - fold.before:+.2f}' for fold in self.folds)} in the folds)"
             )
+            if self.expected_gain <= 0:
+                lines.append(NO_GAIN)
         lines += [f"  {name} {self.before[name]:.2f} -> {self.after[name]:.2f}" for name in self.before]
         return "\n".join(lines)
 
