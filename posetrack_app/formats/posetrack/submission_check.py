@@ -11,6 +11,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -86,8 +87,8 @@ def _files(path: Path) -> tuple[dict[str, _Load], list[str]]:
         raise InputError(f"{path} is neither a folder nor a .zip file ({one_line(error)})") from error
     names = [PurePosixPath(name) for name in archive.namelist() if not name.endswith("/")]
     visible = [name for name in names if not any(part.startswith((".", "__MACOSX")) for part in name.parts)]
-    files = {
-        name.name: (lambda name=name: archive.read(str(name))) for name in visible if name.suffix == ".json"
+    files: dict[str, _Load] = {
+        name.name: partial(archive.read, str(name)) for name in visible if name.suffix == ".json"
     }
     faults = []
     inside = [name for name in visible if len(name.parts) > 1 and name.suffix == ".json"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -36,8 +37,8 @@ from posetrack_app.jobs.tune.videos import TuneVideo, VideoGroup, read_videos
 _logger = logging.getLogger("posetrack")
 
 NO_GAIN = "no gain is expected on other videos: these are too few, or the settings were good already"
-_GROUPS_PER_FOLD = 2
-"""After each group of videos a trial may stop."""
+_VIDEOS_PER_GROUP = 12
+"""About so many are linked together, which saves time; after each group a trial may stop."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def tune(
     task = _Task(truth, poses, config, objective, protocol, folds, seed)
     problem, parts = task.prepare()
     shares = [len(share) for share in np.array_split(np.arange(trials), len(parts))]
-    searches = _run_searches(task, shares, workers)
+    searches = _run_searches(task, shares, workers, (problem, parts))
     return _report(task, problem, parts, searches, out)
 
 
@@ -204,7 +205,7 @@ def _divide(order: Sequence[int], folds: int) -> tuple[list[Sequence[int]], list
     owned: list[list[int]] = []
     for share in np.array_split(np.array(order), folds):
         owned.append([])
-        for part in np.array_split(share, min(_GROUPS_PER_FOLD, len(share))):
+        for part in np.array_split(share, max(1, round(len(share) / _VIDEOS_PER_GROUP))):
             owned[-1].append(len(groups))
             groups.append(part.tolist())
     parts = []
@@ -218,6 +219,13 @@ _prepared: dict[str, tuple[_Task, Problem, list[Fold]]] = {}
 """What this worker process has read."""
 
 
+def usable_cores() -> int:
+    """The cores that this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _start_worker(task: _Task) -> None:
     _prepared["task"] = (task, *task.prepare())
 
@@ -227,13 +235,18 @@ def _search_fold(number: int, trials: int) -> list[Trial]:
     return search(problem, parts[number], trials, task.seed * 1000 + number)
 
 
-def _run_searches(task: _Task, shares: Sequence[int], workers: int | None) -> list[list[Trial]]:
-    """The search of every fold; they are independent, so the number of workers does not change the result."""
-    count = min(len(shares), workers or len(os.sched_getaffinity(0)))
+def _run_searches(
+    task: _Task, shares: Sequence[int], workers: int | None, prepared: tuple[Problem, list[Fold]]
+) -> list[list[Trial]]:
+    """The search of every fold; they are independent, so the number of workers does not change the result.
+
+    A single worker is this process, which uses what is `prepared`.
+    """
+    count = min(len(shares), workers or usable_cores())
     _logger.info("%s in %s, %s", counted(sum(shares), "trial"), counted(len(shares), "search", "searches"),
                  counted(count, "process", "processes"))  # fmt: skip
     if count == 1:
-        _start_worker(task)
+        _prepared["task"] = (task, *prepared)
         return [_search_fold(number, trials) for number, trials in enumerate(shares)]
     with ProcessPoolExecutor(count, get_context("spawn"), _start_worker, (task,)) as pool:
         running = [pool.submit(_search_fold, number, trials) for number, trials in enumerate(shares)]
