@@ -115,7 +115,7 @@ def benchmark(
     if options["detections"] is not None and (gt_boxes or "boxes" in oracles):
         raise InputError("--detections and --gt-boxes cannot be used together; choose one")
     settings = _settings(stored, preset, config, min_score, keypoint_threshold)
-    chosen = tuple(sorted({*oracles, *(("boxes",) if gt_boxes else ())}))
+    chosen = tuple(sorted({*oracles, *(("boxes",) if gt_boxes or _has_true_boxes(stored) else ())}))
     if ablation is not None:
         if expect:
             raise InputError("--expect and --ablation cannot be used together; run one after the other")
@@ -141,6 +141,13 @@ def benchmark(
         if differing:
             raise SystemExit(1)
         click.echo("as expected")
+
+
+def _has_true_boxes(stored: Path | None) -> bool:
+    """Whether the stored poses are those in the boxes of the ground truth."""
+    from posetrack_app.jobs.benchmark_poses import open_stored_poses
+
+    return stored is not None and bool(open_stored_poses(stored).made_with["gt_boxes"])
 
 
 def _settings(

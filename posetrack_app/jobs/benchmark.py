@@ -31,6 +31,7 @@ from posetrack_app.jobs.benchmark_poses import (
     Boxes,
     ComputedPoses,
     PoseSource,
+    StoredPoses,
     keep_all_boxes,
     linking_settings,
     open_stored_poses,
@@ -103,21 +104,36 @@ def run_benchmark(
         refuse_to_replace_result(out)
     folder = annotation_folder(root, split)
     files = json_files(folder)
-    source: PoseSource
     if stored is None:
         config = config or Config()
         networks = load_networks(config, device)
         made_with = _made_with(config, networks, detections, gt_boxes)
-        source = _computed_poses(root, out, files, config, networks, made_with, detections, resume)
+        source: PoseSource = _computed_poses(
+            root, out, files, config, networks, made_with, detections, resume
+        )
     else:
-        source = open_stored_poses(stored)
-        if detections is not None or gt_boxes != source.made_with["gt_boxes"]:
-            raise InputError(f"the poses in {stored} were made for other boxes; the networks must run again")
-        config = config or source.settings()
-        source.check(config)
+        source, config = _poses_without_networks(stored, config, detections, gt_boxes)
     # What the predictions depend on, as the `info` of their files: equal `info` means equal predictions.
     info = {**source.made_with, "config": config.as_dict(), "gt_boxes": gt_boxes, "oracles": sorted(oracles)}
     predictions = out / "predictions"
+    _predict_all(dataset, root, files, predictions, source, config, info, resume=resume)
+    result = evaluate_posetrack(folder, predictions, PROTOCOLS[dataset], sweep=True)
+    run = {"dataset": dataset, "split": split, "poses_from": None if stored is None else str(stored), **info}
+    return replace(result, run={**run, "commit": source_commit()})
+
+
+def _predict_all(
+    dataset: str,
+    root: Path,
+    files: Sequence[Path],
+    predictions: Path,
+    source: PoseSource,
+    config: Config,
+    info: dict[str, Any],
+    *,
+    resume: bool,
+) -> None:
+    """Write the predictions of every video."""
     predictions.mkdir(parents=True, exist_ok=True)
     for number, file in enumerate(files, 1):
         target = predictions / file.name
@@ -131,9 +147,18 @@ def run_benchmark(
         content = predict_sequence(root, truth, source.poses_of(truth), config, info)
         write_json(target, content)
         _logger.info("%s: %d frames, %d poses", label, truth.frame_count, len(content["annotations"]))
-    result = evaluate_posetrack(folder, predictions, PROTOCOLS[dataset], sweep=True)
-    run = {"dataset": dataset, "split": split, "poses_from": None if stored is None else str(stored), **info}
-    return replace(result, run={**run, "commit": source_commit()})
+
+
+def _poses_without_networks(
+    stored: Path, config: Config | None, detections: Path | None, gt_boxes: bool
+) -> tuple[StoredPoses, Config]:
+    """The poses of an earlier benchmark, and the settings to link them with. InputError if they do not fit."""
+    source = open_stored_poses(stored)
+    if detections is not None or gt_boxes != source.made_with["gt_boxes"]:
+        raise InputError(f"the poses in {stored} were made for other boxes; the networks must run again")
+    config = config or source.settings()
+    source.check(config)
+    return source, config
 
 
 def refuse_to_replace_result(out: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TypeVar
@@ -12,7 +13,7 @@ from posetrack_app.core.config import Config
 from posetrack_app.core.protocols import Networks
 from posetrack_app.core.records import DETECTED, Frame, FrameInfo, HasInfo, Poses, TrackedPoses
 from posetrack_app.core.skeletons import Skeleton
-from posetrack_app.pipeline.camera import CameraMotion
+from posetrack_app.pipeline.camera import follow_camera
 from posetrack_app.pipeline.duplicates import drop_duplicates
 from posetrack_app.pipeline.link import build_tracker, link_poses
 from posetrack_app.pipeline.pose import drop_low_score_keypoints
@@ -39,14 +40,20 @@ def poses_to_store(
     the thresholds.
     """
     lowest = replace(config, detector=replace(config.detector, min_score=lowest_stored_score(config)))
-    camera = CameraMotion() if config.camera_motion and not propagates(config) else None
-    for frame, poses in poses_of_people(frames, networks, lowest):
-        info = frame.info
-        if camera is not None:
-            (_, kept) = next(above_thresholds([(frame, poses)], config, networks.skeleton))
-            motion = camera.follow(frame.image, kept.boxes)
-            info = replace(info, camera_motion=motion, is_cut=motion is None)
-        yield info, poses
+    found = poses_of_people(frames, networks, lowest)
+    if not config.camera_motion or propagates(config):  # with propagation the frames know it already
+        for frame, poses in found:
+            yield frame.info, poses
+        return
+    waiting: deque[Poses] = deque()
+
+    def above() -> Iterator[tuple[Frame, Poses]]:
+        for frame, poses in found:
+            waiting.append(poses)
+            yield from above_thresholds([(frame, poses)], config, networks.skeleton)
+
+    for frame, _ in follow_camera(above()):
+        yield frame.info, waiting.popleft()
 
 
 def above_thresholds(

@@ -235,6 +235,11 @@ def test_evaluation_json_says_how_it_was_made(tree: Path) -> None:
     assert command(tree, "--out", str(again), "--from", str(out), "--keypoint-threshold", "0").exit_code == 0
     made = json.loads((again / "evaluation.json").read_text())["run"]
     assert (made["config"]["detector"]["min_score"], made["config"]["pose"]["min_score"]) == (0.4, 0.0)
+    true, again = tree.parent / "true", tree.parent / "true again"
+    assert command(tree, "--out", str(true), "--gt-boxes").exit_code == 0
+    assert command(tree, "--out", str(again), "--from", str(true)).exit_code == 0
+    assert json.loads((again / "evaluation.json").read_text())["run"]["oracles"] == ["boxes"]
+    assert predictions(again) == predictions(true)
     assert "settings are known" in str(
         command(tree, "--out", "x", "--from", str(out), "--preset", "default").exception
     )
