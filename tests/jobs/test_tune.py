@@ -31,7 +31,7 @@ from posetrack_app.jobs.tune.study import _is_clearly_worse
 from posetrack_app.jobs.tune.videos import TuneVideo, VideoGroup, link_group, read_videos
 from posetrack_app.pipeline.stored_poses import link_stored
 
-VIDEOS, FRAMES = 5, 24
+VIDEOS, FRAMES = 6, 24
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_pose_store(file, store.made_with, frames)
     file = folder / "benchmark" / "poses" / "000003_mpii_test.npz"  # fewer frames than confirmations
     write_pose_store(file, store.made_with, read_pose_store(file).frames[:2])
+    file = folder / "benchmark" / "poses" / "000004_mpii_test.npz"  # no frame had boxes
+    write_pose_store(file, store.made_with, [])
     truth = folder / "gt" / "000000_mpii_test.json"
     content = json.loads(truth.read_text())
     for image in content["images"][::3]:
@@ -72,7 +74,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def videos(folder: Path) -> list[TuneVideo]:
-    return list(read_videos(sorted((folder / "gt").glob("*.json")), open_stored_poses(folder / "benchmark")))
+    stored = open_stored_poses(folder / "benchmark")
+    return list(read_videos(sorted((folder / "gt").glob("*.json")), stored, Config()))
 
 
 def random_settings(seed: int) -> Config:

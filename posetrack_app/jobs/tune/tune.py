@@ -163,7 +163,7 @@ class _Task:
         objective = read_objective(self.objective, PROTOCOLS[self.protocol])
         stored = open_stored_poses(self.poses)
         config = self._start(stored)
-        videos = list(read_videos(self._files(), stored))
+        videos = list(read_videos(self._files(), stored, config))
         order = np.random.default_rng(self.seed).permutation(len(videos))
         folds = min(self.folds, len(videos))
         groups, parts = _divide(order.tolist(), folds)

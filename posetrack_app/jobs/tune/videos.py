@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from posetrack_app.core.config import Config
-from posetrack_app.core.records import DETECTED, BoolArray, FloatArray, IntArray, Poses
+from posetrack_app.core.records import DETECTED, BoolArray, Detections, FloatArray, IntArray, Poses
 from posetrack_app.core.similarity import oks_matrix
 from posetrack_app.core.skeletons import POSETRACK
 from posetrack_app.evaluation.posetrack.hota import SIMILARITY_REACH
@@ -54,12 +54,15 @@ class Linked:
 class TuneVideo:
     """The N stored people of one video, frame by frame, and which of them may be duplicates."""
 
-    def __init__(self, truth: PoseSequence, store: PoseStore) -> None:
+    def __init__(
+        self, truth: PoseSequence, store: PoseStore, lowest_similarity: float = LOWEST_SIMILARITY
+    ) -> None:
+        """`lowest_similarity`: no [duplicates] max_similarity will be lower."""
         self.truth, self.store = truth, store
         self._people = _all_poses(store.frames)
         counts = [len(frame.poses) for frame in store.frames]
         self._frame = np.repeat(np.arange(len(counts)), counts)
-        self._similar = _similar_pairs(store.frames)
+        self._similar = _similar_pairs(store.frames, lowest_similarity)
 
     def __len__(self) -> int:
         return len(self._frame)
@@ -141,18 +144,24 @@ def _ids_of_one(video: TuneVideo, kept: VideoPoses, config: Config) -> IntArray:
 
 
 def _all_poses(frames: Sequence[PosesInFrame]) -> Poses:
+    if not frames:
+        return Detections.detected(np.zeros((0, 4)), np.zeros(0)).with_keypoints(
+            np.zeros((0, 17, 2)), np.zeros((0, 17))
+        )
     columns = [column.name for column in fields(Poses)]
     return Poses(**{name: np.concatenate([getattr(f.poses, name) for f in frames]) for name in columns})
 
 
-def _similar_pairs(frames: Sequence[PosesInFrame]) -> tuple[IntArray, IntArray, FloatArray]:
-    """Pairs of rows (P,) of one frame, and their OKS, that some searched setting may call duplicates."""
+def _similar_pairs(
+    frames: Sequence[PosesInFrame], lowest_similarity: float
+) -> tuple[IntArray, IntArray, FloatArray]:
+    """Pairs of rows (P,) of one frame with a higher OKS than this, and their OKS: possible duplicates."""
     parts, start = [], 0
     for frame in frames:
         poses = frame.poses
         areas = (poses.boxes[:, 2:] - poses.boxes[:, :2]).prod(axis=1)
         similarity = oks_matrix(poses.keypoints, areas, POSETRACK.sigma_array)
-        first, second = np.nonzero(np.triu(similarity > LOWEST_SIMILARITY, k=1))
+        first, second = np.nonzero(np.triu(similarity > lowest_similarity, k=1))
         parts.append((first + start, second + start, similarity[first, second]))
         start += len(poses)
     none = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
@@ -239,8 +248,9 @@ def _has_regions(scene: Scene, pairs: Sequence[SequencePair]) -> BoolArray:
     return np.array(found, bool)
 
 
-def read_videos(files: Sequence[Path], stored: StoredPoses) -> Iterator[TuneVideo]:
-    """The annotated videos of these files, and their stored poses."""
+def read_videos(files: Sequence[Path], stored: StoredPoses, start: Config) -> Iterator[TuneVideo]:
+    """The annotated videos of these files, and their stored poses, for a search from the settings `start`."""
+    lowest = min(LOWEST_SIMILARITY, start.duplicates.max_similarity)
     for file in files:
         truth = read_posetrack(file)
-        yield TuneVideo(truth, stored.poses_of(truth))
+        yield TuneVideo(truth, stored.poses_of(truth), lowest)
