@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 from posetrack_trackers.lockstep import LockstepTracker
 
 from posetrack_app.core.config import Config
@@ -63,13 +64,13 @@ def link_videos(videos: Sequence[VideoPoses], config: Config, skeleton: Skeleton
 
 def _in_steps(
     videos: Sequence[VideoPoses], starts: IntArray, steps: int
-) -> tuple[IntArray, IntArray, list[int]]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64], list[int]]:
     """All rows in the order of their frames, within a step by video; the video of each; where each step starts."""
     step = np.concatenate(
         [np.zeros(0, np.int64), *(np.repeat(np.arange(len(v.frames)), np.diff(v.bounds)) for v in videos)]
     )
-    video = np.repeat(np.arange(len(videos)), np.diff(starts))
-    order = np.argsort(step, kind="stable")
+    video = np.repeat(np.arange(len(videos), dtype=np.int64), np.diff(starts))
+    order = np.argsort(step, kind="stable").astype(np.int64)
     return order, video[order], np.searchsorted(step[order], np.arange(steps + 1)).tolist()
 
 

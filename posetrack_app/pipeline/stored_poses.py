@@ -11,7 +11,7 @@ import numpy as np
 
 from posetrack_app.core.config import Config
 from posetrack_app.core.protocols import Networks
-from posetrack_app.core.records import DETECTED, Frame, FrameInfo, HasInfo, Poses, TrackedPoses
+from posetrack_app.core.records import DETECTED, BoolArray, Frame, FrameInfo, HasInfo, Poses, TrackedPoses
 from posetrack_app.core.skeletons import Skeleton
 from posetrack_app.pipeline.camera import follow_camera
 from posetrack_app.pipeline.duplicates import drop_duplicates
@@ -68,11 +68,12 @@ def above_thresholds(
     )
 
 
-def _detections_to_keep(poses: Poses, config: Config) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _detections_to_keep(poses: Poses, config: Config) -> BoolArray:
     """(N,) the detections with a high score, at most `max_people`, and everyone who was propagated."""
     is_detected = poses.origins == DETECTED
     is_high = is_detected & (poses.scores >= config.detector.min_score)
-    return ~is_detected | (is_high & (np.cumsum(is_high) <= config.detector.max_people))
+    kept: BoolArray = ~is_detected | (is_high & (np.cumsum(is_high) <= config.detector.max_people))
+    return kept
 
 
 def link_stored(
