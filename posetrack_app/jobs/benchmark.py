@@ -17,7 +17,7 @@ from posetrack_app.core.choices import ORACLES
 from posetrack_app.core.config import Config
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.json_file import json_files, load_json, write_json
-from posetrack_app.core.protocols import Networks
+from posetrack_app.core.protocols import Estimator, Networks
 from posetrack_app.core.records import Frame, HasInfo, Poses
 from posetrack_app.core.skeletons import POSETRACK
 from posetrack_app.core.version import __version__
@@ -41,6 +41,7 @@ from posetrack_app.jobs.manifest import source_commit, versions
 from posetrack_app.jobs.oracles import with_true_ids, with_true_keypoints
 from posetrack_app.models.build import load_networks
 from posetrack_app.pipeline.stored_poses import link_stored, lowest_stored_score
+from posetrack_app.pipeline.track_people import propagates
 
 _logger = logging.getLogger("posetrack")
 
@@ -104,10 +105,12 @@ def run_benchmark(
         refuse_to_replace_result(out)
     folder = annotation_folder(root, split)
     files = json_files(folder)
+    estimator: Estimator | None = None
     if stored is None:
         config = config or Config()
         networks = load_networks(config, device)
         made_with = _made_with(config, networks, detections, gt_boxes)
+        estimator = networks.estimator
         source: PoseSource = _computed_poses(
             root, out, files, config, networks, made_with, detections, resume
         )
@@ -116,7 +119,7 @@ def run_benchmark(
     # What the predictions depend on, as the `info` of their files: equal `info` means equal predictions.
     info = {**source.made_with, "config": config.as_dict(), "gt_boxes": gt_boxes, "oracles": sorted(oracles)}
     predictions = out / "predictions"
-    _predict_all(dataset, root, files, predictions, source, config, info, resume=resume)
+    _predict_all(dataset, root, files, predictions, source, config, info, estimator, resume=resume)
     result = evaluate_posetrack(folder, predictions, PROTOCOLS[dataset], sweep=True)
     run = {"dataset": dataset, "split": split, "poses_from": None if stored is None else str(stored), **info}
     return replace(result, run={**run, "commit": source_commit()})
@@ -130,6 +133,7 @@ def _predict_all(
     source: PoseSource,
     config: Config,
     info: dict[str, Any],
+    estimator: Estimator | None,
     *,
     resume: bool,
 ) -> None:
@@ -144,7 +148,7 @@ def _predict_all(
         truth = read_posetrack(file)
         if truth.layout != LAYOUTS[dataset]:
             raise InputError(f"{file} has the layout of {truth.layout}, not of {dataset}")
-        content = predict_sequence(root, truth, source.poses_of(truth), config, info)
+        content = predict_sequence(root, truth, source.poses_of(truth), config, info, estimator)
         write_json(target, content)
         _logger.info("%s: %d frames, %d poses", label, truth.frame_count, len(content["annotations"]))
 
@@ -158,6 +162,11 @@ def _poses_without_networks(
         raise InputError(f"the poses in {stored} were made for other boxes; the networks must run again")
     config = config or source.settings()
     source.check(config)
+    if config.tracker.method == "kalman" and config.propagation.max_seconds:
+        _logger.info(
+            "without networks, people whom the detector misses are not looked for ([propagation] max_seconds)"
+        )
+        config = replace(config, propagation=replace(config.propagation, max_seconds=0.0))
     return source, config
 
 
@@ -210,7 +219,12 @@ def _computed_poses(
 
 
 def predict_sequence(
-    root: Path, truth: PoseSequence, stored: PoseStore, config: Config, info: dict[str, Any]
+    root: Path,
+    truth: PoseSequence,
+    stored: PoseStore,
+    config: Config,
+    info: dict[str, Any],
+    estimator: Estimator | None = None,
 ) -> dict[str, Any]:
     """Predictions for one video in the layout of the data set: thresholds, tracker and oracles on stored poses.
 
@@ -220,6 +234,7 @@ def predict_sequence(
         stored: the poses.
         config: the settings.
         info: the `info` of the predictions; `gt_boxes` and `oracles` are used.
+        estimator: the pose network, for people whom the tracker expects and the detector misses.
     """
     settings = linking_settings(config, len(stored.frames), gt_boxes=info["gt_boxes"])
     poses = [frame.poses for frame in stored.frames]
@@ -230,11 +245,11 @@ def predict_sequence(
             for frame, found in zip(stored.frames, poses, strict=True)
         ]
     frames: Iterable[HasInfo] = stored.frames
-    if config.tracker.method == "flow":
+    if config.tracker.method == "flow" or (estimator is not None and propagates(settings)):
         images = read_sequence(root, truth, [frame.info.index for frame in stored.frames])
         frames = (Frame(frame.info, image.image) for frame, image in zip(stored.frames, images, strict=True))
     stream: Iterable[tuple[HasInfo, Poses]] = zip(frames, poses, strict=True)
-    linked = link_stored(stream, settings, POSETRACK)
+    linked = link_stored(stream, settings, POSETRACK, estimator)
     if "ids" in info["oracles"]:
         linked = with_true_ids(linked, truth)
     tracked = {frame.info.index: people for frame, people in linked}

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrack_app.core.config import Config, with_settings
+from posetrack_app.core.config import Config, PersonScoreConfig, with_settings
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.image_file import read_rgb
 from posetrack_app.core.protocols import Networks
@@ -24,11 +24,11 @@ FRAME_RATE = 25.0
 """PoseTrack files have no times; the videos have about this rate."""
 Boxes = tuple[FloatArray, FloatArray]
 """Boxes (N, 4) x1 y1 x2 y2 in pixels and scores (N,) of one frame."""
-_AFTER_THE_NETWORKS = ("tracker", "flow_tracker", "smoothing", "second_pass")
+_AFTER_THE_NETWORKS = ("person_score", "tracker", "flow_tracker", "smoothing", "second_pass")
 """Sections of the settings that stored poses do not depend on."""
 _MAY_DIFFER = {
     ("detector", "min_score"), ("detector", "max_people"), ("detector", "batch"), ("pose", "min_score"),
-    ("pose", "batch"), ("duplicates", "max_similarity"),
+    ("pose", "batch"), ("duplicates", "max_similarity"), ("propagation", "max_seconds"), ("propagation", "min_score"),
 }  # fmt: skip
 """Other settings that may be changed for stored poses."""
 
@@ -158,10 +158,12 @@ def linking_settings(config: Config, frames: int, *, gt_boxes: bool = False) -> 
 
 
 def keep_all_boxes(config: Config) -> Config:
-    """The settings for ground-truth boxes: none of them is a duplicate or a false positive."""
+    """The settings for ground-truth boxes: none of them is a duplicate or a false positive, and none is missing."""
     return replace(
         config,
         detector=replace(config.detector, min_score=0.0),
+        person_score=PersonScoreConfig(1.0, 0.0, 0.0),
+        propagation=replace(config.propagation, max_seconds=0.0),
         duplicates=replace(config.duplicates, box_overlap=1.0, max_similarity=1.0),
         tracker=replace(config.tracker, confirmations=1),
     )

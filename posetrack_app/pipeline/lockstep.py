@@ -43,6 +43,8 @@ def link_videos(videos: Sequence[VideoPoses], config: Config, skeleton: Skeleton
         for name in ("boxes", "scores", "keypoints", "keypoint_scores")
     }
     ends = [_shot_ends(video.frames, config.tracker.patience_seconds) for video in videos]
+    sizes = np.array([v.frames[0].size if v.frames else (0, 0) for v in videos], np.float64)
+    sizes[sizes.min(axis=1) <= 0] = np.inf
     seconds, motions = _times_and_motions(videos, steps)
     for step in range(steps):
         for number, video in enumerate(videos):
@@ -54,6 +56,7 @@ def link_videos(videos: Sequence[VideoPoses], config: Config, skeleton: Skeleton
             video_of_row[rows],
             seconds=seconds[step],
             camera_motion=motions[step],
+            frame_sizes=sizes,
             **{name: column[rows] for name, column in columns.items()},
         )
         for number, video in enumerate(videos):

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from posetrack_app.cli import posetrack
-from posetrack_app.core.config import Config
+from posetrack_app.core.config import Config, PersonScoreConfig
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.protocols import Networks, PoseArrays
 from posetrack_app.core.records import FloatArray
@@ -104,6 +104,8 @@ def with_thresholds(min_score: float, keypoint_score: float, high_score: float) 
         config,
         detector=replace(config.detector, min_score=min_score),
         pose=replace(config.pose, min_score=keypoint_score),
+        person_score=PersonScoreConfig(1.0, 0.0, 0.0),
+        propagation=replace(config.propagation, max_seconds=0.0),
         tracker=replace(config.tracker, high_score=high_score, low_score=0.15),
     )
 

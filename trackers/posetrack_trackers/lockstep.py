@@ -13,8 +13,8 @@ import numpy as np
 from posetrack_trackers.links import Ids
 from posetrack_trackers.matching import Indices
 from posetrack_trackers.motion import VAR, X, Y
-from posetrack_trackers.oks import Floats
-from posetrack_trackers.oks_tracker import _EPSILON, OksTracker, _as_poses, _Poses
+from posetrack_trackers.oks import Floats, box_area
+from posetrack_trackers.oks_tracker import _EPSILON, MIN_VISIBLE, OksTracker, _as_poses, _Poses
 
 _Pairs = tuple[Indices, Indices, Floats]
 """Tracks, rows and similarities (P,) of pairs of one video, sorted by track."""
@@ -50,6 +50,7 @@ class LockstepTracker(OksTracker):
         keypoint_scores: Floats,
         seconds: Floats,
         camera_motion: Floats,
+        frame_sizes: Floats,
     ) -> None:
         """Link the next frame of all videos.
 
@@ -62,6 +63,7 @@ class LockstepTracker(OksTracker):
             keypoint_scores: (N, K).
             seconds: (V,) time of the frame in each video.
             camera_motion: (V, 2, 3) from pixels of the previous frame.
+            frame_sizes: (V, 2) width and height; infinite if unknown.
         """
         elapsed = seconds - self._videos_seconds if self._frame >= 0 else np.zeros(len(seconds))
         self._frame += 1
@@ -82,7 +84,7 @@ class LockstepTracker(OksTracker):
             tracks, rows = np.append(tracks, new_tracks), np.append(rows, new_rows)
         self._last_seconds[tracks] = seconds[self._video[tracks]]
         self._sight(tracks, numbers[rows])
-        self._remove_lost_tracks()
+        self._remove_lost_tracks(frame_sizes)
 
     def end_video(self, video: int) -> None:
         """End a video or a shot of it, as `OksTracker.finish`."""
@@ -113,11 +115,12 @@ class LockstepTracker(OksTracker):
         tracks, rows, similarity = pairs
         is_confirmed, is_high = self._ids > 0, scores >= self._high_score
         preference = similarity * (1.0 / (1.0 + self._stale * (self._frame - 1 - self._last_frame)))[tracks]
+        is_recent = self._videos_seconds[self._video] - self._last_seconds <= self._low_score_seconds
         row_of_track = np.full(len(self._ids), -1)
         is_free_row = np.ones(len(scores), dtype=bool)
         for tracks_of_round, rows_of_round, lowest in (
             (is_confirmed, is_high, self._min_similarity),
-            (is_confirmed, scores >= self._low_score, self._min_low_score_similarity),
+            (is_confirmed & is_recent, scores >= self._low_score, self._min_low_score_similarity),
             (~is_confirmed, is_high, self._min_similarity),
         ):
             use = (tracks_of_round & (row_of_track < 0))[tracks] & (rows_of_round & is_free_row)[rows]
@@ -172,7 +175,7 @@ class LockstepTracker(OksTracker):
         self._videos_next_id[video] += 1
         self.ids[[number for _, number in self._sightings[track]]] = self._ids[track]
 
-    def _remove_lost_tracks(self) -> None:
+    def _remove_lost_tracks(self, frame_sizes: Floats) -> None:
         """See `OksTracker._remove_lost`."""
         seconds = self._videos_seconds[self._video]
         frames_lost = self._frame - self._last_frame
@@ -183,6 +186,10 @@ class LockstepTracker(OksTracker):
             sightings = self._sightings[track]
             frames_left = sightings[0][0] + self.delay - self._frame
             is_lost[track] = self._confirmations - len(sightings) > frames_left
+        sizes = np.tile(frame_sizes[self._video], 2)
+        visible = np.minimum(np.maximum(self._bodies.boxes, 0.0), sizes)
+        share = np.maximum(visible[:, 2:] - visible[:, :2], 0.0).prod(axis=1) / box_area(self._bodies.boxes)
+        is_lost |= (frames_lost > 0) & np.isfinite(sizes[:, 0]) & (share < MIN_VISIBLE)
         if is_lost.any():
             self._keep_tracks(~is_lost)
 

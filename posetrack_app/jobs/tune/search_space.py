@@ -37,15 +37,13 @@ class Setting:
 
 
 def search_space(lowest_score: float) -> tuple[Setting, ...]:
-    """The searched settings of poses that were stored for boxes of at least `lowest_score`.
-
-    [detector] min_score is not among them: it follows [tracker] low_score, below which no pose gets an identity.
-    """
+    """The searched settings of poses that were stored for boxes of at least `lowest_score`."""
     return (
+        Setting("detector.min_score", lowest_score, 0.95),
         Setting(KEYPOINT_THRESHOLD, 0.0, 0.95),
         Setting("duplicates.max_similarity", LOWEST_SIMILARITY, 1.0),
-        Setting("tracker.high_score", lowest_score, 0.99),
-        Setting("tracker.low_score", lowest_score, 0.99),
+        Setting("tracker.high_score", 0.05, 0.99),
+        Setting("tracker.low_score", 0.05, 0.99),
         Setting("tracker.min_similarity", 0.02, 0.7),
         Setting("tracker.min_low_score_similarity", 0.02, 0.9),
         Setting("tracker.box_weight", 0.0, 10.0),
@@ -74,7 +72,7 @@ def with_values(config: Config, values: Values) -> Config:
     rounded = {name: value if isinstance(value, int) else round(value, 4) for name, value in values.items()}
     if "tracker.low_score" in rounded:
         low = min(rounded["tracker.low_score"], rounded["tracker.high_score"])
-        rounded |= {"tracker.low_score": low, "detector.min_score": low}
+        rounded["tracker.low_score"] = low
     for name, value in rounded.items():
         section, field = name.split(".")
         changed = replace(getattr(config, section), **{field: value})

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
@@ -180,7 +180,8 @@ class _Task:
             raise InputError(
                 'the tracker "flow" needs the images in every trial; tune settings with [tracker] method = "kalman"'
             )
-        return config
+        # The pose network would have to run where a tracker expects people, differently in every trial.
+        return replace(config, propagation=replace(config.propagation, max_seconds=0.0))
 
     def _files(self) -> list[Path]:
         if not self.truth.exists():

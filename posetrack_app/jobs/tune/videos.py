@@ -34,6 +34,7 @@ from posetrack_app.jobs.tune.search_space import LOWEST_SIMILARITY
 from posetrack_app.pipeline.duplicates import pose_scores
 from posetrack_app.pipeline.link import build_tracker, poses_with_ids
 from posetrack_app.pipeline.lockstep import VideoPoses, link_videos
+from posetrack_app.pipeline.person_score import person_scores
 
 _Columns = TypeVar("_Columns", People, Candidates)
 
@@ -70,7 +71,9 @@ class TuneVideo:
     def above_thresholds(self, config: Config) -> tuple[IntArray, VideoPoses]:
         """What `pipeline.stored_poses.above_thresholds` leaves: the rows, and their poses."""
         rows, scores = self._kept(config)
-        kept = replace(self._people[rows], keypoint_scores=scores[rows])
+        kept = replace(
+            self._people[rows], keypoint_scores=scores[rows], scores=self._person_scores(config)[rows]
+        )
         bounds = np.searchsorted(self._frame[rows], np.arange(len(self.store.frames) + 1))
         return rows, VideoPoses([frame.info for frame in self.store.frames], kept, bounds)
 
@@ -90,10 +93,17 @@ class TuneVideo:
         scores = people.keypoint_scores
         if config.pose.min_score:
             scores = np.where(scores >= config.pose.min_score, scores, 0.0)
-        pose = pose_scores(people.scores, scores)
+        pose = pose_scores(self._person_scores(config), scores)
         order = np.lexsort((-pose, self._frame))
         self._drop_duplicates(is_kept, order, config.duplicates.max_similarity)
         return order[is_kept[order]], scores
+
+    def _person_scores(self, config: Config) -> FloatArray:
+        if config.person_score.is_box_score:
+            return self._people.scores
+        return person_scores(
+            self._people.scores, self._people.keypoint_scores.mean(axis=1), config.person_score
+        )
 
     def _rank(self, mask: BoolArray) -> IntArray:
         """(N,) how many of `mask` come up to here in the frame."""
