@@ -89,6 +89,10 @@ class ComputedPoses:
 
 def _without_linking(made_with: Mapping[str, Any]) -> dict[str, Any]:
     config = {name: value for name, value in made_with["config"].items() if name not in _AFTER_THE_NETWORKS}
+    if (
+        made_with["config"]["tracker"]["method"] == "kalman"
+    ):  # it looks for people after these poses are stored
+        config["propagation"] = config["propagation"]["detect_every"]
     return {**made_with, "config": config}
 
 
