@@ -172,7 +172,7 @@ def test_an_earlier_result_is_kept_unless_it_is_resumed_or_overwritten(tree: Pat
         run(tree, "out")
     assert error.value.option == "force"
     calls = Estimator.calls
-    changed = with_thresholds(0.35, 0.0, 0.5)
+    changed = with_thresholds(Config().detector.min_score, 0.0, 0.5)
     run(tree, "out", resume=True, config=changed)
     assert Estimator.calls == calls  # only the tracker changed
     assert read_pose_store(tree.parent / f"out/poses/{NAMES[0]}.npz").made_with["config"] == changed.as_dict()
