@@ -27,7 +27,9 @@ from posetrack_app.cli.render import render
 from posetrack_app.cli.review import review
 from posetrack_app.cli.run import run
 from posetrack_app.cli.selftest import selftest
+from posetrack_app.cli.submit_check import submit_check
 from posetrack_app.cli.train import train
+from posetrack_app.cli.tune import tune
 from posetrack_app.cli.weights import weights
 from posetrack_app.core.errors import InputError, is_out_of_memory, memory_message
 from posetrack_app.core.version import __version__
@@ -62,6 +64,8 @@ posetrack.add_command(dataset)
 posetrack.add_command(selftest)
 posetrack.add_command(doctor)
 posetrack.add_command(train)
+posetrack.add_command(tune)
+posetrack.add_command(submit_check)
 
 
 def main() -> None:

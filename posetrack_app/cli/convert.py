@@ -8,7 +8,7 @@ import click
 
 from posetrack_app.cli.options import PATH, force_option
 from posetrack_app.cli.output import say
-from posetrack_app.core.choices import FORMATS
+from posetrack_app.core.choices import DATASETS, FORMATS, SUBMISSION
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.words import counted
 
@@ -18,7 +18,9 @@ _MOST = 50
 
 @click.command()
 @click.argument("tracks", metavar="IN", type=PATH)
-@click.option("--to", "to", type=click.Choice(FORMATS), required=True, help="The format to write.")
+@click.option(
+    "--to", "to", type=click.Choice((*FORMATS, SUBMISSION)), required=True, help="The format to write."
+)
 @click.option(
     "--out",
     type=PATH,
@@ -26,13 +28,39 @@ _MOST = 50
     help="The file to write; for per-track, openpose, trc and trc-c3d a new folder.",
 )
 @click.option("--smoothed", is_flag=True, help="Write the smoothed keypoints instead of the raw ones.")
+@click.option(
+    "--frames",
+    type=PATH,
+    help="For posetrack-submission: the annotation files of the split (ROOT/annotations/test), which list the frames.",
+)
+@click.option(
+    "--dataset",
+    type=click.Choice(DATASETS),
+    default="posetrack18",
+    show_default=True,
+    help="For posetrack-submission: the data set whose server gets it.",
+)
 @force_option
-def convert(tracks: Path, to: str, out: Path, smoothed: bool, force: bool) -> None:
+def convert(
+    tracks: Path, to: str, out: Path, smoothed: bool, frames: Path | None, dataset: str, force: bool
+) -> None:
     """Write the tracks of IN in another format.
 
     docs/formats.md describes the formats. IN is a tracks.json, a PoseTrack18 file, a .csv or .parquet
-    file that posetrack wrote, or a folder made with --to per-track.
+    file that posetrack wrote, or a folder made with --to per-track. For posetrack-submission it is a folder with
+    a file for each sequence, such as the predictions of posetrack benchmark; OUT is the .zip file for the server.
     """
+    if to == SUBMISSION:
+        from posetrack_app.jobs.submission import make_submission
+
+        if frames is None:
+            raise InputError(
+                "--to posetrack-submission needs --frames, the annotation files of the split, such as ROOT/annotations/test"
+            )
+        if smoothed:
+            raise InputError("--to posetrack-submission writes raw keypoints; leave out --smoothed")
+        click.echo(make_submission(tracks, out, frames=frames, dataset=dataset, force=force).summary())
+        return
     from posetrack_app.jobs.convert import convert as write
 
     content = write(tracks, out, to=to, smoothed=smoothed, force=force)

@@ -247,8 +247,8 @@ def load_config(preset: str = "default", file: Path | None = None) -> Config:
 
     Raises InputError naming the file, the setting and what to write instead.
     """
-    config = _with_file(Config(), _preset_file(preset))
-    return config if file is None else _with_file(config, file)
+    config = with_file(Config(), _preset_file(preset))
+    return config if file is None else with_file(config, file)
 
 
 def settings_for(preset: str, config: Config | str | PathLike[str] | None) -> Config:
@@ -273,8 +273,14 @@ def _preset_file(preset: str) -> Path:
     return file
 
 
-def _with_file(config: Config, file: Path) -> Config:
+def with_file(config: Config, file: Path) -> Config:
+    """`config` changed by the settings in a TOML file. InputError naming the file and the wrong setting."""
     table = parse_file(file, "TOML", lambda content: tomllib.loads(decoded(content)))
+    return with_settings(config, table, file)
+
+
+def with_settings(config: Config, table: dict[str, Any], file: Path) -> Config:
+    """`config` changed by a parsed table of settings, as of a TOML file; errors name `file`."""
     return _merge(config, table, file, "")
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from posetrack_app.core.config import Config, DetectorConfig, TrackerConfig
+from posetrack_app.core.config import Config, DetectorConfig, PersonScoreConfig, TrackerConfig
 from posetrack_app.core.records import FloatArray
 from posetrack_app.core.words import counted
 
@@ -34,6 +34,8 @@ def fitted_thresholds(config: Config, scores: FloatArray, frames: int) -> Config
         config = replace(
             config,
             detector=replace(config.detector, min_score=low),
+            person_score=PersonScoreConfig(1.0, 0.0, 0.0),  # the default one is fitted to our own detector
+            propagation=replace(config.propagation, min_score=low),
             tracker=replace(config.tracker, low_score=low, high_score=high),
         )
     low, high = config.tracker.low_score, config.tracker.high_score

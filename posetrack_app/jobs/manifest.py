@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -80,3 +81,16 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
         except PackageNotFoundError:
             continue  # OpenCV has several package names, and torchvision may be a conda package
     return found
+
+
+def source_commit() -> str | None:
+    """The git commit of the source tree that runs, with "-dirty" if files changed since; None for an installed package."""
+    tree = Path(__file__).parents[2]
+    if not (tree / ".git").exists():
+        return None
+    command = ["git", "-C", str(tree), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None  # git is not installed, or refuses the tree of another user
+    return found.stdout.strip() or None

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 import numpy as np
 
-from posetrack_app.core.records import FloatArray, Frame, IntArray, Poses
+from posetrack_app.core.records import FloatArray, IntArray, Poses
 from posetrack_app.core.similarity import oks_matrix
+
+_Frame = TypeVar("_Frame")
+"""A frame, with or without its pixels."""
 
 VISIBLE_SCORE = 0.2
 """Keypoints with a higher score count as visible in a pose's score, as in the HRNet code."""
@@ -36,8 +40,8 @@ def nms(similarity: FloatArray, scores: FloatArray, threshold: float) -> IntArra
 
 
 def drop_duplicates(
-    stream: Iterable[tuple[Frame, Poses]], *, sigmas: FloatArray, max_similarity: float
-) -> Iterator[tuple[Frame, Poses]]:
+    stream: Iterable[tuple[_Frame, Poses]], *, sigmas: FloatArray, max_similarity: float
+) -> Iterator[tuple[_Frame, Poses]]:
     """OKS-NMS: of two poses whose OKS is above `max_similarity`, drop the one with the lower pose score."""
     for frame, poses in stream:
         areas = (poses.boxes[:, 2:] - poses.boxes[:, :2]).prod(axis=1)

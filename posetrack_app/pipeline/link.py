@@ -33,6 +33,14 @@ def link_poses(
     Tracks end at a cut, or at a gap of missing frames longer than `patience_seconds`. Known camera motion moves the
     tracks along. Without a `smoother` the smoothed keypoints equal the keypoints.
     """
+    for frame, poses, ids in poses_with_ids(stream, tracker, patience_seconds):
+        yield _tracked(frame, poses, ids, smoother)
+
+
+def poses_with_ids(
+    stream: Iterable[tuple[_Frame, Poses]], tracker: Tracker, patience_seconds: float = 3.0
+) -> Iterator[tuple[_Frame, Poses, IntArray]]:
+    """As `link_poses`, but with all poses and their ids (N,), 0 for those without an identity."""
     waiting: deque[tuple[_Frame, Poses, IntArray]] = deque()
     last: FrameInfo | None = None
     usual_step: float = math.inf
@@ -59,10 +67,9 @@ def link_poses(
         waiting.append((frame, poses, links.ids))
         _fill_in(waiting, links.earlier)
         if len(waiting) > tracker.delay:
-            yield _tracked(*waiting.popleft(), smoother)
+            yield waiting.popleft()
     _fill_in(waiting, tracker.finish().earlier)
-    for frame, poses, ids in waiting:
-        yield _tracked(frame, poses, ids, smoother)
+    yield from waiting
 
 
 def _fill_in(waiting: deque[tuple[_Frame, Poses, IntArray]], earlier: list[tuple[int, int, int]]) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from posetrack_app.core.batches import even_shares, joined
 from posetrack_app.core.protocols import Estimator
 from posetrack_app.core.records import Detections, Frame, Poses
+
+_Frame = TypeVar("_Frame")
+"""A frame, with or without its pixels."""
 
 
 def estimate_poses(
@@ -47,8 +51,8 @@ def _poses_of(
 
 
 def drop_low_score_keypoints(
-    stream: Iterable[tuple[Frame, Poses]], *, min_score: float
-) -> Iterator[tuple[Frame, Poses]]:
+    stream: Iterable[tuple[_Frame, Poses]], *, min_score: float
+) -> Iterator[tuple[_Frame, Poses]]:
     """The same poses; keypoint scores below `min_score` become 0 (not seen)."""
     for frame, poses in stream:
         seen = poses.keypoint_scores >= min_score

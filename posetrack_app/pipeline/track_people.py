@@ -31,18 +31,18 @@ def track_people(
     """
     refuse_after_fork()
     clock = clock or StageClock()
-    people = _people(clock.pull("decode", frames), networks, config, clock)
+    people = detected_people(clock.pull("decode", frames), networks, config, clock)
     if config.tracker.method == "flow":
         flow = DenseFlow()
         tracker, smoother = build_tracker(config, flow.move)
-        poses = flow.watch(_propagated(people, networks, config))
+        poses = flow.watch(propagated_poses(people, networks, config))
     else:
         expecting = build_oks_tracker(config)
         tracker, smoother = expecting, build_smoother(config)
         poses = estimate_poses(people, networks.estimator, batch=config.pose.batch * networks.at_once)
         if not config.person_score.is_box_score:
             poses = score_people(poses, config.person_score)
-        if _propagates(config):
+        if propagates(config):
             poses = find_expected(poses, expecting, networks.estimator, config.propagation)
     if config.pose.min_score:
         poses = drop_low_score_keypoints(poses, min_score=config.pose.min_score)
@@ -54,11 +54,12 @@ def track_people(
     return clock.pull("track", link_poses(unique, tracker, smoother, config.tracker.patience_seconds))
 
 
-def _propagates(config: Config) -> bool:
+def propagates(config: Config) -> bool:
+    """Whether people are looked for where they are expected."""
     return config.propagation.max_seconds > 0 or config.propagation.detect_every > 1
 
 
-def _people(
+def detected_people(
     frames: Iterable[Frame], networks: Networks, config: Config, clock: StageClock
 ) -> Iterator[tuple[Frame, Detections]]:
     """The detected people of each frame, which knows the camera motion."""
@@ -74,11 +75,11 @@ def _people(
     return clock.pull("track", follow_camera(people)) if config.camera_motion else people
 
 
-def _propagated(
+def propagated_poses(
     people: Iterable[tuple[Frame, Detections]], networks: Networks, config: Config
 ) -> Iterator[tuple[Frame, Poses]]:
     """Poses of the detected people and, with propagation by optical flow, of people whom the detector missed."""
-    if not _propagates(config):
+    if not propagates(config):
         return estimate_poses(people, networks.estimator, batch=config.pose.batch * networks.at_once)
     # box_overlap 1 keeps all given boxes, but propagated boxes on top of one are still dropped.
     overlap = config.duplicates.box_overlap

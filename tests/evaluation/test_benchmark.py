@@ -70,7 +70,7 @@ def tree(tmp_path: Path, make_video: Any, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 
 def _run(tree: Path, **options: Any) -> tuple[Evaluation, dict[str, Any]]:
-    """The scores and the predictions."""
+    """The scores and the predictions; an earlier result is overwritten."""
     out = tree.parent / "out"
     options.setdefault("force", not options.get("resume"))
     result = benchmark.run_benchmark("posetrack18", tree, out, **options)

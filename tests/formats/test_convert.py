@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from small_tracks import FRAMES, make_tracks
 
 from posetrack_app.cli import posetrack
-from posetrack_app.core.choices import FORMATS
+from posetrack_app.core.choices import FORMATS, SUBMISSION
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.skeletons import COCO, POSETRACK, Skeleton
 from posetrack_app.formats import Tracks, read_tracks
@@ -256,7 +256,7 @@ def test_the_command(tmp_path: Path, tracks: Tracks, name: str) -> None:
 def test_every_format_has_a_writer_and_is_offered() -> None:
     assert tuple(WRITERS) == FORMATS
     to = next(option for option in posetrack.commands["convert"].params if option.name == "to")
-    assert tuple(to.type.choices) == FORMATS  # type: ignore[attr-defined]
+    assert tuple(to.type.choices) == (*FORMATS, SUBMISSION)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -88,13 +88,13 @@ class BodyFilters:
         twin.state = self.state.copy()
         return twin
 
-    def predict(self, elapsed: float) -> None:
-        """Advance every body by `elapsed` seconds (0 or more)."""
-        elapsed = round(elapsed, 6)  # remove the rounding noise of frame times
+    def predict(self, elapsed: float | Floats) -> None:
+        """Advance every body by `elapsed` seconds (0 or more), or by (T, 1) seconds of its own."""
+        elapsed = np.round(elapsed, 6)  # remove the rounding noise of frame times
         decay = np.exp(-elapsed / self._time_constants)
         travel = self._time_constants * (1.0 - decay)
-        body_decay = self._follows_body * (decay[self._centre] - decay)
-        body_travel = self._follows_body * (travel[self._centre] - travel)
+        body_decay = self._follows_body * (decay[..., self._centre, None] - decay)
+        body_travel = self._follows_body * (travel[..., self._centre, None] - travel)
         velocity = self.state[VX : VY + 1]
         body_velocity = velocity[:, :, self._centre, None]
         self.state[X : Y + 1] += travel * velocity + body_travel * body_velocity
@@ -152,4 +152,15 @@ class BodyFilters:
         sizes = self.state[: VY + 1, :, self._size] * scale
         self.state[X : Y + 1] = np.tensordot(linear, self.state[X : Y + 1], axes=1) + shift
         self.state[VX : VY + 1] = np.tensordot(linear, self.state[VX : VY + 1], axes=1)
+        self.state[: VY + 1, :, self._size] = sizes
+
+    def move_cameras(self, affines: Floats) -> None:
+        """As `move_camera`, with a camera motion (T, 2, 3) for every body."""
+        linear, shift = affines[:, :, :2].transpose(1, 2, 0)[..., None], affines[:, :, 2].T[..., None]
+        scale = np.sqrt(np.abs(np.linalg.det(affines[:, :, :2])))
+        sizes = self.state[: VY + 1, :, self._size] * scale
+        x, y = self.state[X].copy(), self.state[Y].copy()
+        self.state[X], self.state[Y] = (linear[k, 0] * x + linear[k, 1] * y + shift[k] for k in (0, 1))
+        x, y = self.state[VX].copy(), self.state[VY].copy()
+        self.state[VX], self.state[VY] = (linear[k, 0] * x + linear[k, 1] * y for k in (0, 1))
         self.state[: VY + 1, :, self._size] = sizes

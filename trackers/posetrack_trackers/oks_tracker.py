@@ -226,6 +226,12 @@ class OksTracker:
     def _similarity(self, poses: _Poses) -> Floats:
         """Similarity (T, N) of tracks and poses; 0 for pairs that are far apart."""
         tracks, rows, area = self._near_pairs(poses)
+        similarity = np.zeros((len(self._ids), len(poses)))
+        similarity[tracks, rows] = self._pair_similarity(poses, tracks, rows, area)
+        return similarity
+
+    def _pair_similarity(self, poses: _Poses, tracks: Indices, rows: Indices, area: Floats) -> Floats:
+        """Similarity (P,) of pairs of a track and a row; `area` (P,) is their s^2."""
         state, count = self._bodies.state, len(self._keypoint_variances)
         offset = state[X : Y + 1, tracks, :count] - poses.points[:, rows, :count]
         variances = self._keypoint_variances + state[VAR, tracks, :count]
@@ -238,8 +244,7 @@ class OksTracker:
             cosine = np.einsum("pd,pd->p", self._appearance[tracks], poses.appearance[rows])
             total += self._appearance_weight * 0.5 * (1.0 + cosine)
             total_weight += self._appearance_weight
-        similarity = np.zeros((len(self._ids), len(poses)))
-        similarity[tracks, rows] = total / np.maximum(total_weight, _EPSILON)
+        similarity: Floats = total / np.maximum(total_weight, _EPSILON)
         return similarity
 
     def _near_pairs(self, poses: _Poses) -> tuple[Indices, Indices, Floats]:

@@ -18,19 +18,30 @@ _IS_SCORED = np.array([name in SCORED_KEYPOINTS for name in POSETRACK.keypoints]
 
 
 def posetrack_predictions(
-    truth: PoseSequence, tracked: Mapping[int, TrackedPoses], info: Mapping[str, Any]
+    truth: PoseSequence,
+    tracked: Mapping[int, TrackedPoses],
+    info: Mapping[str, Any],
+    *,
+    renumber: bool = True,
+    all_frames: bool = False,
 ) -> dict[str, Any]:
     """The content of the file for one video. Track ids are renumbered from 1, and only labelled frames get people.
+
+    A video without any label, as in the test split, gets people in all frames.
 
     Args:
         truth: the ground truth of the video, which gives the frames and their ids.
         tracked: frame of `truth`, from 0, to its people (PoseTrack18 keypoints).
         info: the `info` block.
+        renumber: otherwise the ids stay, and there may be any number of them.
+        all_frames: frames without labels get people, too.
 
     Raises InputError if there are more tracks than poseval accepts.
     """
     ids = truth.image_ids.tolist() or list(range(1, truth.frame_count + 1))
     labelled = truth.labelled | truth.has_people()
+    if all_frames or not labelled.any():
+        labelled[:] = True
     images = [
         {"file_name": name, "id": image_id, "frame_id": image_id}
         for name, image_id in zip(truth.rows.frame_names, ids, strict=True)
@@ -39,7 +50,9 @@ def posetrack_predictions(
     people: list[dict[str, Any]] = []
     for frame in np.flatnonzero(labelled).tolist():
         for person in posetrack_annotations(tracked[frame]) if frame in tracked else ():
-            number = numbers.setdefault(person["track_id"], len(numbers) + 1)
+            number = person["track_id"]
+            if renumber:
+                number = numbers.setdefault(number, len(numbers) + 1)
             people.append({"id": len(people) + 1, "image_id": ids[frame], **person, "track_id": number})
     if len(numbers) > _MAX_ID:
         raise InputError(f"{truth.name} has {len(numbers)} tracks; poseval accepts at most {_MAX_ID}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,11 @@ def write_posetrack17(tracks: Tracks, path: Path) -> None:
 
     Raises InputError if the skeleton lacks one of the 15 keypoints.
     """
+    write_atomic(path, json.dumps(posetrack17_content(tracks)))
+
+
+def posetrack17_content(tracks: Tracks) -> dict[str, Any]:
+    """What `write_posetrack17` writes."""
     names = tracks.skeleton.keypoints
     missing = [name for name in SCORED_KEYPOINTS if name not in names]
     if missing:
@@ -35,7 +41,7 @@ def write_posetrack17(tracks: Tracks, path: Path) -> None:
         }
         for frame in tracks.frames
     ]
-    write_atomic(path, json.dumps({"annolist": frames}))
+    return {"annolist": frames}
 
 
 def _people(tracked: TrackedPoses, columns: list[int]) -> list[dict[str, object]]:
