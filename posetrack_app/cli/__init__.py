@@ -6,8 +6,6 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NoReturn
 
 import click
@@ -20,6 +18,7 @@ from posetrack_app.cli.doctor import doctor
 from posetrack_app.cli.evaluate import evaluate
 from posetrack_app.cli.export import export
 from posetrack_app.cli.link import link
+from posetrack_app.cli.log import log_to_stderr
 from posetrack_app.cli.models import models
 from posetrack_app.cli.render import render
 from posetrack_app.cli.run import run
@@ -63,7 +62,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_COUNT)
-    with _log_to_stderr():
+    with log_to_stderr():
         try:
             posetrack.main(standalone_mode=False)
         except NoArgsIsHelpError as error:
@@ -81,29 +80,13 @@ def main() -> None:
             # The system refuses a file or folder: no permission, a name that is too long, a drive that is gone.
             _refuse(f"{error.filename}: {error.strerror}")
         except (KeyboardInterrupt, click.Abort):
-            click.echo("posetrack: stopped", err=True)
+            logging.getLogger("posetrack").error("stopped")
             sys.exit(130)
-
-
-@contextmanager
-def _log_to_stderr() -> Iterator[None]:
-    """Show what the library logs as lines "posetrack: message" on standard error."""
-    logger = logging.getLogger("posetrack")
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("posetrack: %(message)s"))
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
 
 
 def _refuse(reason: str) -> NoReturn:
     """End with one line and exit code 2; `reason` may quote several lines of a file."""
-    click.echo(f"posetrack: {' '.join(reason.splitlines())}", err=True)
+    logging.getLogger("posetrack").error("%s", " ".join(reason.splitlines()))
     sys.exit(2)
 
 

@@ -40,7 +40,7 @@ _DECODINGS: dict[str, Decoding] = {"dark": "dark", "dark-smoothed": "dark-smooth
 
 
 def load_networks(config: Config, device: str = "auto") -> Networks:
-    """Load the detector and the pose network onto `device`: "auto", "cpu", "cuda" or "mps".
+    """Load the detector and the pose network onto `device`: "auto", "cpu", "cuda", "cuda:1" or "mps".
 
     InputError if the device is missing, if a weight file is missing, damaged or of another network, or if the GPU has too
     little memory.

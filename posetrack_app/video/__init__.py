@@ -51,7 +51,7 @@ def open_video(
         stop: skip frames displayed at or after this time in seconds.
         stride: yield every n-th frame; `index` and `seconds` stay those of the full video.
         duration: seconds to read, from `start` or from the first frame of a stream; another way to give `stop`.
-        device: "cuda" decodes with NVDEC or, without it, with decord on the GPU.
+        device: "cuda" or "cuda:1" decodes with NVDEC or, without it, with decord on that GPU.
         fps: frame rate of an image folder or a raw H.264 or HEVC file, which hold no times (folders: default 25).
 
     Raises InputError if the source is not a readable video, or an argument is out of range.

@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -108,8 +107,8 @@ def test_existing_outputs_are_refused(tmp_path: Path) -> None:
 def test_other_files_of_a_run_are_not_overwritten(tmp_path: Path, name: str, resume: bool) -> None:
     (tmp_path / name).touch()
     with pytest.raises(InputError, match=f"{name} already exists"):
-        check_targets(["a.mp4"], [tmp_path / "t.json"], tmp_path / "overlay.mp4", resume=resume)
-    check_targets(["a.mp4"], [tmp_path / "t.json"], tmp_path / "overlay.mp4", force=True)
+        check_targets(["a.mp4"], [tmp_path / "t.json"], [tmp_path / "overlay.mp4"], resume=resume)
+    check_targets(["a.mp4"], [tmp_path / "t.json"], [tmp_path / "overlay.mp4"], force=True)
 
 
 def test_the_video_itself_is_never_overwritten(tmp_path: Path) -> None:
@@ -118,13 +117,13 @@ def test_the_video_itself_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "link.mp4").symlink_to(video)
     for target in ("a.mp4", "link.mp4"):
         with pytest.raises(InputError, match="is the video itself"):
-            check_targets([str(video)], [out], tmp_path / target, force=True)
+            check_targets([str(video)], [out], [tmp_path / target], force=True)
     kept = tmp_path / "a.partial.mp4"
     kept.touch()
     with pytest.raises(InputError, match="is the video itself"):
-        check_targets([str(kept)], [out], tmp_path / "a.mp4", force=True)
+        check_targets([str(kept)], [out], [tmp_path / "a.mp4"], force=True)
     with pytest.raises(InputError, match="is another file of this run"):
-        check_targets([str(video)], [out], out, force=True)
+        check_targets([str(video)], [out], [out], force=True)
     with pytest.raises(InputError, match=r"x.resume: this ending is reserved for files beside the tracks"):
         check_targets([str(video)], [tmp_path / "x.resume"], force=True)
 
@@ -132,35 +131,30 @@ def test_the_video_itself_is_never_overwritten(tmp_path: Path) -> None:
 def track(
     tmp_path: Path,
     names: list[str],
-    monkeypatch: pytest.MonkeyPatch,
     detector: killed_run.HashDetector | None = None,
     **options: Any,
 ) -> list[track_many.Outcome]:
     """Track files of `tmp_path` into its folder "out" with fake networks, which must be loaded only once."""
     loaded: list[str] = []
 
-    def load_networks(config: Config, device: str) -> Networks:
+    def load(config: Config, device: str) -> Networks:
         loaded.append(device)
         return killed_run.fake_networks(detector)
 
-    monkeypatch.setattr(track_many, "load_networks", load_networks)
     sources = [str(tmp_path / name) for name in names]
-    outs = output_files(sources, tmp_path / "out")
-    outcomes = track_many.track_videos(
-        sources, outs, config=Config(), progress=lambda: nullcontext(lambda *_: None), **options
-    )
+    outcomes = track_many.track_videos(sources, tmp_path / "out", config=Config(), load=load, **options)
     assert loaded == ["auto"]
     return outcomes
 
 
 def test_one_failure_does_not_stop_the_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="posetrack")
     make_folder(tmp_path / "first")
     (tmp_path / "broken.mp4").write_text("no video")
     make_folder(tmp_path / "last", 4)
-    outcomes = track(tmp_path, ["first", "broken.mp4", "last"], monkeypatch)
+    outcomes = track(tmp_path, ["first", "broken.mp4", "last"])
     assert [outcome.report is not None for outcome in outcomes] == [True, False, True]
     assert len(read_tracks(tmp_path / "out" / "last.json").frames) == 4
     assert track_many.exit_code(outcomes) == 2
@@ -172,7 +166,7 @@ def test_one_failure_does_not_stop_the_rest(
 
 
 def test_an_internal_error_is_shown_and_changes_the_exit_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     make_folder(tmp_path / "first")
     make_folder(tmp_path / "last")
@@ -186,35 +180,35 @@ def test_an_internal_error_is_shown_and_changes_the_exit_code(
                 raise ZeroDivisionError("a mistake\nof two lines")
             return found
 
-    outcomes = track(tmp_path, ["first", "last"], monkeypatch, FailingDetector())
+    outcomes = track(tmp_path, ["first", "last"], FailingDetector())
     assert [outcome.report is not None for outcome in outcomes] == [False, True]
     assert track_many.table(outcomes).splitlines()[1].endswith("ZeroDivisionError: a mistake of two lines")
     assert track_many.exit_code(outcomes) == 1
     assert "Traceback" in caplog.text
 
 
-def test_resume_keeps_finished_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resume_keeps_finished_videos(tmp_path: Path) -> None:
     make_folder(tmp_path / "a")
     make_folder(tmp_path / "b")
-    track(tmp_path, ["a"], monkeypatch)
+    track(tmp_path, ["a"])
     before = (tmp_path / "out" / "a.json").stat().st_mtime_ns
-    outcomes = track(tmp_path, ["a", "b"], monkeypatch, resume=True)
+    outcomes = track(tmp_path, ["a", "b"], resume=True)
     assert (tmp_path / "out" / "a.json").stat().st_mtime_ns == before
     assert track_many.exit_code(outcomes) == 0
     assert "done" in track_many.table(outcomes).splitlines()[1]
-    outcomes = track(tmp_path, ["a"], monkeypatch, resume=True, stride=2)
+    outcomes = track(tmp_path, ["a"], resume=True, stride=2)
     assert "made with a different span" in outcomes[0].failure
     image = tmp_path / "a" / "0.png"
     image.write_bytes(image.read_bytes() + b" ")
-    outcomes = track(tmp_path, ["a"], monkeypatch, resume=True)
+    outcomes = track(tmp_path, ["a"], resume=True)
     assert "made with a different video" in outcomes[0].failure
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have Unicode names only")
-def test_image_names_that_are_not_utf_8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_image_names_that_are_not_utf_8(tmp_path: Path) -> None:
     make_folder(tmp_path / "a")
     (tmp_path / "a" / "0.png").rename(os.fsdecode(os.fsencode(tmp_path / "a") + b"/0\xff.png"))
-    outcomes = track(tmp_path, ["a"], monkeypatch)
+    outcomes = track(tmp_path, ["a"])
     assert outcomes[0].report is not None
     assert read_tracks(outcomes[0].out).frames[0].info.file_name == "0\ufffd.png"
 
@@ -245,4 +239,6 @@ def test_the_command(tmp_path: Path) -> None:
     assert "2 videos: 1 done, 1 failed" in ended.stdout
     assert "Traceback" not in ended.stderr
     assert json.loads((tmp_path / "out" / "a.json").read_text())["info"]["frames"] == 1
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["a.json", "a.run.json"]
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
+        ".posetrack", "a.json", "a.run.json", "summary.jsonl",
+    ]  # fmt: skip

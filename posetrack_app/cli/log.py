@@ -1,0 +1,49 @@
+"""What the library logs, on standard error: as plain lines, or one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+_logger = logging.getLogger("posetrack")
+
+
+@contextmanager
+def log_to_stderr() -> Iterator[None]:
+    """Show log lines as "posetrack: message" on standard error; `set_log` changes that for the rest of the block."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("posetrack: %(message)s"))
+    level = _logger.level
+    _logger.addHandler(handler)
+    _logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        _logger.removeHandler(handler)
+        _logger.setLevel(level)
+
+
+def set_log(log_format: str, *, quiet: bool) -> None:
+    """Log as "text" or "json"; `quiet` leaves only warnings and errors."""
+    if log_format == "json":
+        for handler in _logger.handlers:
+            handler.setFormatter(_JsonFormatter())
+    if quiet:
+        _logger.setLevel(logging.WARNING)
+
+
+class _JsonFormatter(logging.Formatter):
+    """One JSON object: time, level, message, and the traceback of an unexpected error."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line)
