@@ -147,9 +147,7 @@ def track(
     return outcomes
 
 
-def test_one_failure_does_not_stop_the_rest(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_one_failure_does_not_stop_the_rest(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="posetrack")
     make_folder(tmp_path / "first")
     (tmp_path / "broken.mp4").write_text("no video")

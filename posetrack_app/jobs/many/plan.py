@@ -65,7 +65,7 @@ def size_of(source: str) -> float:
     path = Path(source)
     try:
         if path.is_dir():
-            return float(_BYTES_PER_FRAME * sum(is_image(Path(entry.name)) for entry in os.scandir(path)))
+            return float(_BYTES_PER_FRAME * sum(is_image(Path(entry.path)) for entry in os.scandir(path)))
         return float(path.stat().st_size)
     except OSError:
         return 0.0  # the error is reported when the video is opened

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from typing import Any, NoReturn
 
 from posetrack_app.core.errors import InputError
@@ -30,6 +30,7 @@ _PROGRESS_SECONDS = 0.25
 _CLOSE_SECONDS = 20.0
 """Time for a worker to store its last outputs after a stop."""
 _MAX_FAILED_STARTS = 2
+_START_METHOD = "spawn"
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class _Logged:
 class _Process:
     """A worker process as the main process sees it."""
 
-    process: SpawnProcess
+    process: BaseProcess
     pipe: Connection
     is_ready: bool = False
     is_busy: bool = False
@@ -113,7 +114,7 @@ class Processes:
             self._end(worker)
 
     def _start(self, worker: int) -> None:
-        context = multiprocessing.get_context("spawn")
+        context: Any = multiprocessing.get_context(_START_METHOD)
         ours, theirs = context.Pipe()
         slot = self.slots[worker]
         process = context.Process(
