@@ -30,7 +30,10 @@ FUNCTIONS = {
     "run": "track_video", "render": "render", "link": "link", "convert": "convert", "validate": "validate",
     "evaluate": "evaluate",
 }  # fmt: skip
-CLI_ONLY = {"json_file", "report", "baseline", "margin", "out_dir", "list_file"}
+CLI_ONLY = {
+    "json_file", "report", "baseline", "margin", "out_dir", "list_file", "workers", "overlay_dir",
+    "skip_done", "part", "ray", "max_seconds", "metrics", "summary_html", "quiet", "log_format",
+}  # fmt: skip
 """Options for several videos, and for what to do with the scores that `evaluate` returns."""
 PYTHON_ONLY = {"on_frame", "progress", "networks"}
 
@@ -76,7 +79,7 @@ def test_every_name_exists_and_no_subpackage_hides_it() -> None:
 def test_functions_have_the_options_of_the_commands(command: str) -> None:
     options = {option.name for option in posetrack.commands[command].params}
     arguments = set(inspect.signature(getattr(posetrack_app, FUNCTIONS[command])).parameters)
-    renamed = {"videos": "video"}
+    renamed = {"videos": "video", "devices": "device"}
     assert arguments - PYTHON_ONLY == {renamed.get(str(name), name) for name in options} - CLI_ONLY
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -64,7 +66,7 @@ def test_requests_that_a_cluster_cannot_fulfil() -> None:
 
 
 def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"pip install 'posetrack-app\[ray\]'"):
         ray_workers("", None, ["cpu"], 1, Work(Config()))
 
@@ -75,6 +77,7 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     for name in ("RAY_USAGE_STATS_ENABLED", "RAY_ENABLE_UV_RUN_RUNTIME_ENV"):
         monkeypatch.setenv(name, "0")
     monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # the actors import the networks of the tests
     package = pytest.importorskip("ray", reason="needs the package ray: pip install 'posetrack-app[ray]'")
     yield package
     package.shutdown()

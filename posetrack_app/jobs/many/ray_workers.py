@@ -138,7 +138,7 @@ class RayWorkers:
             refused = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
             raise InputError(
-                f"a Ray worker could not start ({_first_line(error)}); see the logs of Ray"
+                f"a Ray worker could not start ({_last_line(error)}); see the logs of Ray"
             ) from error
         if refused is not None:
             raise InputError(refused[0], option=refused[1])
@@ -209,6 +209,11 @@ def _absolute(task: Task) -> Task:
     source = task.source if is_stream(task.source) else os.path.abspath(task.source)
     overlay = None if task.overlay is None else Path(os.path.abspath(task.overlay))
     return Task(source, Path(os.path.abspath(task.out)), overlay, task.resume, task.force)
+
+
+def _last_line(error: Exception) -> str:
+    """The error itself, below Ray's account of where it happened."""
+    return str(error).strip().rpartition("\n")[2].strip()
 
 
 def _first_line(error: Exception) -> str:
