@@ -24,7 +24,7 @@ config_option = click.option(
 )
 
 
-class DeviceName(click.ParamType):
+class DeviceName(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
     """One of `names`, or with "cuda" among them a card such as cuda:1; `several` separated by commas become a list."""
 
     name = "device"
@@ -40,9 +40,7 @@ class DeviceName(click.ParamType):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> str | list[str]:
-        if isinstance(value, list):
-            return value
-        devices = [device.strip() for device in value.split(",")]
+        devices = value if isinstance(value, list) else [device.strip() for device in str(value).split(",")]
         for device in devices:
             if device not in self._names and not (
                 "cuda" in self._names and re.fullmatch(r"cuda:\d+", device)

@@ -23,7 +23,7 @@ from posetrack_app.jobs.many.summary import Summary
 from posetrack_app.jobs.many.worker import Load, Outcome, Work
 from posetrack_app.jobs.outputs import check_targets, output_files, overlay_files
 from posetrack_app.jobs.track import finished_report
-from posetrack_app.models.build import load_networks
+from posetrack_app.models.build import fetch_weights, load_networks
 from posetrack_app.video.source_name import display_name
 
 _logger = logging.getLogger("posetrack")
@@ -160,8 +160,11 @@ def _is_done(job: Job) -> bool:
 
 
 def _workers(sources: Sequence[str], work: Work, sharing: Sharing) -> WorkerPool:
+    """The workers, not started yet."""
     if sharing.max_seconds is not None and sharing.max_seconds <= 0:
         raise InputError(f"max_seconds must be above 0, got {sharing.max_seconds:g}", option="max_seconds")
+    if work.load is load_networks:
+        fetch_weights(work.config)
     if sharing.ray is not None:
         from posetrack_app.jobs.many.ray_workers import ray_workers
 

@@ -72,6 +72,15 @@ def load_networks(config: Config, device: str = "auto") -> Networks:
     )
 
 
+def fetch_weights(config: Config) -> None:
+    """Download the weights of both networks if they are missing, so that several processes can load them at once.
+
+    InputError as for `load_networks`.
+    """
+    _find_weights(config.detector, "detector", DETECTORS)
+    _find_weights(config.pose, "pose", POSE_NETWORKS)
+
+
 def build_person_detector(
     settings: DetectorConfig, device: str, precision: str
 ) -> tuple[PersonDetector, dict[str, Any]]:

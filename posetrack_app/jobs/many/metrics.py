@@ -19,7 +19,7 @@ from posetrack_app.jobs.many.summary import STATES
 
 def parse_address(text: str) -> tuple[str, int]:
     """("9100") -> ("127.0.0.1", 9100), and "0.0.0.0:9100" for all network interfaces; InputError for another text."""
-    match = re.fullmatch(r"(?:\[?([0-9A-Za-z.:_-]+?)\]?:)?(\d{1,5})", text)
+    match = re.fullmatch(r"(?:([0-9A-Za-z._-]+):)?(\d{1,5})", text)
     if match is None or int(match[2]) > 65535:
         raise InputError(
             f"'{text}' is not a port; give 9100, or 0.0.0.0:9100 for all networks", option="metrics"
