@@ -12,7 +12,7 @@ from posetrack_app.core.config import Config
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.words import counted
 from posetrack_app.jobs.journal import journal_file
-from posetrack_app.jobs.many.board import Board, Show
+from posetrack_app.jobs.many.board import Show
 from posetrack_app.jobs.many.claims import Claims
 from posetrack_app.jobs.many.dispatch import Dispatcher, Job, Rules, file_state
 from posetrack_app.jobs.many.metrics import serve_metrics
@@ -201,6 +201,3 @@ def exit_code(outcomes: Sequence[Outcome]) -> int:
     if any(outcome.is_internal_error for outcome in outcomes):
         return 1
     return 2 if any(outcome.report is None for outcome in outcomes) else 0
-
-
-__all__ = ["Board", "Load", "Outcome", "Sharing", "exit_code", "table", "track_videos"]

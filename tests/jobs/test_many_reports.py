@@ -53,6 +53,22 @@ def test_two_runs_write_one_summary(tmp_path: Path) -> None:
     assert lines[2]["error"] == "not a video <b>"
 
 
+def test_a_kept_video_keeps_its_line(tmp_path: Path) -> None:
+    """Of the run that did the work, also if that was another one at the same time."""
+    Summary(tmp_path).add(done(tmp_path, "a"))
+    again, other = Summary(tmp_path), Summary(tmp_path)
+    kept = [Outcome(f"{name}.mp4", tmp_path / f"{name}.json", state="kept") for name in "abc"]
+    other.add(done(tmp_path, "b"))
+    for outcome in kept:
+        again.add(outcome)
+    again.merge()
+    assert [(line["state"], line["frames"]) for line in read(tmp_path)] == [
+        ("done", 10),
+        ("done", 10),
+        ("kept", 0),
+    ]
+
+
 def test_half_a_line_of_a_killed_run_is_left_out(tmp_path: Path) -> None:
     summary = Summary(tmp_path)
     summary.add(done(tmp_path, "a"))

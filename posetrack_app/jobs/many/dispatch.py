@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from posetrack_app.core.errors import InputError, one_line
 from posetrack_app.core.words import counted
 from posetrack_app.jobs.journal import journal_file
 from posetrack_app.jobs.many.board import Board, Row, Show
@@ -122,9 +123,14 @@ class Dispatcher:
         for job in list(self._waiting):
             if job.look_again > now:
                 continue
-            if job.claim is None:
-                job.out.parent.mkdir(parents=True, exist_ok=True)
-                job.claim = self._claims.try_claim(claim_file(job.out))
+            try:
+                if job.claim is None:
+                    job.out.parent.mkdir(parents=True, exist_ok=True)
+                    job.claim = self._claims.try_claim(claim_file(job.out))
+            except (InputError, OSError) as error:  # the folder of this video cannot be written
+                self._waiting.remove(job)
+                self._record(job, Outcome(job.source, job.out, failure=one_line(error), state="failed"))
+                continue
             if job.claim is None:
                 job.look_again = now + _LOOK_AGAIN_SECONDS
                 continue

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,10 @@ class RayWorkers:
 
     def wait(self, seconds: float, on_progress: OnProgress) -> list[Finished | Crashed]:
         pending = [*self._starting, *self._tracking]
-        ready, _ = self._ray.wait(pending, num_returns=len(pending), timeout=seconds)
+        if not pending:
+            time.sleep(seconds)
+            return []
+        ready, _ = self._ray.wait(pending, num_returns=1, timeout=seconds)
         events: list[Finished | Crashed] = []
         for reference in ready:
             if reference in self._starting:

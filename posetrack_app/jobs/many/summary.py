@@ -39,9 +39,12 @@ class Summary:
         name = f"{time.time_ns()}-{socket.gethostname()}-{os.getpid()}.jsonl"
         self._own = self._folder / name
         self._merged = 0.0
+        self._known = {line["tracks_file"] for line in self._lines(self._sizes()) if line["state"] == "done"}
 
     def add(self, outcome: Outcome) -> None:
-        """Store the line of one video."""
+        """Store the line of one video; of one that is kept, only if no earlier line says how it was made."""
+        if outcome.state == "kept" and _name(outcome.out, self._out_dir) in self._known:
+            return
         with self._own.open("a", encoding="utf-8") as file:
             file.write(json.dumps(_line(outcome, self._out_dir), allow_nan=False) + "\n")
         if time.monotonic() - self._merged >= _MERGE_SECONDS:
@@ -69,23 +72,31 @@ class Summary:
         return {file: file.stat().st_size for file in sorted(self._folder.glob("*.jsonl"))}
 
     def _lines(self, files: Iterable[Path]) -> list[dict[str, Any]]:
-        newest: dict[str, dict[str, Any]] = {}
+        lines = []
         for file in files:
             for text in file.read_text(encoding="utf-8").splitlines():
                 try:
-                    line = json.loads(text)
+                    lines.append(json.loads(text))
                 except ValueError:
                     continue  # the last line of a killed run, or of one that is writing it now
-                if newest.get(line["tracks_file"], line)["ended"] <= line["ended"]:
-                    newest[line["tracks_file"]] = line
+        newest: dict[str, dict[str, Any]] = {}
+        for line in sorted(lines, key=lambda line: line["ended"]):
+            name = line["tracks_file"]
+            # "kept" knows less than the line of the run that did the work.
+            if line["state"] != "kept" or newest.get(name, line)["state"] != "done":
+                newest[name] = line
         return [newest[name] for name in sorted(newest)]
+
+
+def _name(out: Path, out_dir: Path) -> str:
+    return as_text(os.path.relpath(out, out_dir))
 
 
 def _line(outcome: Outcome, out_dir: Path) -> dict[str, Any]:
     report = outcome.report
     return {
         "video": display_name(outcome.source),
-        "tracks_file": as_text(os.path.relpath(outcome.out, out_dir)),
+        "tracks_file": _name(outcome.out, out_dir),
         "state": outcome.state,
         "frames": report.frames if report else 0,
         "people": report.tracks if report else 0,
