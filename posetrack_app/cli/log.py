@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ _logger = logging.getLogger("posetrack")
 @contextmanager
 def log_to_stderr() -> Iterator[None]:
     """Show log lines as "posetrack: message" on standard error; `set_log` changes that for the rest of the block."""
-    handler = logging.StreamHandler()
+    handler = _StderrHandler()
     handler.setFormatter(logging.Formatter("posetrack: %(message)s"))
     level = _logger.level
     _logger.addHandler(handler)
@@ -24,6 +25,13 @@ def log_to_stderr() -> Iterator[None]:
     finally:
         _logger.removeHandler(handler)
         _logger.setLevel(level)
+
+
+class _StderrHandler(logging.Handler):
+    """Writes to the standard error of the moment: a progress display replaces it, to put the lines above its bars."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr, flush=True)
 
 
 def set_log(log_format: str, *, quiet: bool) -> None:

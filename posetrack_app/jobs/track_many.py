@@ -94,8 +94,10 @@ def track_videos(
     outs = output_files(sources, out_dir)
     jobs = _jobs_of_part(sources, outs, out_dir, overlay_dir, choose_part(sharing.part))
     mine = {job.out: position for position, job in enumerate(jobs)}
-    done = [job for job in jobs if skip_done and _is_done(job)]
-    left = [job for job in jobs if job not in done]
+    done: list[Job] = []
+    left: list[Job] = []
+    for job in jobs:
+        (done if skip_done and _is_done(job) else left).append(job)
     resume = resume or skip_done
     check_targets(
         [job.source for job in left], [job.out for job in left], [job.overlay for job in left if job.overlay],
@@ -120,8 +122,7 @@ def track_videos(
                 )
                 _run(dispatcher, pool, sharing)
     finally:
-        summary.merge()
-        if sharing.summary_page:
+        if summary.merge() and sharing.summary_page:
             summary.write_page()
     return sorted(outcomes, key=lambda outcome: mine[outcome.out])
 

@@ -35,7 +35,6 @@ class Summary:
     def __init__(self, out_dir: Path) -> None:
         self._out_dir = out_dir
         self._folder = out_dir / ".posetrack"
-        self._folder.mkdir(parents=True, exist_ok=True)
         name = f"{time.time_ns()}-{socket.gethostname()}-{os.getpid()}.jsonl"
         self._own = self._folder / name
         self._merged = 0.0
@@ -45,6 +44,7 @@ class Summary:
         """Store the line of one video; of one that is kept, only if no earlier line says how it was made."""
         if outcome.state == "kept" and _name(outcome.out, self._out_dir) in self._known:
             return
+        self._folder.mkdir(parents=True, exist_ok=True)
         with self._own.open("a", encoding="utf-8") as file:
             file.write(json.dumps(_line(outcome, self._out_dir), allow_nan=False) + "\n")
         if time.monotonic() - self._merged >= _MERGE_SECONDS:
@@ -54,6 +54,8 @@ class Summary:
         """Write summary.jsonl and return its lines, by the name of the tracks file."""
         while True:
             before = self._sizes()
+            if not before:
+                return []  # nothing was done, and the folder may not exist
             lines = self._lines(before)
             text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
             write_atomic(self._out_dir / "summary.jsonl", text)
@@ -63,7 +65,7 @@ class Summary:
                 return lines
 
     def write_page(self) -> Path:
-        """Write summary.html from the same lines, and return its path."""
+        """Write summary.html from the same lines, and return its path. Needs at least one outcome."""
         path = self._out_dir / "summary.html"
         write_atomic(path, summary_page(self.merge()))
         return path
