@@ -127,24 +127,28 @@ class Dispatcher:
                 if job.claim is None:
                     job.out.parent.mkdir(parents=True, exist_ok=True)
                     job.claim = self._claims.try_claim(claim_file(job.out))
+                if job.claim is None:
+                    job.look_again = now + _LOOK_AGAIN_SECONDS
+                    continue
+                finished = self._finished_meanwhile(job)
             except (InputError, OSError) as error:  # the folder of this video cannot be written
-                self._waiting.remove(job)
-                self._record(job, Outcome(job.source, job.out, failure=one_line(error), state="failed"))
-                continue
-            if job.claim is None:
-                job.look_again = now + _LOOK_AGAIN_SECONDS
-                continue
+                finished = Outcome(job.source, job.out, failure=one_line(error), state="failed")
             self._waiting.remove(job)
-            # Looked at only with the claim in hand: until then its owner may still finish it.
-            if not job.retries and self._was_finished_elsewhere(job):
-                self._record(job, Outcome(job.source, job.out, finished_report(job.out), state="kept"))
+            if finished is not None:
+                self._record(job, finished)
                 continue
             return job
         return None
 
-    def _was_finished_elsewhere(self, job: Job) -> bool:
+    def _finished_meanwhile(self, job: Job) -> Outcome | None:
+        """The outcome of a video that another process, or a worker that died right afterwards, finished.
+
+        Call it only with the claim in hand: until then its owner may still finish it.
+        """
         now = file_state(job.out)
-        return now is not None and now != job.found and not journal_file(job.out).exists()
+        if now is None or now == job.found or journal_file(job.out).exists():
+            return None
+        return Outcome(job.source, job.out, finished_report(job.out), state="kept")
 
     def _task(self, job: Job) -> Task:
         """What to do now. A journal that appeared since the start is that of a process that died or was stopped."""
