@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from posetrack_app.jobs.many.board import Board
 
 LINE_EVERY_SECONDS = 10.0
@@ -93,7 +95,7 @@ def show_workers(stream: TextIO | None) -> Iterator[Callable[[Board], None]]:
         yield show
 
 
-def workers_table(board: Board) -> object:
+def workers_table(board: Board) -> Table:
     """What rich draws: the videos first, then each worker."""
     from rich.progress_bar import ProgressBar
     from rich.table import Table

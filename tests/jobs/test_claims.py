@@ -76,7 +76,8 @@ def test_of_many_threads_one_gets_the_claim(tmp_path: Path) -> None:
             assert [watcher.try_claim(path) for watcher in watchers] == [None] * 8
             for clock in clocks:
                 clock.now = 61.0
-        start, found = threading.Barrier(8), []
+        start = threading.Barrier(8)
+        found: list[object] = []
 
         def race(watcher: Claims, start: threading.Barrier = start, found: list[object] = found) -> None:
             start.wait()

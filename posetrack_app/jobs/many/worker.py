@@ -82,7 +82,7 @@ def load_for(slot: Slot, work: Work) -> Networks:
 
 def track_task(task: Task, networks: Networks, work: Work, progress: Progress | None = None) -> Outcome:
     """Track one video. A failure is an outcome, not an exception; only a stop (ctrl-C) passes through."""
-    made_by = {"worker": f"{socket.gethostname()}:{os.getpid()}", "device": networks.device}
+    made_by: dict[str, Any] = {"worker": f"{socket.gethostname()}:{os.getpid()}", "device": networks.device}
     try:
         task.out.parent.mkdir(parents=True, exist_ok=True)
         if task.overlay is not None:
