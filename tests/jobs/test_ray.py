@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import fake_ray
 import many_fakes
 import numpy as np
 import pytest
@@ -69,6 +71,47 @@ def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"pip install 'posetrack-app\[ray\]'"):
         ray_workers("", None, ["cpu"], 1, Work(Config()))
+
+
+@pytest.fixture
+def _own_log() -> Iterator[None]:
+    """Actors in this process change its log."""
+    logger = logging.getLogger("posetrack")
+    before = logger.handlers[:], logger.level, logger.propagate
+    yield
+    logger.handlers[:], logger.level, logger.propagate = before
+
+
+@pytest.mark.usefixtures("_own_log")
+def test_our_side_of_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a Ray that runs everything in this process: an actor dies once."""
+    died: list[str] = []
+
+    def fails(method: str, arguments: tuple[Any, ...]) -> bool:
+        if method == "track" and "kills" in arguments[0].source and not died:
+            died.append(arguments[0].source)
+            return True
+        return False
+
+    fake = fake_ray.FakeRay({"CPU": 2.0}, fails)
+    monkeypatch.setitem(sys.modules, "ray", fake)
+    sources = [make_folder(tmp_path / name, 4) for name in ("kills", "good")]
+    track_videos(sources, tmp_path / "one", config=config(), load=healthy_networks)
+    sharing = Sharing(workers=None, devices=["cpu"], ray="")
+    outcomes = track_videos(
+        sources, tmp_path / "out", config=config(), load=healthy_networks, sharing=sharing
+    )
+    assert [(outcome.state, outcome.retries) for outcome in outcomes] == [("done", 1), ("done", 0)]
+    for name in ("kills.json", "good.json"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+    assert len(fake.options) == 2
+    assert all(options["max_restarts"] == -1 and "num_gpus" not in options for options in fake.options)
+    assert fake.killed == 2
+    assert not fake.is_running
+    with pytest.raises(InputError, match="no such weights"):
+        track_videos(
+            sources, tmp_path / "x", config=config(), load=many_fakes.refused_networks, sharing=sharing
+        )
 
 
 @pytest.fixture
