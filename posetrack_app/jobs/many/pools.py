@@ -33,7 +33,10 @@ class Crashed:
 class WorkerPool(Protocol):
     """Workers that track one video at a time. The networks are loaded once for each worker."""
 
-    slots: Sequence[Slot]
+    @property
+    def slots(self) -> Sequence[Slot]:
+        """One for each worker."""
+        ...
 
     def start(self) -> None:
         """Start the workers; InputError if the networks or the device are wrong, here or in `wait`."""

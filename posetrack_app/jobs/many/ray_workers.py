@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +171,7 @@ def ray_workers(
     be reached, or for more than one device.
     """
     try:
-        import ray
+        ray: Any = import_module("ray")
     except ImportError as error:
         raise InputError("Ray is not installed; pip install 'posetrack-app[ray]'", option="ray") from error
     if len(devices) > 1 or devices[0].startswith("cuda:"):
