@@ -20,7 +20,8 @@ from posetrack_app.jobs.many.plan import choose_part, choose_slots, size_of
 from posetrack_app.jobs.many.pools import ThisProcess, WorkerPool
 from posetrack_app.jobs.many.processes import Processes
 from posetrack_app.jobs.many.summary import Summary
-from posetrack_app.jobs.many.worker import Load, Outcome, Work
+from posetrack_app.jobs.many.worker import Load, Work
+from posetrack_app.jobs.many.worker import Outcome as Outcome
 from posetrack_app.jobs.outputs import check_targets, output_files, overlay_files
 from posetrack_app.jobs.track import finished_report
 from posetrack_app.models.build import fetch_weights, load_networks

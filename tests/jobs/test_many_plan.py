@@ -74,7 +74,7 @@ def test_workers(
 
 def test_little_memory_means_fewer_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "usable_cores", lambda: 8)
-    monkeypatch.setattr(plan, "_free_memory", lambda: 2 << 30)
+    monkeypatch.setattr(plan, "_free_memory", lambda: 4 << 30)
     assert len(choose_slots(None, ["cpu"], 9)) == 2
     with pytest.raises(InputError, match="must be 1 or more, got 0"):
         choose_slots(0, ["cpu"], 9)

@@ -121,7 +121,9 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         monkeypatch.setenv(name, "0")
     monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # the actors import the networks of the tests
-    package = pytest.importorskip("ray", reason="needs the package ray: pip install 'posetrack-app[ray]'")
+    package: Any = pytest.importorskip(
+        "ray", reason="needs the package ray: pip install 'posetrack-app[ray]'"
+    )
     yield package
     package.shutdown()
 
@@ -160,7 +162,7 @@ def test_a_local_ray(tmp_path: Path, ray: Any) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_cluster_of_two_nodes(tmp_path: Path, ray: Any) -> None:
-    """The node of one worker is lost; its video continues on the other."""
+    """With room for one worker each."""
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})

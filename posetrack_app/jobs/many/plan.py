@@ -14,8 +14,8 @@ from posetrack_app.models.devices import all_devices
 from posetrack_app.video.folder import is_image
 from posetrack_app.video.source_name import is_stream
 
-_WORKER_BYTES = 1 << 30
-"""Main memory of a worker with the default networks, with a margin; measured 0.7 GB."""
+_WORKER_BYTES = 3 << 29
+"""1.5 GiB of main memory for a worker: with the default networks on 768x576 pixels its peak was 1.25 GiB."""
 _BYTES_PER_FRAME = 30_000
 """Of a video file with 6 Mbit/s and 25 frames per second; makes an image folder comparable."""
 
