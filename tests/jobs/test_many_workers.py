@@ -62,7 +62,9 @@ def lines(out_dir: Path) -> dict[str, dict[str, Any]]:
     return {line["tracks_file"]: line for line in found}
 
 
-def test_a_killed_worker_and_a_video_that_hangs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_killed_worker_and_a_video_that_hangs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Results equal those of one process, to the byte; each crash costs one retry, a hanging video only itself."""
     sources = [
         make_folder(tmp_path / "kills", 30, {20: many_fakes.GREEN}),
@@ -72,11 +74,20 @@ def test_a_killed_worker_and_a_video_that_hangs(tmp_path: Path, caplog: pytest.L
     healthy = [source for source in sources if "hangs" not in source]
     track(healthy, tmp_path / "one")
     out = tmp_path / "many"
+    passed = [0.0]
+    monkeypatch.setattr(dispatch, "_now", lambda: time.monotonic() + passed[0])
+
+    def pass_time(board: Board) -> None:
+        """When only the video that hangs is left, its time is over."""
+        if board.finished == len(sources) - 1:
+            passed[0] = 2e6
+
     outcomes = track(
         sources,
         out,
-        sharing=Sharing(workers=2, devices=["cpu"], max_seconds=3),
+        sharing=Sharing(workers=2, devices=["cpu"], max_seconds=1e6),
         load=partial(many_fakes.fateful_networks, folder=tmp_path),
+        show=pass_time,
     )
     assert [outcome.state for outcome in outcomes] == ["done", "timeout", "done", "done", "done"]
     assert [outcome.retries for outcome in outcomes] == [1, 0, 0, 0, 0]
@@ -88,7 +99,7 @@ def test_a_killed_worker_and_a_video_that_hangs(tmp_path: Path, caplog: pytest.L
     assert json.loads((out / "kills.run.json").read_text())["resumed"] is True
     assert exit_code(outcomes) == 2
     assert "its worker ended (SIGKILL, perhaps out of memory); resuming it" in caplog.text
-    assert "FAILED ended after 3 seconds; resume with more time" in table(outcomes)
+    assert "FAILED ended after 1e+06 seconds; resume with more time" in table(outcomes)
     assert "30  " in table(outcomes)
     found = lines(out)
     assert found["kills.json"]["retries"] == 1

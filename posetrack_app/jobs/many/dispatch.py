@@ -21,6 +21,7 @@ from posetrack_app.video.source_name import display_name
 _logger = logging.getLogger("posetrack")
 
 MAX_RETRIES = 1
+_now = time.monotonic
 _WAIT_SECONDS = 0.5
 _LOOK_AGAIN_SECONDS = 5.0
 """Time between two looks at a video that another process works on."""
@@ -113,13 +114,13 @@ class Dispatcher:
                 self._tell_who_works_on_the_rest()
                 return
             self._running[worker] = job
-            job.began = time.monotonic()
+            job.began = _now()
             self.board.rows[worker] = Row(display_name(job.source))
             self._pool.give(worker, self._task(job))
 
     def _claim_next(self) -> Job | None:
         """The first waiting video that no other process has; videos finished by others are done with."""
-        now = time.monotonic()
+        now = _now()
         for job in list(self._waiting):
             if job.look_again > now:
                 continue
@@ -170,7 +171,7 @@ class Dispatcher:
                 _logger.warning("%s: %s took it over", display_name(job.source), describe_owner(path))
                 self._take_from(worker)
                 self._pool.stop(worker)
-                job.claim, job.look_again = None, time.monotonic() + _LOOK_AGAIN_SECONDS
+                job.claim, job.look_again = None, _now() + _LOOK_AGAIN_SECONDS
                 self._waiting.append(job)
 
     def _finish(self, worker: int, outcome: Outcome) -> None:
@@ -197,7 +198,7 @@ class Dispatcher:
     def _end_late_videos(self) -> None:
         limit = self._rules.max_seconds
         for worker, job in list(self._running.items()):
-            if limit is not None and time.monotonic() - job.began > limit:
+            if limit is not None and _now() - job.began > limit:
                 self._take_from(worker)
                 self.board.restarts += 1
                 self._pool.stop(worker)  # before the claim is released
