@@ -120,26 +120,25 @@ def run_case(case: str, clips: list[Path], out: Path, preset: str) -> float:
     began = time.perf_counter()
     process = subprocess.Popen(command)
     if kind == "kill":
-        kill_a_worker(process.pid, out)
+        kill_a_worker(process, out)
     if process.wait():
         raise SystemExit(f"case {case} failed")
     return time.perf_counter() - began
 
 
-def kill_a_worker(parent: int, out: Path) -> None:
+def kill_a_worker(run: subprocess.Popen[bytes], out: Path) -> None:
     """Kill -9 a worker process as soon as the first, longest video has stored some outputs."""
     journal = out / "clip00.resume"
-    while not journal.exists() or journal.stat().st_size < 20_000:
+    while not journal.exists() or journal.stat().st_size < 4000:
+        if run.poll() is not None:
+            raise SystemExit(
+                "the first clip was finished before its worker could be killed; give --frames 10"
+            )
         time.sleep(0.05)
-    claim = json.loads((out / "clip00.claim").read_text())
     children = subprocess.run(
-        ["ps", "--ppid", str(claim["process"]), "-o", "pid=,args="],
-        capture_output=True,
-        text=True,
-        check=True,
+        ["ps", "--ppid", str(run.pid), "-o", "pid=,args="], capture_output=True, text=True, check=True
     )
     workers = [line.split()[0] for line in children.stdout.splitlines() if "spawn_main" in line]
-    print(f"killing worker {workers[0]} of {parent}", file=sys.stderr)
     os.kill(int(workers[0]), signal.SIGKILL)
 
 
