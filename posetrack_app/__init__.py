@@ -22,10 +22,17 @@ if TYPE_CHECKING:
     from posetrack_app.drawing.draw import draw_poses as draw_poses
     from posetrack_app.formats import TrackedFrame as TrackedFrame
     from posetrack_app.formats import Tracks as Tracks
+    from posetrack_app.formats.edits_json.edit import Edit as Edit
     from posetrack_app.jobs.convert import convert as convert
     from posetrack_app.jobs.convert import read_tracks as read_tracks
     from posetrack_app.jobs.convert import validate as validate
     from posetrack_app.jobs.convert import write_tracks as write_tracks
+    from posetrack_app.jobs.edit import add_edit as add_edit
+    from posetrack_app.jobs.edit import apply_edits as apply_edits
+    from posetrack_app.jobs.edit import edit_tracks as edit_tracks
+    from posetrack_app.jobs.edit import read_edits as read_edits
+    from posetrack_app.jobs.edit import replay_edits as replay_edits
+    from posetrack_app.jobs.edit import undo_edit as undo_edit
     from posetrack_app.jobs.evaluate import evaluate as evaluate
     from posetrack_app.jobs.link import link as link
     from posetrack_app.jobs.render import render as render
@@ -40,7 +47,9 @@ _WHERE = {
     "core.protocols": ("Networks",),
     "core.records": ("Frame", "FrameInfo", "TrackedPoses"),
     "formats": ("TrackedFrame", "Tracks"),
+    "formats.edits_json.edit": ("Edit",),
     "jobs.convert": ("convert", "read_tracks", "validate", "write_tracks"),
+    "jobs.edit": ("add_edit", "apply_edits", "edit_tracks", "read_edits", "replay_edits", "undo_edit"),
     "jobs.evaluate": ("evaluate",),
     "jobs.link": ("link",),
     "jobs.render": ("render",),

@@ -103,7 +103,7 @@ def test_every_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     write_json(tmp_path / "truth.json", content)
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
-    assert len(EXAMPLES) == 7
+    assert len(EXAMPLES) == 8
     for example in EXAMPLES:
         exec(compile(example, "docs/python-api.md", "exec"), names)
     assert len(names["tracks"].ids) >= 1
@@ -116,6 +116,7 @@ def test_every_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "tracks.csv",
         "markers",
         "sure.json",
+        "corrected.json",
     ):
         assert (tmp_path / made).exists(), made
 

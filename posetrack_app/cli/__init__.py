@@ -15,12 +15,14 @@ from posetrack_app.cli.benchmark import benchmark
 from posetrack_app.cli.convert import convert, validate
 from posetrack_app.cli.dataset import dataset
 from posetrack_app.cli.doctor import doctor
+from posetrack_app.cli.edit import edit
 from posetrack_app.cli.evaluate import evaluate
 from posetrack_app.cli.export import export
 from posetrack_app.cli.link import link
 from posetrack_app.cli.log import log_to_stderr
 from posetrack_app.cli.models import models
 from posetrack_app.cli.render import render
+from posetrack_app.cli.review import review
 from posetrack_app.cli.run import run
 from posetrack_app.cli.selftest import selftest
 from posetrack_app.cli.train import train
@@ -43,11 +45,13 @@ def posetrack() -> None:
 
 posetrack.add_command(run)
 posetrack.add_command(render)
+posetrack.add_command(review)
 posetrack.add_command(convert)
 posetrack.add_command(validate)
 posetrack.add_command(export)
 posetrack.add_command(models)
 posetrack.add_command(link)
+posetrack.add_command(edit)
 posetrack.add_command(weights)
 posetrack.add_command(evaluate)
 posetrack.add_command(benchmark)

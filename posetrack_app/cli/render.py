@@ -23,6 +23,15 @@ from posetrack_app.core.words import counted
 @click.option("--names", metavar="ID=NAME,...", help="Draw names instead of ids, such as 1=Ann,4=Ben.")
 @click.option("--side-by-side", is_flag=True, help="Put the original image to the left of the drawn one.")
 @click.option("--contact-sheet", type=PATH, help="Also write a PNG with the clearest view of each identity.")
+@click.option(
+    "--possible-id-switches",
+    type=PATH,
+    metavar="FOLDER",
+    help="Write a contact sheet of each possible id switch into this new folder.",
+)
+@click.option(
+    "--clip", is_flag=True, help="With --possible-id-switches: write short clips (MP4) instead of sheets."
+)
 @force_option
 def render(
     video: Path,
@@ -34,14 +43,20 @@ def render(
     names: str | None,
     side_by_side: bool,
     contact_sheet: Path | None,
+    possible_id_switches: Path | None,
+    clip: bool,
     force: bool,
 ) -> None:
     """Draw the people of TRACKS on VIDEO.
 
     Limbs, boxes and identities are drawn; times and sound stay as they are.
     """
-    if out is None and contact_sheet is None:
-        raise click.UsageError("nothing to write: give --out FILE.mp4, --contact-sheet FILE.png or both")
+    if out is None and contact_sheet is None and possible_id_switches is None:
+        raise click.UsageError(
+            "nothing to write: give --out FILE.mp4, --contact-sheet FILE.png or --possible-id-switches FOLDER"
+        )
+    if clip and possible_id_switches is None:
+        raise click.UsageError("--clip goes with --possible-id-switches FOLDER")
     ids = None if only_ids is None else _parse_ids(only_ids)
 
     from posetrack_app.jobs.convert import read_tracks
@@ -60,6 +75,8 @@ def render(
             content,
             out,
             contact_sheet=contact_sheet,
+            possible_id_switches=possible_id_switches,
+            clip=clip,
             trails=trails,
             only_ids=ids,
             blur_faces=blur_faces,
@@ -76,6 +93,10 @@ def render(
         click.echo(
             f"{contact_sheet}: {counted(len(content.ids if ids is None else ids), 'identity', 'identities')}"
         )
+    if possible_id_switches is not None:
+        written = len(list(possible_id_switches.iterdir())) if possible_id_switches.is_dir() else 0
+        switches = counted(written, "possible id switch", "possible id switches")
+        click.echo(f"{possible_id_switches}: {switches}" + ("" if written else ", so nothing is written"))
 
 
 def _parse_ids(text: str) -> frozenset[int]:

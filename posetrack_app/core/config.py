@@ -51,7 +51,7 @@ class DetectorConfig:
     """"embedded", a name from `posetrack weights list`, or a file."""
     network: str = ""
     """The network of a weight file, such as "faster-rcnn-w40"; "" follows the name of the weights."""
-    min_score: float = _fraction(0.35)
+    min_score: float = _fraction(0.3)
     """Drop detections below this score before the pose network."""
     max_people: int = _integer(100)
     """Keep at most this many people per frame, highest scores first."""
@@ -82,17 +82,37 @@ class PoseConfig:
 
 
 @dataclass(frozen=True)
+class PersonScoreConfig:
+    """The probability that a detection is a person, from the logits of its box score and of its mean keypoint score.
+
+    It replaces the box score. The weights 1 and 0 with the offset 0 keep the box score.
+    """
+
+    box_weight: float = _number(0.781, 0.0, 10.0)
+    keypoint_weight: float = _number(0.641, 0.0, 10.0)
+    offset: float = _number(-1.986, -10.0, 10.0)
+
+    @property
+    def is_box_score(self) -> bool:
+        """The person score is the box score."""
+        return (self.box_weight, self.keypoint_weight, self.offset) == (1.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
 class PropagationConfig:
-    """Finding people again by optical flow in frames where the detector misses them or does not run."""
+    """Finding people where they are expected, in frames where the detector misses them or does not run.
+
+    Expected by the tracker, or by optical flow with the method "flow".
+    """
 
     detect_every: int = _integer(1)
-    """Run the detector on every N-th frame; optical flow carries people over the frames between."""
-    max_seconds: float = _number(0.0)
-    """Propagate a person whom the detector misses for at most this long; 0: not at all."""
+    """Run the detector on every N-th frame."""
+    max_seconds: float = _number(1.0)
+    """Keep a person whom the detector misses for about this long; 0: not at all."""
     min_score: float = _fraction(0.3)
-    """Drop propagated people below this score."""
+    """Drop such people below this score."""
     min_keypoint_score: float = _fraction(0.2)
-    """Ignore keypoints below this score when the box is propagated."""
+    """With optical flow, ignore keypoints below this score when the box is propagated."""
 
 
 @dataclass(frozen=True)
@@ -111,14 +131,16 @@ class TrackerConfig:
 
     method: str = _choice("kalman", "flow")
     """"kalman", or "flow": the published recipe, whose settings are in [flow_tracker]."""
-    high_score: float = _fraction(0.93)
-    """Lowest box score in the first round of matching, and of a new track."""
-    low_score: float = _fraction(0.35)
-    """Lowest box score in the second round of matching."""
+    high_score: float = _fraction(0.65)
+    """Lowest person score in the first round of matching, and of a new track."""
+    low_score: float = _fraction(0.3)
+    """Lowest person score in the second round of matching."""
     min_similarity: float = _fraction(0.25)
     """Lowest similarity of a match in the first round."""
     min_low_score_similarity: float = _fraction(0.4)
     """Lowest similarity of a match in the second round."""
+    low_score_seconds: float = _number(0.3)
+    """The second round continues only tracks seen this recently."""
     box_weight: float = _number(3.0)
     """Weight of the box IoU in the similarity, counted in keypoints."""
     confirmations: int = _integer(3)
@@ -197,6 +219,7 @@ class Config:
     """Estimate the camera motion, so that it is not mistaken for people's motion, and end all tracks at a cut."""
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     pose: PoseConfig = field(default_factory=PoseConfig)
+    person_score: PersonScoreConfig = field(default_factory=PersonScoreConfig)
     propagation: PropagationConfig = field(default_factory=PropagationConfig)
     duplicates: DuplicatesConfig = field(default_factory=DuplicatesConfig)
     tracker: TrackerConfig = field(default_factory=TrackerConfig)

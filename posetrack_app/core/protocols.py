@@ -60,6 +60,7 @@ class Tracker(Protocol):
         *,
         camera_motion: FloatArray | None = None,
         appearance: FloatArray | None = None,
+        frame_size: tuple[int, int] | None = None,
     ) -> Links:
         """Link the next frame.
 
@@ -71,11 +72,49 @@ class Tracker(Protocol):
             seconds: presentation time of the frame.
             camera_motion: (2, 3) affine map from pixels of the previous frame to pixels of this one.
             appearance: (N, D) features that are similar for the same person.
+            frame_size: width and height, if known.
         """
         ...
 
     def finish(self) -> Links:
         """End the shot: no track continues after it."""
+        ...
+
+
+class Expected(Protocol):
+    """Where the T tracks of a tracker should be in the next frame."""
+
+    @property
+    def boxes(self) -> FloatArray:
+        """(T, 4) x1 y1 x2 y2 in pixels."""
+        ...
+
+    @property
+    def keypoints(self) -> FloatArray:
+        """(T, K, 2) in pixels."""
+        ...
+
+    @property
+    def scores(self) -> FloatArray:
+        """(T,) box scores of the last matched poses."""
+        ...
+
+    @property
+    def keypoint_scores(self) -> FloatArray:
+        """(T, K) running means of the matched poses' keypoint scores."""
+        ...
+
+    @property
+    def seconds_lost(self) -> FloatArray:
+        """(T,) time since the last match."""
+        ...
+
+
+class ExpectingTracker(Tracker, Protocol):
+    """A tracker that knows where people should be in the next frame."""
+
+    def expect(self, seconds: float, *, camera_motion: FloatArray | None = None) -> Expected:
+        """Where the tracks should be at `seconds`, before the call of `update`; `camera_motion` as there."""
         ...
 
 

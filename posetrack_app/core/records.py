@@ -17,10 +17,10 @@ BoolArray = NDArray[np.bool_]
 
 _Rows = TypeVar("_Rows", bound="Detections")
 
-DETECTED, PROPAGATED, INTERPOLATED = range(3)
-ORIGINS = ("detected", "propagated", "interpolated")
-"""How a person or keypoint was obtained: detected; propagated from the previous frame by optical flow; or interpolated
-between frames.
+DETECTED, PROPAGATED, INTERPOLATED, EDITED = range(4)
+ORIGINS = ("detected", "propagated", "interpolated", "edited")
+"""How a person or keypoint was obtained: detected; propagated from the previous frame by optical flow; interpolated
+between frames; or edited by hand.
 """
 
 

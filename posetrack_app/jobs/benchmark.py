@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrack_app.core.config import Config
+from posetrack_app.core.config import Config, PersonScoreConfig
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.image_file import read_rgb
 from posetrack_app.core.json_file import json_files, load_json, write_json
@@ -154,10 +154,12 @@ def predict_sequence(
 
 
 def _keep_all_boxes(config: Config) -> Config:
-    """The settings for ground-truth boxes: none of them is a duplicate or a false positive."""
+    """The settings for ground-truth boxes: none of them is a duplicate or a false positive, and none is missing."""
     return replace(
         config,
         detector=replace(config.detector, min_score=0.0),
+        person_score=PersonScoreConfig(1.0, 0.0, 0.0),
+        propagation=replace(config.propagation, max_seconds=0.0),
         duplicates=replace(config.duplicates, box_overlap=1.0, max_similarity=1.0),
         tracker=replace(config.tracker, confirmations=1),
     )

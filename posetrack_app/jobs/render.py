@@ -10,6 +10,7 @@ from posetrack_app.core.files import StrPath
 from posetrack_app.drawing.contact_sheet import check_sheet, write_contact_sheet
 from posetrack_app.drawing.draw import Style
 from posetrack_app.drawing.overlay import render_video
+from posetrack_app.drawing.switches import check_switches, write_switches
 from posetrack_app.formats import Tracks
 from posetrack_app.jobs.convert import as_tracks
 from posetrack_app.jobs.outputs import check_drawings
@@ -22,6 +23,8 @@ def render(
     out: StrPath | None = None,
     *,
     contact_sheet: StrPath | None = None,
+    possible_id_switches: StrPath | None = None,
+    clip: bool = False,
     trails: bool = False,
     only_ids: Iterable[int] | None = None,
     blur_faces: bool = False,
@@ -37,6 +40,8 @@ def render(
         tracks: a file that `read_tracks` reads, or its tracks.
         out: the MP4 to write.
         contact_sheet: the PNG to write, with the clearest view of each identity.
+        possible_id_switches: a new folder for a contact sheet (PNG) of each possible id switch.
+        clip: write short clips (MP4) of the possible id switches in place of contact sheets.
         trails: show where the people's feet were in the last 2 seconds.
         only_ids: draw these identities only.
         blur_faces: make the face of every tracked person unrecognisable.
@@ -45,15 +50,18 @@ def render(
         force: overwrite existing files.
         on_frame: called after each frame of `out`.
 
-    Returns the number of frames drawn into `out`, or of identities on the contact sheet if there is no `out`. Raises
-    InputError for anything that cannot be read or written, and for ids that are not in the tracks.
+    Returns the number of frames drawn into `out`; without `out`, of identities on the contact sheet; without both, of
+    possible id switches. Raises InputError for anything that cannot be read or written, and for ids that are not in the
+    tracks.
     """
-    if out is None and contact_sheet is None:
-        raise InputError("nothing to write; give out, contact_sheet or both")
+    if out is None and contact_sheet is None and possible_id_switches is None:
+        raise InputError("nothing to write; give out, contact_sheet or possible_id_switches")
     targets = [] if out is None else [Path(out), partial_video(Path(out))]
     if contact_sheet is not None:
         check_sheet(Path(contact_sheet))
         targets.append(Path(contact_sheet))
+    if possible_id_switches is not None:
+        check_switches(Path(possible_id_switches))
     tracks_file = tracks.path if isinstance(tracks, Tracks) else Path(tracks)
     check_drawings(Path(video), tracks_file, targets, force=force)
     content = as_tracks(tracks)
@@ -67,4 +75,7 @@ def render(
     if contact_sheet is not None:
         identities = write_contact_sheet(Path(video), content, Path(contact_sheet), style)
         done = identities if out is None else done
+    if possible_id_switches is not None:
+        switches = write_switches(Path(video), content, Path(possible_id_switches), style, clips=clip)
+        done = switches if out is None and contact_sheet is None else done
     return done

@@ -13,7 +13,7 @@ from posetrack_trackers.flow_tracker import FlowTracker
 from posetrack_trackers.oks_tracker import OksTracker
 
 from posetrack_app.core.config import Config
-from posetrack_app.core.protocols import Smoother, Tracker
+from posetrack_app.core.protocols import ExpectingTracker, Smoother, Tracker
 from posetrack_app.core.records import FloatArray, FrameInfo, HasInfo, IntArray, Poses, TrackedPoses
 from posetrack_app.core.skeletons import POSETRACK, Skeleton
 from posetrack_app.pipeline.smooth import OneEuroSmoother
@@ -54,6 +54,7 @@ def link_poses(
             info.seconds,
             camera_motion=info.camera_motion,
             appearance=poses.appearance if poses.appearance.shape[1] else None,
+            frame_size=info.size if min(info.size) > 0 else None,
         )
         waiting.append((frame, poses, links.ids))
         _fill_in(waiting, links.earlier)
@@ -96,8 +97,6 @@ def build_tracker(
         move: maps points (..., 2) of the previous frame to the current one, for the method "flow".
         skeleton: the skeleton of the poses.
     """
-    smoothing = asdict(config.smoothing)
-    smoother = OneEuroSmoother(**smoothing) if smoothing.pop("enabled") else None
     if config.tracker.method == "flow":
         flow = config.flow_tracker
         tracker: Tracker = FlowTracker(
@@ -107,7 +106,18 @@ def build_tracker(
             frames=max(1, flow.patience_frames),
             move=move,
         )
-        return tracker, smoother
+        return tracker, build_smoother(config)
+    return build_oks_tracker(config, skeleton), build_smoother(config)
+
+
+def build_oks_tracker(config: Config, skeleton: Skeleton = POSETRACK) -> ExpectingTracker:
+    """A new tracker for one video, for the method "kalman"."""
     settings = asdict(config.tracker)
     del settings["method"]
-    return OksTracker(sigmas=skeleton.sigmas, **settings), smoother
+    return OksTracker(sigmas=skeleton.sigmas, **settings)
+
+
+def build_smoother(config: Config) -> Smoother | None:
+    """A new smoother for one video, if smoothing is enabled."""
+    smoothing = asdict(config.smoothing)
+    return OneEuroSmoother(**smoothing) if smoothing.pop("enabled") else None

@@ -7,12 +7,14 @@ from functools import partial
 
 from posetrack_app.core.config import Config, DuplicatesConfig
 from posetrack_app.core.protocols import Networks
-from posetrack_app.core.records import Frame, Poses, TrackedPoses
+from posetrack_app.core.records import Detections, Frame, Poses, TrackedPoses
 from posetrack_app.pipeline.camera import follow_camera
 from posetrack_app.pipeline.clock import StageClock
 from posetrack_app.pipeline.detect import detect_people
 from posetrack_app.pipeline.duplicates import drop_duplicates
-from posetrack_app.pipeline.link import build_tracker, link_poses
+from posetrack_app.pipeline.expected import find_expected
+from posetrack_app.pipeline.link import build_oks_tracker, build_smoother, build_tracker, link_poses
+from posetrack_app.pipeline.person_score import score_people
 from posetrack_app.pipeline.pose import drop_low_score_keypoints, estimate_poses
 from posetrack_app.pipeline.propagate import DenseFlow, detect_every, propagate_poses
 
@@ -27,20 +29,26 @@ def track_people(
     "decode", "detect", "pose" and "track".
     """
     clock = clock or StageClock()
-    decoded = clock.pull("decode", frames)
-    poses = clock.pull("pose", _poses(decoded, networks, config, clock))
+    people = _people(clock.pull("decode", frames), networks, config, clock)
+    if config.tracker.method == "flow":
+        flow = DenseFlow()
+        tracker, smoother = build_tracker(config, flow.move)
+        poses = flow.watch(_propagated(people, networks, config))
+    else:
+        expecting = build_oks_tracker(config)
+        tracker, smoother = expecting, build_smoother(config)
+        poses = estimate_poses(people, networks.estimator, batch=config.pose.batch * networks.at_once)
+        if not config.person_score.is_box_score:
+            poses = score_people(poses, config.person_score)
+        if _propagates(config):
+            poses = find_expected(poses, expecting, networks.estimator, config.propagation)
     if config.pose.min_score:
         poses = drop_low_score_keypoints(poses, min_score=config.pose.min_score)
     unique = drop_duplicates(
-        poses, sigmas=networks.skeleton.sigma_array, max_similarity=config.duplicates.max_similarity
+        clock.pull("pose", poses),
+        sigmas=networks.skeleton.sigma_array,
+        max_similarity=config.duplicates.max_similarity,
     )
-    move = None
-    if config.tracker.method == "flow":
-        flow = DenseFlow()
-        unique, move = flow.watch(unique), flow.move
-    tracker, smoother = build_tracker(config, move)
-    if config.camera_motion and not _propagates(config):
-        unique = follow_camera(unique)
     return clock.pull("track", link_poses(unique, tracker, smoother, config.tracker.patience_seconds))
 
 
@@ -48,11 +56,10 @@ def _propagates(config: Config) -> bool:
     return config.propagation.max_seconds > 0 or config.propagation.detect_every > 1
 
 
-def _poses(
+def _people(
     frames: Iterable[Frame], networks: Networks, config: Config, clock: StageClock
-) -> Iterator[tuple[Frame, Poses]]:
-    """Poses of the detected people and, with propagation, of people whom the detector misses."""
-    settings = config.propagation
+) -> Iterator[tuple[Frame, Detections]]:
+    """The detected people of each frame, which knows the camera motion."""
     detect = partial(
         detect_people,
         detector=networks.detector,
@@ -61,17 +68,21 @@ def _poses(
         max_people=config.detector.max_people,
         batch=max(config.detector.batch, networks.at_once),
     )
+    people = clock.pull("detect", detect_every(frames, detect, config.propagation.detect_every))
+    return clock.pull("track", follow_camera(people)) if config.camera_motion else people
+
+
+def _propagated(
+    people: Iterable[tuple[Frame, Detections]], networks: Networks, config: Config
+) -> Iterator[tuple[Frame, Poses]]:
+    """Poses of the detected people and, with propagation by optical flow, of people whom the detector missed."""
     if not _propagates(config):
-        people = clock.pull("detect", detect(frames))
         return estimate_poses(people, networks.estimator, batch=config.pose.batch * networks.at_once)
-    people = clock.pull("detect", detect_every(frames, detect, settings.detect_every))
-    if config.camera_motion:
-        people = follow_camera(people)  # before propagation, which must know the cuts
     # box_overlap 1 keeps all given boxes, but propagated boxes on top of one are still dropped.
     overlap = config.duplicates.box_overlap
     return propagate_poses(
         people,
         networks.estimator,
-        settings,
+        config.propagation,
         box_overlap=overlap if overlap < 1 else DuplicatesConfig().box_overlap,
     )

@@ -1,31 +1,43 @@
-"""Choose the score thresholds of the default preset on dev images.
+"""Fit the person score of the default preset on dev images, and choose its thresholds.
 
 python scripts/weights/choose_thresholds.py --data ../shared/data/train --data ../shared/data/train2
     [--weights FILE.safetensors | --write]
+
+[person_score]: logistic regression of "is a labelled person, at IoU 0.5" on the logits of the box score and of the mean
+keypoint score. The thresholds are on this score.
 
 tracker.high_score: from this score on a detection may start a track. It has the best F0.5 (van Rijsbergen; precision has
 twice the weight of recall): in a video, a missed person is likely to be found in the next frame, but a false positive
 starts a track.
 
-detector.min_score and tracker.low_score: the lowest score with an F2 (recall has twice the weight) at most 0.01 below
-the best one, because low-score detections only continue tracks where the prediction supports them.
+tracker.low_score, propagation.min_score, and detector.min_score on the box score: the lowest score with an F2 (recall has
+twice the weight) at most 0.01 below the best one, because low-score detections only continue tracks where the prediction
+supports them.
 
-All sources have the same weight. For the embedded weights the keypoint score with the best F1 is printed as well.
-`--write` stores the first three in configs/default.toml and posetrack_app/core/config.py.
+All sources have the same weight. `--weights` is another detector. The keypoint score with the best F1 is printed as well.
+`--write` stores all of them in configs/default.toml and posetrack_app/core/config.py.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from dev_images import load_images, parser, people_labelled_by_humans, person_detector, pose_estimator
-from posetrack_detectors.training.detector_quality import MatchedDetections, detect
+from dev_images import load_images, parser, people_labelled_by_humans, person_detector
+from posetrack_detectors.person_detector import PersonDetector
+from posetrack_detectors.pose_estimator import PoseEstimator
+from posetrack_detectors.training.detector_quality import match_detections
+from posetrack_detectors.training.images import Images
 from posetrack_detectors.training.pose_quality import distances, predict, source_weights
 from posetrack_detectors.weights.calibration import CORRECT_DISTANCE
+from scipy.optimize import minimize
 
+from posetrack_app.core.config import PersonScoreConfig, PoseConfig
 from posetrack_app.core.files import write_atomic
+from posetrack_app.models.build import build_pose_estimator
+from posetrack_app.pipeline.person_score import person_scores
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,24 +64,71 @@ def best_score(
     return float(scores[order][best]), float(f_beta[best])
 
 
-def detections(results: list[MatchedDetections]) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Scores, whether correct at IoU 0.5, weights, and the total weight of all people."""
+@dataclass(frozen=True)
+class ScoredDetections:
+    """The N detections of all dev images that count, with `total`, the weight of all people."""
+
+    box_scores: np.ndarray
+    keypoint_scores: np.ndarray
+    """(N,) means over the keypoints."""
+    correct: np.ndarray
+    """(N,) bool, at IoU 0.5."""
+    weights: np.ndarray
+    total: float
+
+
+def scored_detections(detector: PersonDetector, estimator: PoseEstimator, images: Images) -> ScoredDetections:
+    """Run both networks on all images; each source of images has the same weight."""
     people: dict[str, int] = {}
-    for one in results:
-        people[one.source] = people.get(one.source, 0) + one.people
-    kept = [(one, ~one.ignored[0], 1 / people[one.source]) for one in results if people[one.source]]
-    scores = np.concatenate([one.scores[counted] for one, counted, _ in kept])
-    correct = np.concatenate([one.correct[0][counted] for one, counted, _ in kept])
-    weights = np.concatenate([np.full(counted.sum(), weight) for _, counted, weight in kept])
-    return scores, correct, weights, float(sum(count > 0 for count in people.values()))
+    rows = []
+    for index in range(len(images)):
+        image = images.image(index)
+        [(boxes, scores)] = detector([image])
+        labelled, ignore = images.boxes(index)
+        correct, ignored = match_detections(boxes, labelled, ignore)
+        _, keypoint_scores, _ = estimator([image] * len(boxes), list(boxes))
+        source = images.labels[index].source
+        people[source] = people.get(source, 0) + len(labelled)
+        rows += [
+            (source, *row)
+            for row, is_ignored in zip(
+                zip(scores, keypoint_scores.mean(axis=1), correct[0], strict=True), ignored[0], strict=True
+            )
+            if not is_ignored
+        ]
+    kept = [row for row in rows if people[row[0]]]
+    sources, box_scores, mean_scores, is_correct = zip(*kept, strict=True)
+    return ScoredDetections(
+        np.array(box_scores, dtype=float),
+        np.array(mean_scores, dtype=float),
+        np.array(is_correct, dtype=bool),
+        np.array([1 / people[source] for source in sources]),
+        float(sum(count > 0 for count in people.values())),
+    )
+
+
+def fit_person_score(found: ScoredDetections) -> PersonScoreConfig:
+    """The maximum-likelihood weights of the two logits."""
+
+    def loss(values: np.ndarray) -> float:
+        scores = person_scores(found.box_scores, found.keypoint_scores, PersonScoreConfig(*values))
+        chance = np.where(found.correct, scores, 1 - scores).clip(1e-12)
+        return -float((found.weights * np.log(chance)).sum() / found.weights.sum())
+
+    start = loss(np.array([1.0, 0.0, 0.0]))
+    best = minimize(loss, np.array([1.0, 0.0, 0.0]), method="Nelder-Mead", options={"maxiter": 2000})
+    fitted = PersonScoreConfig(*(round(float(value), 3) for value in best.x))
+    print(f"log loss {start:.3f} of the box score, {best.fun:.3f} of {fitted}")
+    return fitted
 
 
 def write_setting(section: str, name: str, value: float) -> None:
     """Write a setting into configs/default.toml and the default in config.py."""
+    class_name = "".join(word.capitalize() for word in section.split("_"))
     toml, code = ROOT / "configs/default.toml", ROOT / "posetrack_app/core/config.py"
     for file, start, line in (
-        (toml, rf"^\[{section}\]", rf"^({name} = )[0-9.]+( *)"),
-        (code, rf"^class {section.capitalize()}Config", rf"^(    {name}: float = _fraction\()[0-9.]+()"),
+        (toml, rf"^\[{section}\]", rf"^({name} = )-?[0-9.]+( *)"),
+        (code, rf"^class {class_name}Config", rf"^(    {name}: float = _(?:fraction|number)\()-?[0-9.]+()"),
     ):
         text = file.read_text()
         match = re.search(start, text, re.MULTILINE)
@@ -90,16 +149,22 @@ def main() -> None:
     if options.weights is not None and options.write:
         made.error("the default settings are for the embedded weights: leave out --weights or --write")
     images = load_images(options, "detector")
-    scores, correct, weights, total = detections(detect(person_detector(options), images, range(len(images))))
-    high_score, f_half = best_score(scores, correct, weights, total, beta=0.5)
-    low_score, f2 = best_score(scores, correct, weights, total, beta=2, slack=0.01)
-    high_score, low_score = round(high_score, 2), round(min(low_score, high_score), 2)
+    estimator, _ = build_pose_estimator(PoseConfig(), options.device, "float32")
+    found = scored_detections(person_detector(options), estimator, images)
+    fitted = fit_person_score(found)
+    scores = person_scores(found.box_scores, found.keypoint_scores, fitted)
+    high_score, f_half = best_score(scores, found.correct, found.weights, found.total, beta=0.5)
+    low_score, f2 = best_score(scores, found.correct, found.weights, found.total, beta=2, slack=0.01)
+    min_score, box_f2 = best_score(
+        found.box_scores, found.correct, found.weights, found.total, beta=2, slack=0.01
+    )
+    high_score, low_score, min_score = (round(value, 2) for value in (high_score, low_score, min_score))
     print(f"high_score = {high_score:g}  (F0.5 {f_half:.3f})")
-    print(f"min_score = low_score = {low_score:g}  (F2 {f2:.3f})")
+    print(f"low_score = {low_score:g}  (F2 {f2:.3f})")
+    print(f"detector min_score = {min_score:g}  (F2 of the box score {box_f2:.3f})")
     if options.weights is not None:
         return
     people = people_labelled_by_humans(images)
-    estimator = pose_estimator(options, flip=False)
     keypoints, keypoint_scores = predict(estimator, images, people)
     counted = source_weights(people)
     good = distances(people, keypoints) <= CORRECT_DISTANCE
@@ -110,7 +175,9 @@ def main() -> None:
     print(f"keypoints from {threshold:.2f} on: best F1 {f1:.3f}{note}")
     if options.write:
         for section, name, value in (
-            ("detector", "min_score", low_score),
+            *(("person_score", name, value) for name, value in asdict(fitted).items()),
+            ("detector", "min_score", min_score),
+            ("propagation", "min_score", low_score),
             ("tracker", "high_score", high_score),
             ("tracker", "low_score", low_score),
         ):

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from posetrack_app.cli import posetrack
 from posetrack_app.formats import Tracks
+from posetrack_app.formats.edits_json.file import schema as edits_schema
 from posetrack_app.formats.tracks_json.validate import find_faults, schema
 
 
@@ -117,8 +118,9 @@ def test_a_written_file_is_valid(tracks: Tracks) -> None:
     assert result.output == f"{tracks.path}: valid\n"
 
 
-def test_the_schema_uses_only_keywords_that_are_checked() -> None:
-    """`find_faults` knows only a part of JSON Schema, and would ignore other keywords."""
+@pytest.mark.parametrize("described", [schema(), edits_schema()], ids=["tracks", "edits"])
+def test_a_schema_uses_only_keywords_that_are_checked(described: dict[str, Any]) -> None:
+    """`schema_faults` knows only a part of JSON Schema, and would ignore other keywords."""
     known = {
         "type",
         "const",
@@ -138,4 +140,4 @@ def test_the_schema_uses_only_keywords_that_are_checked() -> None:
             found |= keywords(part)
         return found | (keywords(rule["items"]) if "items" in rule else set())
 
-    assert keywords(schema()) <= known
+    assert keywords(described) <= known

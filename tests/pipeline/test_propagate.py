@@ -23,7 +23,7 @@ from posetrack_app.core.records import (
 from posetrack_app.pipeline.propagate import DenseFlow, detect_every, propagate_poses
 
 SPEED = 4
-TWO_SECONDS = PropagationConfig(max_seconds=2.0)
+TWO_SECONDS = PropagationConfig(detect_every=1, max_seconds=2.0)
 
 
 def _image(index: int) -> NDArray[np.uint8]:
@@ -123,7 +123,7 @@ def test_a_person_who_left_fades() -> None:
 
 @pytest.mark.parametrize(("max_seconds", "propagated"), [(0.0, 0), (0.12, 3), (1.0, 5)])
 def test_a_missed_person_is_propagated_for_max_seconds(max_seconds: float, propagated: int) -> None:
-    settings = PropagationConfig(max_seconds=max_seconds)
+    settings = PropagationConfig(detect_every=1, max_seconds=max_seconds)
     poses = _propagate(_people([True] * 2 + [False] * 5), settings=settings)
     assert [len(found) for found in poses] == [1] * (2 + propagated) + [0] * (5 - propagated)
 

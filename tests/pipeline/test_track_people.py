@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from posetrack_app.core.config import Config, DuplicatesConfig, PoseConfig, PropagationConfig, TrackerConfig
+from posetrack_app.core.config import (
+    Config,
+    DuplicatesConfig,
+    PersonScoreConfig,
+    PoseConfig,
+    PropagationConfig,
+    TrackerConfig,
+)
 from posetrack_app.core.protocols import Networks, PoseArrays
 from posetrack_app.core.records import DETECTED, PROPAGATED, FloatArray, Frame, TrackedPoses
 from posetrack_app.core.skeletons import POSETRACK
@@ -40,7 +47,7 @@ def _run(detected: list[bool], config: Config) -> tuple[list[TrackedPoses], fake
 @pytest.mark.parametrize("method", ["kalman", "flow"])
 def test_missed_people_are_propagated(max_seconds: float, count: int, method: str) -> None:
     config = Config(
-        propagation=PropagationConfig(max_seconds=max_seconds),
+        propagation=PropagationConfig(detect_every=1, max_seconds=max_seconds),
         tracker=TrackerConfig(method=method, confirmations=1),
     )
     tracked, _ = _run([True] * 4 + [False] + [True] * 3, config)
@@ -58,7 +65,9 @@ def test_cuts_are_found_before_people_are_propagated() -> None:
     networks = Networks(
         lambda images: [next(detected) for _ in images], _Estimator(), POSETRACK, "cpu", "float32", {}
     )
-    config = Config(propagation=PropagationConfig(max_seconds=2.0), tracker=TrackerConfig(confirmations=1))
+    config = Config(
+        propagation=PropagationConfig(detect_every=1, max_seconds=2.0), tracker=TrackerConfig(confirmations=1)
+    )
     frames = [Frame.of(k, k / 10, scenes[k // 4]) for k in range(8)]
     linked = list(track_people(frames, networks, config))
     assert [frame.info.is_cut for frame, _ in linked] == [k == 4 for k in range(8)]
@@ -95,7 +104,13 @@ def test_appearance_tells_apart_two_people_who_swap_places_unseen() -> None:
         detector = fakes.ScriptedDetector(script)
         networks = Networks(detector, AppearanceEstimator(), POSETRACK, "cpu", "float32", {})
         tracker = TrackerConfig(appearance_weight=weight)
-        config = Config(tracker=tracker, duplicates=DuplicatesConfig(1.0, 1.0), camera_motion=False)
+        config = Config(
+            tracker=tracker,
+            duplicates=DuplicatesConfig(1.0, 1.0),
+            person_score=PersonScoreConfig(1.0, 0.0, 0.0),
+            propagation=PropagationConfig(detect_every=1, max_seconds=0.0),
+            camera_motion=False,
+        )
         *_, (_, end) = track_people(fakes.numbered_frames(len(script)), networks, config)
         by_place = end.ids[np.argsort(end.boxes[:, 0])].tolist()
         assert by_place == last

@@ -73,6 +73,7 @@ class FlowTracker:
         *,
         camera_motion: Floats | None = None,
         appearance: Floats | None = None,
+        frame_size: tuple[int, int] | None = None,
     ) -> Links:
         """Link the poses of the next frame; arguments as in `OksTracker.update`. Appearance and time are not used."""
         self._frame += 1

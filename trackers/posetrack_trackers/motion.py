@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,6 +76,17 @@ class BodyFilters:
         """(T, 4) x1 y1 x2 y2."""
         centres, halves = self.state[X : Y + 1, :, self._centre], 0.5 * self.sizes
         return np.concatenate([centres - halves, centres + halves]).T
+
+    @property
+    def keypoints(self) -> Floats:
+        """(T, K, 2)."""
+        return self.state[X : Y + 1, :, : self._centre].transpose(1, 2, 0)
+
+    def copy(self) -> BodyFilters:
+        """Filters that change independently of these."""
+        twin = copy.copy(self)
+        twin.state = self.state.copy()
+        return twin
 
     def predict(self, elapsed: float) -> None:
         """Advance every body by `elapsed` seconds (0 or more)."""

@@ -8,11 +8,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from posetrack_trackers.links import Ids, Links
+from posetrack_trackers.links import Expected, Ids, Links
 from posetrack_trackers.matching import Indices, match_greedily, match_hungarian
 from posetrack_trackers.motion import VAR, BodyFilters, Motion, X, Y
-from posetrack_trackers.oks import Floats, box_iou
+from posetrack_trackers.oks import Floats, box_area, box_iou
 
+MIN_VISIBLE = 0.5
+"""A lost track with a smaller share of its expected box in the frame has left."""
 _EPSILON = 1e-12
 """Smallest denominator, and lowest similarity of a match whatever the settings."""
 
@@ -52,6 +54,7 @@ class OksTracker:
         low_score: lowest box score of a low-score pose; poses below get no id.
         min_similarity: lowest similarity of a match with a high-score pose.
         min_low_score_similarity: lowest similarity of a match with a low-score pose.
+        low_score_seconds: low-score poses continue only tracks that were seen this recently.
         box_weight: weight of the boxes, where a keypoint of score 1 weighs 1.
         confirmations: sightings, within `delay` + 1 frames, that confirm a track; 1 gives every track its id at once.
         patience_seconds: a track not seen for longer than this and for more than `patience_frames` is removed.
@@ -74,6 +77,7 @@ class OksTracker:
         low_score: float = 0.1,
         min_similarity: float = 0.25,
         min_low_score_similarity: float = 0.4,
+        low_score_seconds: float = 0.5,
         box_weight: float = 3.0,
         confirmations: int = 3,
         patience_seconds: float = 3.0,
@@ -93,6 +97,7 @@ class OksTracker:
         self._keypoint_variances = (2.0 * np.asarray(sigmas, dtype=np.float64)) ** 2
         self._high_score, self._low_score = high_score, low_score
         self._min_similarity, self._min_low_score_similarity = min_similarity, min_low_score_similarity
+        self._low_score_seconds = low_score_seconds
         self._box_weight, self._appearance_weight = box_weight, appearance_weight
         self._confirmations = confirmations
         self._patience_seconds, self._patience_frames = patience_seconds, patience_frames
@@ -109,6 +114,7 @@ class OksTracker:
         self._ids: Ids = np.zeros(0, dtype=np.int64)
         self._last_seconds: Floats = np.zeros(0)
         self._last_frame: Ids = np.zeros(0, dtype=np.int64)
+        self._scores: Floats = np.zeros(0)  # box scores of the last matched poses
         self._keypoint_scores: Floats = np.zeros((0, len(self._keypoint_variances)))
         self._appearance: Floats | None = None
         self._sightings: list[list[tuple[int, int]]] = []  # (frame, row), until the track is confirmed
@@ -123,6 +129,7 @@ class OksTracker:
         *,
         camera_motion: Floats | None = None,
         appearance: Floats | None = None,
+        frame_size: tuple[int, int] | None = None,
     ) -> Links:
         """Link the poses of the next frame. Call it for every frame, including frames without people.
 
@@ -134,12 +141,11 @@ class OksTracker:
             seconds: time of the frame, not before the previous one.
             camera_motion: (2, 3) affine map from pixels of the previous frame to pixels of this frame.
             appearance: (N, D), similar for poses of the same person. Give it for all frames of a video or for none.
+            frame_size: width and height; a track that is lost and expected outside the frame has left, and ends.
 
         Raises ValueError if `seconds` decreases.
         """
-        elapsed = seconds - self._seconds if self._frame >= 0 else 0.0
-        if elapsed < 0:
-            raise ValueError(f"frame times must not decrease, got {seconds} s after {self._seconds} s")
+        elapsed = self._elapsed(seconds)
         self._frame += 1
         self._seconds = seconds
         if camera_motion is not None:
@@ -159,8 +165,29 @@ class OksTracker:
         earlier = self._add_sightings(tracks, rows)
         ids = np.zeros(len(poses), dtype=np.int64)
         ids[rows] = self._ids[tracks]
-        self._remove_lost()
+        self._remove_lost(frame_size)
         return Links(ids, earlier)
+
+    def expect(self, seconds: float, *, camera_motion: Floats | None = None) -> Expected:
+        """Where the tracks, tentative ones included, should be in the next frame; `update` is still to come.
+
+        Args:
+            seconds: time of the next frame.
+            camera_motion: as for `update`.
+
+        Raises ValueError if `seconds` decreases.
+        """
+        bodies = self._bodies.copy()
+        if camera_motion is not None:
+            bodies.move_camera(camera_motion)
+        bodies.predict(self._elapsed(seconds))
+        return Expected(
+            bodies.boxes,
+            bodies.keypoints,
+            self._scores.copy(),
+            self._keypoint_scores.copy(),
+            seconds - self._last_seconds,
+        )
 
     def finish(self) -> Links:
         """End the video or a shot of it; the ids that became known are in `earlier`, counted from the last frame.
@@ -181,6 +208,13 @@ class OksTracker:
         """Remove all tracks, as at a cut: everyone in the next frame gets a new id."""
         self._first_frame = self._frame + 1
         self._keep_tracks(np.zeros(len(self._ids), dtype=bool))
+
+    def _elapsed(self, seconds: float) -> float:
+        """Time since the previous frame."""
+        elapsed = seconds - self._seconds if self._frame >= 0 else 0.0
+        if elapsed < 0:
+            raise ValueError(f"frame times must not decrease, got {seconds} s after {self._seconds} s")
+        return elapsed
 
     def _without_mean(self, appearance: Floats) -> Floats:
         """`appearance` (N, D) minus the mean of all poses so far."""
@@ -225,9 +259,10 @@ class OksTracker:
     def _assign(self, similarity: Floats, scores: Floats) -> tuple[Indices, Indices]:
         """Match tracks with poses in three rounds; the tracks and rows of the matches."""
         is_confirmed, is_high = self._ids > 0, scores >= self._high_score
+        is_recent = self._seconds - self._last_seconds <= self._low_score_seconds
         rounds = (
             (is_confirmed, is_high, self._min_similarity),
-            (is_confirmed, scores >= self._low_score, self._min_low_score_similarity),
+            (is_confirmed & is_recent, scores >= self._low_score, self._min_low_score_similarity),
             (~is_confirmed, is_high, self._min_similarity),
         )
         # Of two tracks that are equally similar to a pose, prefer the one seen more recently.
@@ -253,6 +288,7 @@ class OksTracker:
         scores = poses.keypoint_scores[rows]
         variances = self._bodies.measurement_variances(poses.scores[rows], scores)
         self._bodies.correct(tracks, poses.points[:, rows], variances)
+        self._scores[tracks] = poses.scores[rows]
         self._keypoint_scores[tracks] += 0.5 * (scores - self._keypoint_scores[tracks])
         self._last_frame[tracks] = self._frame
         self._last_seconds[tracks] = self._seconds
@@ -276,6 +312,7 @@ class OksTracker:
         self._ids = np.append(self._ids, np.zeros(len(rows), dtype=np.int64))
         self._last_seconds = np.append(self._last_seconds, np.full(len(rows), self._seconds))
         self._last_frame = np.append(self._last_frame, np.full(len(rows), self._frame))
+        self._scores = np.append(self._scores, poses.scores[rows])
         self._keypoint_scores = np.concatenate([self._keypoint_scores, scores])
         self._sightings += [[] for _ in rows]
         if poses.appearance is not None:
@@ -300,12 +337,14 @@ class OksTracker:
         self._ids[track] = number
         return [(self._frame - frame, row, number) for frame, row in self._sightings[track]]
 
-    def _remove_lost(self) -> None:
+    def _remove_lost(self, frame_size: tuple[int, int] | None) -> None:
         """Remove tracks not seen for too long, and tentative tracks that can no longer be confirmed in time."""
         frames_lost = self._frame - self._last_frame
         is_lost = (self._seconds - self._last_seconds > self._patience_seconds) & (
             frames_lost > self._patience_frames
         )
+        if frame_size is not None:
+            is_lost |= (frames_lost > 0) & (_visible_share(self._bodies.boxes, frame_size) < MIN_VISIBLE)
         for track in np.nonzero((self._ids == 0) & (frames_lost > 0))[0].tolist():
             sightings = self._sightings[track]
             frames_left = sightings[0][0] + self.delay - self._frame
@@ -319,6 +358,7 @@ class OksTracker:
         self._ids = self._ids[kept]
         self._last_seconds = self._last_seconds[kept]
         self._last_frame = self._last_frame[kept]
+        self._scores = self._scores[kept]
         self._keypoint_scores = self._keypoint_scores[kept]
         self._sightings = [self._sightings[track] for track in np.nonzero(kept)[0]]
         if self._appearance is not None:
@@ -342,3 +382,11 @@ def _unit_rows(rows: Floats) -> Floats:
     """Rows (N, D) scaled to length 1; zero rows stay zero."""
     lengths: Floats = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.maximum(lengths, 1e-9)
+
+
+def _visible_share(boxes: Floats, size: tuple[int, int]) -> Floats:
+    """(T,) share of each box (T, 4) that lies in a frame of `size` (width, height)."""
+    share: Floats = np.maximum(boxes[:, 2:].clip(0, size) - boxes[:, :2].clip(0, size), 0.0).prod(
+        axis=1
+    ) / box_area(boxes)
+    return share

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
 from typing import Any
 
+from posetrack_app.formats.json_schema import HAS_NO, Fault, path_text, schema_faults, short_json
 from posetrack_app.formats.tracks_json.version import upgraded
-
-_HAS_NO = "has no"
-
-_TYPES: dict[str, tuple[type, ...]] = {
-    "object": (dict,),
-    "array": (list,),
-    "string": (str,),
-    "boolean": (bool,),
-    "integer": (int,),
-    "number": (int, float),
-}
 
 
 @cache
@@ -39,61 +28,21 @@ def find_faults(content: Any) -> list[str]:
     if isinstance(content, dict) and isinstance(content.get("info"), dict):
         content = {**content, "info": upgraded(content["info"])}
     frames = _frame_indices(content)
-    faults = [f"{_where(content, frames, path)}{fault}" for path, fault in _check(content, schema(), ())]
+    faults = [
+        f"{_where(content, frames, path)}{fault}"
+        for path, fault in schema_faults(content, schema(), schema())
+    ]
     # References can only be followed in a file of the right shape.
     return faults or [f"{_where(content, frames, path)}{fault}" for path, fault in _check_references(content)]
 
 
 def find_info_faults(info: dict[str, Any]) -> list[str]:
     """The faults of `info` alone. Missing entries are allowed, as in files of other programs."""
-    faults = _check(info, schema()["properties"]["info"], ("info",))
-    return [f"{_where(None, {}, path)}{fault}" for path, fault in faults if not fault.startswith(_HAS_NO)]
+    faults = schema_faults(info, schema()["properties"]["info"], schema(), ("info",))
+    return [f"{_where(None, {}, path)}{fault}" for path, fault in faults if not fault.startswith(HAS_NO)]
 
 
-_Fault = tuple[tuple[str | int, ...], str]
-"""Path to an entry, and what is wrong with it."""
-
-
-def _check(value: Any, rule: dict[str, Any], path: tuple[str | int, ...]) -> Iterator[_Fault]:
-    """Where `value` breaks `rule`. Knows the part of JSON Schema that our schema uses, as a test checks."""
-    if "$ref" in rule:
-        rule = schema()["$defs"][rule["$ref"].rpartition("/")[2]]
-    kind = rule.get("type")
-    if kind and not _is(value, kind):
-        yield path, f"must be {'an' if kind[0] in 'aio' else 'a'} {kind}, got {_short(value)}"
-        return
-    if "const" in rule and (value != rule["const"] or isinstance(value, bool)):
-        yield path, f"must be {rule['const']!r}, got {_short(value)}"
-    if "enum" in rule and (value not in rule["enum"] or isinstance(value, bool)):
-        yield path, f"must be one of {rule['enum']}, got {_short(value)}"
-    if "minimum" in rule and value < rule["minimum"]:
-        yield path, f"must be {rule['minimum']} or more, got {_short(value)}"
-    if "maximum" in rule and value > rule["maximum"]:
-        yield path, f"must be {rule['maximum']} or less, got {_short(value)}"
-    if "exclusiveMinimum" in rule and value <= rule["exclusiveMinimum"]:
-        yield path, f"must be more than {rule['exclusiveMinimum']}, got {_short(value)}"
-    if isinstance(value, list):
-        least, most = rule.get("minItems", 0), rule.get("maxItems", math.inf)
-        if not least <= len(value) <= most:
-            yield path, f"must have {least} items, got {len(value)}"
-        for k, item in enumerate(value):
-            yield from _check(item, rule.get("items", {}), (*path, k))
-    if isinstance(value, dict):
-        for key in rule.get("required", ()):
-            if key not in value:
-                yield path, f"{_HAS_NO} {key!r}"
-        for key, part in rule.get("properties", {}).items():
-            if key in value:
-                yield from _check(value[key], part, (*path, key))
-
-
-def _is(value: Any, kind: str) -> bool:
-    if isinstance(value, bool):
-        return kind == "boolean"
-    return isinstance(value, _TYPES[kind]) and (not isinstance(value, float) or math.isfinite(value))
-
-
-def _check_references(content: dict[str, Any]) -> Iterator[_Fault]:
+def _check_references(content: dict[str, Any]) -> Iterator[Fault]:
     """Unknown or repeated ids, frames out of order, and boxes of negative size."""
     for key, name in (("images", "id"), ("images", "frame_index"), ("annotations", "id")):
         first_uses: dict[int, int] = {}
@@ -134,7 +83,7 @@ def _where(content: Any, frames: dict[Any, Any], path: tuple[str | int, ...]) ->
     """Name an entry: "annotations[3].keypoints[7] (frame 5, person 2): "."""
     if not path:
         return ""
-    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
+    text = path_text(path)
     entry = content.get(path[0]) if isinstance(content, dict) else None
     if path[0] not in ("images", "annotations") or len(path) < 2 or not isinstance(entry, list):
         return f"{text}: "
@@ -142,13 +91,8 @@ def _where(content: Any, frames: dict[Any, Any], path: tuple[str | int, ...]) ->
     if not isinstance(element, dict):
         return f"{text}: "
     if path[0] == "images":
-        return f"{text} (frame {_short(element.get('frame_index'))}): "
+        return f"{text} (frame {short_json(element.get('frame_index'))}): "
     image_id = element.get("image_id")
     known = isinstance(image_id, (int, float, str)) and image_id in frames
-    frame = _short(frames[image_id]) if known else "unknown"
-    return f"{text} (frame {frame}, person {_short(element.get('track_id'))}): "
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    frame = short_json(frames[image_id]) if known else "unknown"
+    return f"{text} (frame {frame}, person {short_json(element.get('track_id'))}): "

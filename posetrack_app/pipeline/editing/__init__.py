@@ -1,0 +1,1 @@
+"""Corrections by hand: operations on finished tracks, and their replay on tracks of a new run."""
