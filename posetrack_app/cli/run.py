@@ -53,7 +53,15 @@ _FOR_MANY = {
 )
 @click.option("--stride", type=int, default=1, show_default=True, help="Process every n-th frame.")
 @click.option(
-    "--fps", type=float, help="Frame rate of an image folder (default 25) or a raw H.264/HEVC file."
+    "--fps",
+    type=float,
+    help="Frame rate of an image folder (default 25) or of raw H.264/HEVC, which have no times.",
+)
+@click.option(
+    "--video-stream",
+    type=int,
+    metavar="N",
+    help="FFmpeg's number of the video stream to read if there are several (default: the best one).",
 )
 @click.option("--resume", is_flag=True, help="Continue stopped runs and keep finished ones.")
 @click.option(
@@ -104,7 +112,7 @@ def run(
     """
     from posetrack_app.cli.log import set_log
     from posetrack_app.core.config import load_config
-    from posetrack_app.jobs.outputs import expand_sources
+    from posetrack_app.jobs.inputs import expand_sources
 
     set_log(log_format, quiet=quiet)
     sources = expand_sources(videos, list_file)

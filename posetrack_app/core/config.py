@@ -204,7 +204,7 @@ class SecondPassConfig:
     """Drop a track that is shorter than this and whose mean box score is below `min_track_score`."""
     min_track_score: float = _fraction(0.6)
     swap_penalty: float = _number(0.05)
-    """Cost of exchanging left and right limbs, in body sizes per keypoint."""
+    """Cost of exchanging a pair of joints in one frame, in body heights."""
     smoothing: str = _choice(*SMOOTHING)
     """"butterworth", "savgol", "kalman" or "none"."""
 

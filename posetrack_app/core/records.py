@@ -31,7 +31,8 @@ class FrameInfo:
     `index` counts the frames of the video from 0. `seconds` is the true presentation time from the start of the video.
     `size` is (width, height) in pixels, (0, 0) if unknown. `file_name` is set for image folders. `camera_motion`
     (2, 3) is the affine map from pixels of the previous frame to pixels of this one, if known. `is_cut`: first
-    frame of a new shot.
+    frame of a new shot, or of another size: the size may change in mid-film, and coordinates are always those of this
+    frame's own image.
     """
 
     index: int

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.files import check_output_file, write_atomic
 from posetrack_app.drawing.draw import Style, colour_of, draw_poses
-from posetrack_app.drawing.overlay import check_same_video
+from posetrack_app.drawing.overlay import check_same_size, open_tracked_video
 from posetrack_app.formats import Tracks
-from posetrack_app.video import open_video
 
 _CELL = (180, 240)
 """Width and height of a person's image in pixels."""
@@ -80,19 +79,20 @@ def _best_views(tracks: Tracks, only_ids: frozenset[int] | None) -> dict[int, _B
 
 
 def _cells(video: Path, tracks: Tracks, views: dict[int, _BestView], style: Style) -> list[NDArray[np.uint8]]:
-    people = {frame.info.index: frame.people for frame in tracks.frames}
+    tracked = {frame.info.index: frame for frame in tracks.frames}
     wanted: dict[int, list[int]] = {}
     for track_id, view in views.items():
         wanted.setdefault(view.frame, []).append(track_id)
     cells: dict[int, NDArray[np.uint8]] = {}
-    with open_video(video) as source:
-        check_same_video(source.info, tracks)
+    with open_tracked_video(video, tracks) as source:
         aspect = float(source.info.pixel_aspect)
         for frame in source:
             for track_id in wanted.pop(frame.info.index, []):
+                people = tracked[frame.info.index].people
+                check_same_size(video, frame, tracks, tracked[frame.info.index])
                 plain = Style(only_ids=frozenset(), blur_faces=style.blur_faces)
-                image = draw_poses(frame.image, people[frame.info.index], tracks.skeleton, plain)
-                box = people[frame.info.index].boxes[views[track_id].row]
+                image = draw_poses(frame.image, people, tracks.skeleton, plain)
+                box = people.boxes[views[track_id].row]
                 cells[track_id] = _cut(image, box, aspect)
             if not wanted:
                 break

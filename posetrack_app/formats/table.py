@@ -19,8 +19,8 @@ from posetrack_app.core.errors import InputError
 from posetrack_app.core.files import atomic_file, write_atomic
 from posetrack_app.core.records import ORIGINS, FloatArray, FrameInfo, TrackedPoses
 from posetrack_app.core.skeletons import COCO, POSETRACK, Skeleton
-from posetrack_app.formats.tracks_json.reader import frame_size_of, sorted_by_index
-from posetrack_app.formats.tracks_json.tracks import TrackedFrame, Tracks
+from posetrack_app.formats.tracks_json.reader import sorted_by_index
+from posetrack_app.formats.tracks_json.tracks import TrackedFrame, Tracks, frame_size_of
 
 _KEYPOINT_ORIGINS = "keypoint_origins"
 """K origins separated by spaces; empty if all are the person's."""

@@ -109,7 +109,7 @@ def check_decoders(folder: Path) -> Iterator[Finding]:
         return
     video = probe(path)
     wanted, size = range(video.frame_count), (clip.image(0).shape[1], clip.image(0).shape[0])
-    yield _check_decoder("PyAV", pyav_images(video, wanted, size), clip)
+    yield _check_decoder("PyAV", pyav_images(video, wanted), clip)
     yield _check_decoder("decord", DecordImages(video, wanted, size, "cpu"), clip)
     yield _decord_gpu(video, wanted, size, clip)
     reason = why_not_nvdec()

@@ -1,8 +1,7 @@
-"""The sources and the output files of `posetrack run` and `posetrack render`; no existing file is lost by accident."""
+"""The output files of `posetrack run` and `posetrack render`; no existing file is lost by accident."""
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
 from collections.abc import Sequence
@@ -15,44 +14,11 @@ from posetrack_app.formats.tracks_json.writer import partial_file
 from posetrack_app.jobs.journal import journal_file
 from posetrack_app.jobs.manifest import manifest_file
 from posetrack_app.video.folder import is_image
-from posetrack_app.video.source_name import is_stream, plain_name
+from posetrack_app.video.source_name import is_pipe, is_stream, plain_name
 from posetrack_app.video.writer import partial_video
 
 _MAX_NAME_LENGTH = 100
 """Of a file that is named after an address. File systems allow 255 bytes with all endings."""
-
-
-def expand_sources(arguments: Sequence[str], list_file: Path | None = None) -> list[str]:
-    """Videos, image folders and streams, in order; a pattern is replaced by the files that match it.
-
-    `list_file` adds one source per line, without empty lines and lines that start with #. Raises InputError if there is
-    no source, a pattern matches no file, or the list cannot be read.
-    """
-    names = [*arguments, *(_lines(list_file) if list_file else ())]
-    sources: list[str] = []
-    for name in names:
-        if is_stream(name) or os.path.lexists(name) or not glob.has_magic(name):
-            sources.append(name)
-            continue
-        found = sorted(glob.glob(name, recursive=True))
-        if not found:
-            raise InputError(f"{name}: no file matches this pattern")
-        sources += found
-    if not sources:
-        raise InputError("nothing to track; give at least one video, image folder or stream")
-    return sources
-
-
-def _lines(list_file: Path) -> list[str]:
-    try:
-        lines = list_file.read_text(
-            encoding="utf-8-sig"
-        ).splitlines()  # Windows editors write a byte order mark
-    except OSError as error:
-        raise InputError(f"{list_file} cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{list_file} is not a text file with one video per line") from error
-    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
 def output_files(sources: Sequence[str], folder: Path) -> list[Path]:
@@ -203,7 +169,7 @@ def check_drawings(video: Path, tracks: Path, targets: Sequence[Path], *, force:
 
 def _file_name(source: str) -> Path:
     """An absolute path that stands for the source; of an address only what a file name can contain."""
-    if not is_stream(source):
+    if not is_stream(source) or (source != "-" and is_pipe(source)):
         return Path(os.path.abspath(source))
     if source == "-":
         return Path.cwd() / "stdin"

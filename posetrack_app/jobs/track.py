@@ -94,6 +94,7 @@ def track_video(
     duration: float | None = None,
     stride: int = 1,
     fps: float | None = None,
+    video_stream: int | None = None,
     resume: bool = False,
     force: bool = False,
     progress: Progress | None = None,
@@ -112,7 +113,8 @@ def track_video(
         stop: skip frames shown at or after this time in seconds.
         duration: seconds to process, from `start` or of a stream; another way to give `stop`.
         stride: process every n-th frame.
-        fps: frame rate of an image folder (default 25) or a raw H.264/HEVC file, which have no times.
+        fps: frame rate of an image folder (default 25) or raw H.264/HEVC, which have no times.
+        video_stream: FFmpeg's number of the stream to read if the video has several; by default the best one.
         resume: continue the stopped run that wrote to the same `out`.
         force: overwrite existing files.
         progress: called after each frame.
@@ -129,7 +131,7 @@ def track_video(
     device = networks.device if networks else device
     span = {"start": start, "stop": stop, "stride": stride, "duration": duration}
     # Open the video before loading the networks: an error in it is then reported at once.
-    with open_video(source, **span, device=device, fps=fps) as frames:  # type: ignore[arg-type]
+    with open_video(source, **span, device=device, fps=fps, video_stream=video_stream) as frames:  # type: ignore[arg-type]
         networks = networks or load_networks(settings, device)
         info = _info(source, frames, networks, settings, span)
         if resume and target.exists() and not journal_file(target).exists():
@@ -221,6 +223,7 @@ def _info(
             "file": plain_name(video), "width": source.width, "height": source.height,
             "rotation": source.rotation, "frame_rate": source.frame_rate, "frame_count": source.frame_count,
             "seconds": source.seconds, "fingerprint": fingerprint(video),
+            **({} if source.stream is None else {"stream": source.stream}),
         },
         "span": span,
         "decoder": source.decoder,

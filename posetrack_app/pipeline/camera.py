@@ -58,7 +58,9 @@ def follow_camera(stream: Iterable[tuple[Frame, _People]]) -> Iterator[tuple[Fra
             elif not view.is_blank:
                 scene = view
             waiting.popleft()
-            yield Frame(replace(frame.info, camera_motion=motion, is_cut=motion is None), frame.image), people
+            is_cut = frame.info.is_cut or motion is None  # the size of the images has changed, or the scene
+            info = replace(frame.info, camera_motion=None if is_cut else motion, is_cut=is_cut)
+            yield Frame(info, frame.image), people
 
     for frame, people in stream:
         waiting.append((frame, people, View.of(frame.image, people.boxes)))

@@ -10,7 +10,7 @@ from posetrack_app.video.folder import FolderReader
 from posetrack_app.video.info import VideoInfo
 from posetrack_app.video.probe import probe
 from posetrack_app.video.reader import FileReader
-from posetrack_app.video.source_name import is_stream, plain_name
+from posetrack_app.video.source_name import is_pipe, is_stream, plain_name
 from posetrack_app.video.stream import StreamReader
 
 __all__ = [
@@ -39,6 +39,7 @@ def open_video(
     duration: float | None = None,
     device: str = "cpu",
     fps: float | None = None,
+    video_stream: int | None = None,
 ) -> Video:
     """Open a video file, an image folder or a stream as a context manager that yields `Frame` records once.
 
@@ -52,7 +53,8 @@ def open_video(
         stride: yield every n-th frame; `index` and `seconds` stay those of the full video.
         duration: seconds to read, from `start` or from the first frame of a stream; another way to give `stop`.
         device: "cuda" or "cuda:1" decodes with NVDEC or, without it, with decord on that GPU.
-        fps: frame rate of an image folder or a raw H.264 or HEVC file, which hold no times (folders: default 25).
+        fps: frame rate of what holds no times: an image folder (default 25), or raw H.264 or HEVC in a file or a pipe.
+        video_stream: FFmpeg's number of the stream to read if there are several; by default the best one.
 
     Raises InputError if the source is not a readable video, or an argument is out of range.
     """
@@ -60,9 +62,9 @@ def open_video(
     if is_stream(source):
         if start is not None or stop is not None:
             raise InputError("a stream has no start and stop; give a duration instead", option="duration")
-        if fps is not None:
+        if fps is not None and not is_pipe(source):
             raise InputError("a stream has its own times; leave out the frame rate", option="fps")
-        return StreamReader(str(source), stride, duration)
+        return StreamReader(str(source), stride, duration, fps, video_stream)
     if duration is not None:
         stop = (start or 0.0) + duration
     if stop is not None and stop <= (start or 0.0):
@@ -72,9 +74,22 @@ def open_video(
     source = Path(source)
     if not source.exists():
         raise InputError(f"{source}: no such file or folder")
+    if reason := _wrong_kind(source):
+        raise InputError(f"{source} is {reason}")
     if source.is_dir():
         return FolderReader(source, _DEFAULT_FPS if fps is None else fps, start, stop, stride)
-    return FileReader(probe(source, fps), start, stop, stride, device)
+    return FileReader(probe(source, fps, video_stream), start, stop, stride, device)
+
+
+def _wrong_kind(path: Path) -> str:
+    """What `path` is, and what to do, if it is neither a file nor a folder; else ""."""
+    if path.is_char_device() and path.name.startswith("video"):
+        return "a device; give a camera as webcam:0, webcam:1 and so on"
+    if path.is_char_device() or path.is_block_device():
+        return "a device, not a video; give a file, or - for standard input"
+    if path.is_socket():
+        return "a socket, not a video; give an address such as tcp://host:port, or - for standard input"
+    return ""
 
 
 def _check_span(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from posetrack_app.video.deinterlace import deinterlaced
 from posetrack_app.video.ffmpeg_log import silence_ffmpeg
 from posetrack_app.video.probe import declared_seconds
 from posetrack_app.video.sender import Sender, SenderKind
+from posetrack_app.video.source_name import is_pipe, plain_name
 
 _TIMEOUT_SECONDS = 10.0
 
@@ -25,23 +27,63 @@ _PLAYLISTS = ("hls", "dash")
 """FFmpeg's names of the playlist formats."""
 
 
-def open_connection(source: str) -> Any:
-    """PyAV's container of a new connection to an address or, for "-", to standard input."""
+@contextmanager
+def open_connection(source: str) -> Iterator[Any]:
+    """PyAV's container of a new connection to an address or a pipe ("-": standard input)."""
     silence_ffmpeg()
+    if not is_pipe(source):
+        with av.open(source, options=_OPTIONS, timeout=_TIMEOUT_SECONDS) as container:
+            yield container
+        return
+    with _open_pipe(source) as pipe:
+        if not pipe.peek(1):
+            raise InputError(
+                f"{plain_name(source)}: nothing came through this pipe; check the program that writes to it"
+            )
+        with av.open(pipe, options={}, timeout=None) as container:
+            yield container
+
+
+@contextmanager
+def _open_pipe(source: str) -> Iterator[Any]:
+    """A pipe, opened by Python: unlike FFmpeg's reader, this one can be stopped with ctrl-C."""
     if source != "-":
-        return av.open(source, options=_OPTIONS, timeout=_TIMEOUT_SECONDS)
+        with open(source, "rb") as pipe:
+            yield pipe
+        return
     if sys.stdin is None:
         raise InputError("standard input is closed; pipe the video into it")
-    return av.open(sys.stdin.buffer, options={}, timeout=None)
+    if sys.stdin.isatty():
+        raise InputError("standard input is a terminal; pipe the video into it")
+    yield sys.stdin.buffer
+
+
+def why_not_opened(source: str, error: Exception) -> str:
+    """A line that says why a connection could not be opened, and what to do."""
+    reason = getattr(error, "strerror", None) or str(error)
+    if is_pipe(source):
+        return (
+            f"{plain_name(source)}: this video cannot be read from a pipe ({reason}); send MPEG-TS or Matroska, "
+            "or an MP4 made with -movflags faststart"
+        )
+    advice = "check the address, and that the sender is running"
+    is_http = source.partition("://")[0] in ("http", "https")
+    # FFmpeg reports the second one if it cannot seek to the index.
+    if is_http and (isinstance(error, av.error.InvalidDataError) or getattr(error, "errno", 0) == errno.EIO):
+        advice = (
+            "check the address. If it is an MP4 with its index at the end, download it first or make it with "
+            "-movflags faststart, because this server cannot send a part of a file"
+        )
+    return f"{plain_name(source)} cannot be opened ({reason}); {advice}"
 
 
 def describe_sender(source: str, container: Any, stream: Any) -> Sender:
     """What is known about the sender of a connection."""
     length = declared_seconds(stream)
     # The length of the container may be that of its audio. A pipe cannot be opened again to find out.
-    if not length and source != "-":
+    if not length and not is_pipe(source):
         length = max(container.duration or 0, 0) / av.time_base
-    if source == "-":
+    if is_pipe(source):
         kind = SenderKind.PIPE
     elif container.format.name in _PLAYLISTS:
         kind = SenderKind.PLAYLIST

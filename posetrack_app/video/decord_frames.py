@@ -28,11 +28,13 @@ _PIECE_BYTES = 384 << 20
 class DecordImages:
     """Yields the frames `wanted` of a file. After the first one, `name` says which decord is running, on which device.
 
-    `size` is (width, height) as displayed. `device` "cuda" uses the GPU if decord was built for it. Iterating raises
-    DecoderFailedError if decord cannot read the file or stops before its end.
+    `size` is (width, height) as displayed. `device` "cuda" uses the GPU if decord was built for it. Raises
+    DecoderFailedError, here or while iterating, if decord must not or cannot read the file, or stops before its end.
     """
 
     def __init__(self, video: Probe, wanted: range, size: tuple[int, int], device: str) -> None:
+        if video.no_decord:
+            raise DecoderFailedError(video.no_decord)
         # decord2 3.4.0 loads NVIDIA's libraries, nvblas included, with global symbols. If torch is loaded later, its matrix
         # products call nvblas and crash.
         import torch  # noqa: F401
@@ -64,7 +66,7 @@ class DecordImages:
                 done = range(done.start, index + 1)
                 if index in self._wanted:
                     image = decoded.asnumpy()
-                    if image.shape[1::-1] != self._size:  # the size changes mid-video; PyAV scales
+                    if image.shape[1::-1] != self._size:  # the size changes mid-video
                         raise DecoderFailedError(f"frame {index} has another size")
                     yield index, times[index], image
 
@@ -101,7 +103,7 @@ def _pieces(video: Probe, wanted: range, size: tuple[int, int]) -> Iterator[tupl
     max_frames = _PIECE_BYTES // (size[0] * size[1] * 3)
     piece: list[Any] = []
     try:
-        with open_stream(video.path) as (container, stream):
+        with open_stream(video.path, video.stream) as (container, stream):
             if wanted.start:
                 container.seek(video.pts[wanted.start], stream=stream, backward=True)
             for group in _groups(container, stream):

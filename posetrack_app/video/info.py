@@ -20,7 +20,8 @@ class VideoInfo:
     `width` and `height` are pixels as displayed; `rotation` is the clockwise rotation in degrees that was applied for
     that. `frame_count` and `seconds` (length) are None if unknown. `decoder` names the decoder, and why it was used if
     it is not the first choice. `start_seconds` is the container's time of frame 0. `pixel_aspect` is the width of a
-    displayed pixel divided by its height: 1 except for anamorphic video.
+    displayed pixel divided by its height: 1 except for anamorphic video. `stream` is FFmpeg's number of the video stream
+    if there are several, else None. `width` and `height` are those of the first frame that is read.
     """
 
     path: Path
@@ -33,6 +34,7 @@ class VideoInfo:
     decoder: str
     start_seconds: float = 0.0
     pixel_aspect: Fraction = Fraction(1)
+    stream: int | None = None
 
 
 class DecoderFailedError(Exception):

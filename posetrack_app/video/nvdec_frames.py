@@ -96,7 +96,7 @@ class NvdecImages:
         The number is 0 for a packet that is not displayed.
         """
         video = self._video
-        with open_stream(video.path) as (container, stream):
+        with open_stream(video.path, video.stream) as (container, stream):
             name = stream.codec_context.name
             codec, filter_name = _CODECS.get(stream.codec_context.codec.canonical_name, ("", ""))
             if not codec:

@@ -14,39 +14,54 @@ import av
 
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.words import counted
+from posetrack_app.video.choose_stream import choose_stream, describe_choice
 from posetrack_app.video.ffmpeg_log import captured_ffmpeg_log, silence_ffmpeg
+from posetrack_app.video.frame_times import (
+    RAW_FORMATS,
+    AviTimes,
+    FrameTimes,
+    counted_times,
+    has_rate,
+    stamped_times,
+    stream_rate,
+)
+from posetrack_app.video.parameter_sets import ParameterSets
 from posetrack_app.video.restarts import CLOCKED, Restart, find_restarts, moved_times
-
-RAW_FORMATS = {"h264", "hevc", "vvc", "m4v", "mpegvideo", "h263", "vc1", "obu"}
-"""Raw streams have no timestamps; FFmpeg counts their frames at a rate that may be wrong."""
 
 _MAX_MESSAGES = 3
 """Different messages of FFmpeg that are passed on."""
+
+_DEFAULT_RATE = 25.0
+"""Frames per second of a raw stream that says none."""
 
 
 @dataclass(frozen=True)
 class Probe:
     """One video stream.
 
-    `pts` are the rising, distinct times of the frames in units of `time_base`. They are empty if the packets have none
-    (raw streams, some AVI files): the times then follow from `frame_rate`. `decord_problem` says why decord must not
-    read this file; "" if it may. If the file's timestamps restart, `restarts` lists where, `pts` are corrected, and the
-    file can only be read from its start.
+    `stream` is FFmpeg's number of it. `seconds` are the times of the frames from the first; `pts` are those by which a
+    decoded frame is found, in units of `time_base`, empty if frames can only be counted (see `FrameTimes`).
+    `only_pyav` says why no other decoder must read this file, `no_decord` why decord must not; "" if they may. If the
+    file's timestamps restart, `restarts` lists where, the times are corrected, and the file can only be read from its
+    start.
     """
 
     path: Path
+    stream: int
     time_base: Fraction
     frame_rate: float
-    packet_count: int
+    seconds: Sequence[float]
     pts: Sequence[int]
+    has_gaps: bool
     last_duration: int
-    decord_problem: str
+    only_pyav: str
+    no_decord: str
     losses: tuple[str, ...]
     pixel_aspect: Fraction | None = None
     """Width divided by height at which a stored pixel is displayed, if the file says so."""
     restarts: tuple[Restart, ...] = ()
-    has_given_rate: bool = False
-    """Whether the user gave `frame_rate`, which then replaces all times of the file."""
+    has_choice: bool = False
+    """Whether the file has other video streams."""
 
     def index_of(self, pts: int | None) -> int | None:
         """The index of the frame with this presentation time, or None."""
@@ -57,22 +72,18 @@ class Probe:
 
     @property
     def frame_count(self) -> int:
-        return len(self.pts) or self.packet_count
+        return len(self.seconds)
 
     @property
-    def seconds(self) -> list[float]:
-        """Presentation times, from that of the first frame."""
-        if not self.pts:
-            return [i / self.frame_rate for i in range(self.packet_count)]
-        return [float((pts - self.pts[0]) * self.time_base) for pts in self.pts]
+    def start_seconds(self) -> float:
+        """The container's time of frame 0."""
+        return float(self.pts[0] * self.time_base) if self.pts else 0.0
 
     @property
     def length(self) -> float:
         """Seconds from the start of the first frame to the end of the last one."""
-        if not self.pts:
-            return self.packet_count / self.frame_rate
-        duration = float(self.last_duration * self.time_base) or 1 / self.frame_rate
-        return float((self.pts[-1] - self.pts[0]) * self.time_base) + duration
+        duration = float(self.last_duration * self.time_base) if self.pts else 0.0
+        return self.seconds[-1] + (duration or 1 / self.frame_rate)
 
 
 def ffmpeg_name(path: Path) -> str:
@@ -81,13 +92,17 @@ def ffmpeg_name(path: Path) -> str:
 
 
 @contextmanager
-def open_stream(path: Path) -> Iterator[tuple[Any, Any]]:
-    """PyAV's container and its video stream; InputError if `path` is not a video."""
+def open_stream(path: Path, number: int | None = None) -> Iterator[tuple[Any, Any]]:
+    """PyAV's container and a video stream of it: FFmpeg's `number`, or the best one.
+
+    InputError if `path` is not a video, or has no such stream.
+    """
     if path.stat().st_size == 0:
         raise InputError(f"{path}: this file is empty (0 bytes)")
     silence_ffmpeg()
     try:
-        container = av.open(ffmpeg_name(path))
+        # Otherwise FFmpeg takes an image named "shot%03d.jpg" for a pattern, and reads others.
+        container = av.open(ffmpeg_name(path), options={"pattern_type": "none"})
     except PermissionError as error:
         raise InputError(f"{path}: no permission to read this file") from error
     except (av.FFmpegError, UnicodeError) as error:
@@ -96,15 +111,7 @@ def open_stream(path: Path) -> Iterator[tuple[Any, Any]]:
     with container:
         if container.format.name == "tty":  # FFmpeg plays any .txt file as ANSI art
             raise InputError(f"{path} is a text file, not a video")
-        streams = [
-            stream for stream in container.streams.video if "attached_pic" not in str(stream.disposition)
-        ]
-        if not streams:
-            audio_only = ", only audio" if container.streams.audio else ""
-            raise InputError(f"{path}: no video stream in this file{audio_only}")
-        stream = streams[0]
-        if stream.codec_context is None:
-            raise InputError(f"{path}: FFmpeg does not know its video codec; convert it to H.264 first")
+        stream = choose_stream(container, number, str(path))
         stream.thread_type = "AUTO"
         yield container, stream
 
@@ -113,16 +120,17 @@ def open_stream(path: Path) -> Iterator[tuple[Any, Any]]:
 class _Packets:
     """What the packets of a video stream say; times are in units of the stream's time base."""
 
+    parameters: ParameterSets
+    avi: AviTimes | None
+    """For AVI files."""
     is_clocked: bool
     """Whether the timestamps of this format may restart."""
     stamps: list[tuple[int | None, int | None]] = field(default_factory=list)
     """(dts, pts) of every packet if `is_clocked`."""
-    times: list[int] = field(default_factory=list)
+    times: list[int | None] = field(default_factory=list)
     """pts of the displayed packets."""
     span: tuple[int, int] | None = None
     """Start of the first and end of the last packet, displayed or not."""
-    displayed: int = 0
-    without_time: int = 0
     damaged: int = 0
     last_duration: int = 0
     starts_with_key_frame: bool = True
@@ -134,37 +142,46 @@ class _Packets:
         self.damaged += packet.is_corrupt
         if self.is_clocked:
             self.stamps.append((packet.dts, packet.pts))
-        if packet.pts is None:
-            self.without_time += 1
-        else:
+        if packet.pts is not None:
             start, end = packet.pts, packet.pts + (packet.duration or 0)
             self.span = (min(self.span[0], start), max(self.span[1], end)) if self.span else (start, end)
         if packet.is_discard:  # before the start of an edit list: decoded but not displayed
             return
-        if self.displayed == 0:
+        if not self.times:
             self.starts_with_key_frame = packet.is_keyframe
-        self.displayed += 1
+        self.times.append(packet.pts)
         if packet.pts is not None:
-            self.times.append(packet.pts)
             self.last_duration = packet.duration or self.last_duration
+        self.parameters.add(packet)
+        if self.avi is not None:
+            self.avi.add(packet)
 
 
-def probe(path: Path, fps: float | None = None) -> Probe:
-    """Read every packet of the video stream, decode none, and describe it; `fps` is the rate of a raw stream.
+def probe(path: Path, fps: float | None = None, number: int | None = None) -> Probe:
+    """Read every packet of the video stream, decode none, and describe it.
+
+    Args:
+        path: the file.
+        fps: the rate of a stream without times.
+        number: FFmpeg's number of the stream; by default the best one.
 
     Raises InputError if the file is not a video, or if `fps` is given for a file that has its own times.
     """
-    with open_stream(path) as (container, stream), captured_ffmpeg_log() as messages:
+    with open_stream(path, number) as (container, stream), captured_ffmpeg_log() as messages:
         packets = _read_packets(container, stream)
-        if not packets.displayed:
+        if not packets.times:
             raise InputError(f"{path}: the video stream contains no frames")
-        described = _describe(path, container.format.name, stream, packets, fps)
+        described = _describe(path, container, stream, packets, fps)
         quoted = dict.fromkeys(f"FFmpeg says about {part}: {text.strip()}" for _, part, text in messages)
         return replace(described, losses=(*described.losses, *list(quoted)[:_MAX_MESSAGES]))
 
 
 def _read_packets(container: Any, stream: Any) -> _Packets:
-    packets = _Packets(is_clocked=container.format.name in CLOCKED)
+    packets = _Packets(
+        parameters=ParameterSets(stream),
+        avi=AviTimes(stream) if container.format.name == "avi" else None,
+        is_clocked=container.format.name in CLOCKED,
+    )
     try:
         for packet in container.demux(stream):
             if packet.size:
@@ -174,46 +191,70 @@ def _read_packets(container: Any, stream: Any) -> _Packets:
     return packets
 
 
-def _describe(path: Path, file_format: str, stream: Any, packets: _Packets, fps: float | None) -> Probe:
+def _describe(path: Path, container: Any, stream: Any, packets: _Packets, fps: float | None) -> Probe:
     time_base = Fraction(stream.time_base)
-    rate = stream.average_rate or stream.guessed_rate
+    stated = stream_rate(container, stream)
+    rate = float(stated) if stated else _DEFAULT_RATE
     restarts: tuple[Restart, ...] = ()
     if packets.is_clocked:
-        usual_rate = stream.guessed_rate or rate or 25
-        frame = packets.last_duration or round(1 / (usual_rate * time_base))
+        frame = packets.last_duration or round(
+            1 / (Fraction(stream.guessed_rate or stated or 25) * time_base)
+        )
         restarts = find_restarts(packets.stamps, frame)
-    pts = sorted(set(moved_times(packets.stamps, restarts) if restarts else packets.times))
-    if packets.without_time or len(pts) < packets.displayed:
-        pts = []
-    if fps is not None:
-        if pts and file_format not in RAW_FORMATS:
-            raise InputError(
-                f"{path} has its own frame times; leave out the frame rate, which is for image folders and raw streams",
-                option="fps",
-            )
-        pts, rate = [], Fraction(fps).limit_denominator(1001)
-    if len(pts) > 1:  # the rate in the header may be that of a clock (1000 per second)
-        measured = (len(pts) - 1) / ((pts[-1] - pts[0]) * time_base)
-        rate = measured if not rate or not 0.5 < measured / rate < 2 else rate
+    if fps is None:
+        times = _frame_times(packets, restarts, time_base, rate)
+    elif not _has_own_times(container, packets):
+        rate = float(Fraction(fps).limit_denominator(1001))
+        times = counted_times(len(packets.times), rate)
+    else:
+        raise InputError(
+            f"{path} has its own frame times; leave out the frame rate, which is for image folders and raw streams",
+            option="fps",
+        )
+    if times.pts and times.seconds[-1] > 0:  # the rate in the header may be that of a clock (1000 per second)
+        measured = (len(times.seconds) - 1) / times.seconds[-1]
+        rate = rate if stated and 0.5 < measured / rate < 2 else measured
+    choice = describe_choice(container, stream)
+    losses = [*choice, *_losses(stream, packets, len(restarts))]
+    if fps is None and not has_rate(container, stream):
+        losses.append(f"the stream does not say its frame rate; {rate:g} frames per second are assumed")
     return Probe(
         path=path,
+        stream=stream.index,
         time_base=time_base,
-        frame_rate=float(rate) if rate else 25.0,
-        packet_count=packets.displayed,
-        pts=pts,
+        frame_rate=rate,
+        seconds=times.seconds,
+        pts=times.pts,
+        has_gaps=times.has_gaps,
         last_duration=packets.last_duration,
-        decord_problem=_decord_problem(packets, has_times=bool(pts), has_restarts=bool(restarts)),
-        losses=tuple(_losses(stream, packets, len(restarts))),
+        only_pyav=_only_pyav(packets, times, has_restarts=bool(restarts)),
+        no_decord="" if packets.parameters.are_visible else "decord hides changes of size in this codec",
+        losses=tuple(losses),
         pixel_aspect=stream.sample_aspect_ratio,
         restarts=restarts,
-        has_given_rate=fps is not None,
+        has_choice=bool(choice),
     )
+
+
+def _has_own_times(container: Any, packets: _Packets) -> bool:
+    return container.format.name not in RAW_FORMATS and None not in packets.times
+
+
+def _frame_times(
+    packets: _Packets, restarts: Sequence[Restart], time_base: Fraction, rate: float
+) -> FrameTimes:
+    """The times of the displayed frames."""
+    if packets.avi is not None and (times := packets.avi.times(time_base)):
+        return times
+    if restarts:
+        return stamped_times(moved_times(packets.stamps, restarts), time_base, rate)
+    return stamped_times(packets.times, time_base, rate)
 
 
 def _losses(stream: Any, packets: _Packets, restarts: int) -> Iterator[str]:
     """What is missing or wrong in the file, one line each."""
     if packets.broke_off:
-        yield f"the file breaks off after {counted(packets.displayed, 'frame')} ({packets.broke_off})"
+        yield f"the file breaks off after {counted(len(packets.times), 'frame')} ({packets.broke_off})"
     if restarts:
         yield (
             f"the file has {restarts + 1} parts whose timestamps restart (joined recordings?): "
@@ -241,14 +282,16 @@ def declared_seconds(stream: Any) -> float:
         return 0.0
 
 
-def _decord_problem(packets: _Packets, *, has_times: bool, has_restarts: bool) -> str:
-    """Why decord must not read this file; "" if it may."""
+def _only_pyav(packets: _Packets, times: FrameTimes, *, has_restarts: bool) -> str:
+    """Why only PyAV must read this file; "" if others may."""
     if has_restarts:
         return "decord needs timestamps that never restart"
-    if not has_times:
+    if not times.pts or times.has_gaps:
         return "decord needs the time of every packet"
     if packets.damaged:
         return "decord miscounts frames in a damaged file"
     if not packets.starts_with_key_frame:
         return "decord needs a key frame at the start"
+    if packets.parameters.change:
+        return "decord needs the same size in every frame"
     return ""

@@ -12,7 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrack_app.core.errors import InputError
+from posetrack_app.core.image_file import is_animated
 from posetrack_app.core.records import Frame
+from posetrack_app.core.words import counted
+from posetrack_app.video.continuity import Continuity
 from posetrack_app.video.decord_frames import DecordImages
 from posetrack_app.video.deinterlace import DEINTERLACED
 from posetrack_app.video.info import (
@@ -46,6 +49,7 @@ class FileReader:
         self._gaps: list[tuple[int, int]] = []
         self._damaged: list[int] = []
         self._notes = list(video.losses)
+        self._continuity = Continuity()
         self._images, self.info = self._open(device)
         self.expected = len(self._wanted)
 
@@ -53,7 +57,8 @@ class FileReader:
     def losses(self) -> list[str]:
         """What could not be read, one line each; complete after the last frame."""
         gaps = shortened([describe_gap(*gap) for gap in self._gaps], "gaps")
-        return self._notes + gaps + describe_damage(self._damaged, self._wanted.step)
+        damage = describe_damage(self._damaged, self._wanted.step)
+        return self._notes + gaps + damage + self._continuity.losses
 
     @property
     def missing(self) -> list[tuple[int, int]]:
@@ -72,7 +77,7 @@ class FileReader:
             if index > expected:
                 self._gaps.append((expected, index - stride))
             expected = index + stride
-            yield Frame.of(index, seconds, image)
+            yield self._continuity.frame(index, seconds, image)
         if expected < self._wanted.stop:
             self._gaps.append((expected, self._wanted[-1]))
 
@@ -81,7 +86,13 @@ class FileReader:
         video = self._video
         found = first_image(video, self._wanted)
         if found is None:
-            raise InputError(f"{video.path}: none of its {video.packet_count} frames can be decoded")
+            if is_animated(video.path):
+                raise InputError(
+                    f"{video.path}: FFmpeg cannot decode an animated WebP; convert it to a video or to images"
+                )
+            raise InputError(
+                f"{video.path}: none of its {counted(video.frame_count, 'frame')} can be decoded"
+            )
         (index, _, image), rotation = found
         height, width = image.shape[:2]
         info = VideoInfo(
@@ -93,15 +104,15 @@ class FileReader:
             frame_count=video.frame_count,
             seconds=video.length,
             decoder="",
-            start_seconds=float(video.pts[0] * video.time_base) if video.pts else 0.0,
+            start_seconds=video.start_seconds,
             pixel_aspect=pixel_aspect(video.pixel_aspect, rotation),
+            stream=video.stream if video.has_choice else None,
         )
         # The fast decoders do not deinterlace.
-        unfit = "; ".join(
-            filter(None, (video.decord_problem, DEINTERLACED if is_interlaced(video, self._wanted) else ""))
-        )
-        reasons = [unfit] if unfit else []
-        for decoder in () if unfit else _fast_decoders(device):
+        is_combed = is_interlaced(video, self._wanted)
+        only_pyav = "; ".join(filter(None, (video.only_pyav, DEINTERLACED if is_combed else "")))
+        reasons = [only_pyav] if only_pyav else []
+        for decoder in () if only_pyav else _fast_decoders(device):
             try:
                 fast = decoder(video, self._wanted, (width, height), rotation)
                 images = iter(fast)
@@ -112,7 +123,7 @@ class FileReader:
                 reasons.append(f"{fast.name}: its first frame is not frame {index} of the file")
             except DecoderFailedError as error:
                 reasons.append(str(error))
-        images = pyav_images(video, self._wanted, (width, height), self._damaged)
+        images = pyav_images(video, self._wanted, self._damaged)
         return images, replace(info, decoder=f"{_PYAV} ({'; '.join(reasons)})")
 
     def _fast_then_pyav(self, first: TimedImage, rest: Iterator[TimedImage]) -> Iterator[TimedImage]:
@@ -134,8 +145,7 @@ class FileReader:
                 self.info = replace(
                     self.info, decoder=f"{self.info.decoder}; from frame {left.start} {_PYAV} ({error})"
                 )
-                size = self.info.width, self.info.height
-                yield from pyav_images(self._video, left, size, self._damaged)
+                yield from pyav_images(self._video, left, self._damaged)
 
 
 def _fast_decoders(device: str) -> Iterator[Callable[[Probe, range, tuple[int, int], int], Any]]:

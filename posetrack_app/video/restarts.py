@@ -64,12 +64,14 @@ def moved(packets: Iterable[Any], restarts: Sequence[Restart]) -> Iterator[Any]:
         yield packet
 
 
-def moved_times(stamps: Sequence[tuple[int | None, int | None]], restarts: Sequence[Restart]) -> list[int]:
-    """The corrected pts of all packets that have one."""
+def moved_times(
+    stamps: Sequence[tuple[int | None, int | None]], restarts: Sequence[Restart]
+) -> list[int | None]:
+    """The corrected pts of all packets; None for those without."""
     shifts = dict(restarts)
-    shift, times = 0, []
+    shift = 0
+    times: list[int | None] = []
     for number, (_, pts) in enumerate(stamps):
         shift = shifts.get(number, shift)
-        if pts is not None:
-            times.append(pts + shift)
+        times.append(None if pts is None else pts + shift)
     return times

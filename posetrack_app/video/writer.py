@@ -215,7 +215,9 @@ class _AudioTrack:
             return
         if not self._source.streams.audio:
             return
-        stream = self._source.streams.audio[0]
+        # In a broadcast, that of the same program.
+        film = None if info.stream is None else self._source.streams[info.stream]
+        stream = self._source.streams.best("audio", related=film) if film else self._source.streams.audio[0]
         if stream.codec_context is None:
             return
         if _can_be_copied(stream):

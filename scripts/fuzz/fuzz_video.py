@@ -75,9 +75,9 @@ class VideoCases:
                         raise FaultError(
                             f"frame {frame.info.index} at {frame.info.seconds} after {index} at {seconds}"
                         )
-                    if size not in (None, frame.info.size):
+                    if (size not in (None, frame.info.size)) != frame.info.is_cut:
                         raise FaultError(
-                            f"frame {frame.info.index} is {frame.info.size}, those before {size}"
+                            f"frame {frame.info.index} is {frame.info.size}, those before {size}, cut: {frame.info.is_cut}"
                         )
                     index, seconds, size = frame.info.index, frame.info.seconds, frame.info.size
                     number = read_number(frame.image)

@@ -96,7 +96,7 @@ def changed_images(change: Callable[[TimedImage], TimedImage]) -> Callable[[pyte
 
 def stopping(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def read(*arguments: Any) -> Iterator[TimedImage]:
-        yield next(pyav_images(*arguments[:3]))
+        yield next(pyav_images(*arguments[:2]))
         raise DecoderFailedError("decord stopped at frame 1")
 
     monkeypatch.setattr(doctor_checks, "DecordImages", read)

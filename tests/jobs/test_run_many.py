@@ -24,8 +24,9 @@ from posetrack_app.core.protocols import Networks
 from posetrack_app.core.records import FloatArray
 from posetrack_app.formats import read_tracks
 from posetrack_app.jobs import track_many
+from posetrack_app.jobs.inputs import expand_sources
 from posetrack_app.jobs.journal import journal_file
-from posetrack_app.jobs.outputs import below_common_folder, check_targets, expand_sources, output_files
+from posetrack_app.jobs.outputs import below_common_folder, check_targets, output_files
 
 
 def make_folder(path: Path, images: int = 3) -> None:
@@ -77,7 +78,8 @@ def test_patterns_and_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (tmp_path / name).touch()
     (tmp_path / "list.txt").write_text("\ufeff# two\n\nsub/c.mp4\nwebcam:0\n", encoding="utf-8")
     found = expand_sources(["?.mp4", "odd[1].mp4", "missing.mp4"], tmp_path / "list.txt")
-    assert found == ["a.mp4", "b.mp4", "odd[1].mp4", "missing.mp4", os.path.join("sub", "c.mp4"), "webcam:0"]
+    listed = str(tmp_path / "sub" / "c.mp4")
+    assert found == ["a.mp4", "b.mp4", "odd[1].mp4", "missing.mp4", listed, "webcam:0"]
     assert expand_sources(["**/c.mp4"]) == [os.path.join("sub", "c.mp4")]
 
 

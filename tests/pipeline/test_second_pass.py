@@ -158,8 +158,10 @@ def test_short_low_score_tracks_are_dropped() -> None:
     assert {i for poses in _pass(_frames(people, score=0.9)) for i in poses.ids.tolist()} == {1, 2}
 
 
-def _walking(swapped: set[int]) -> tuple[list[TrackedPoses], np.ndarray]:
-    """A person whose legs swing past each other; in the frames `swapped` left and right legs are exchanged."""
+def _walking(
+    swapped: set[int], joints: tuple[str, ...] = ("hip", "knee", "ankle")
+) -> tuple[list[TrackedPoses], np.ndarray]:
+    """A person whose legs swing past each other; in the frames `swapped` left and right `joints` are exchanged."""
     frames = _frames([{1: (3.0 * i, 0.0)} for i in range(60)])
     legs = [i for i, name in enumerate(POSETRACK.keypoints) if name.endswith(("knee", "ankle", "hip"))]
     true, given = [], []
@@ -173,7 +175,8 @@ def _walking(swapped: set[int]) -> tuple[list[TrackedPoses], np.ndarray]:
         true.append(keypoints)
         seen = keypoints.copy()
         if i in swapped:
-            seen[:, legs] = keypoints[:, [POSETRACK.mirrored[leg] for leg in legs]]
+            exchanged = [leg for leg in legs if POSETRACK.keypoints[leg].endswith(joints)]
+            seen[:, exchanged] = keypoints[:, [POSETRACK.mirrored[leg] for leg in exchanged]]
         given.append(
             Detections.detected(poses.boxes, poses.scores)
             .with_keypoints(seen, poses.keypoint_scores)
@@ -182,8 +185,11 @@ def _walking(swapped: set[int]) -> tuple[list[TrackedPoses], np.ndarray]:
     return given, np.array(true)
 
 
-def test_swapped_legs_are_repaired() -> None:
-    given, true = _walking({10, 11, 30, 44})
+@pytest.mark.parametrize(
+    "joints", [("hip", "knee", "ankle"), ("knee",), ("ankle",), ("hip",), ("knee", "ankle")], ids=" ".join
+)
+def test_swapped_joints_are_repaired_and_no_others(joints: tuple[str, ...]) -> None:
+    given, true = _walking({10, 11, 30, 44}, joints)
     repaired = np.array([poses.keypoints for poses in _pass(given)])
     np.testing.assert_allclose(repaired, true)
 

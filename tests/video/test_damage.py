@@ -13,6 +13,7 @@ import clips
 import numpy as np
 import pytest
 
+from posetrack_app.core.errors import InputError
 from posetrack_app.video import decord_frames, pyav_frames
 from posetrack_app.video.probe import open_stream
 from posetrack_app.video.restarts import find_restarts
@@ -118,8 +119,8 @@ def test_a_file_that_cannot_seek_is_read_from_its_start(
             raise av.error.PermissionError(1, "Operation not permitted")
 
     @contextmanager
-    def open_stuck(path: Path) -> Iterator[Any]:
-        with open_stream(path) as (container, stream):
+    def open_stuck(path: Path, number: int | None = None) -> Iterator[Any]:
+        with open_stream(path, number) as (container, stream):
             yield Stuck(container), stream
 
     monkeypatch.setattr(pyav_frames, "open_stream", open_stuck)
@@ -188,3 +189,15 @@ def test_one_wrong_time_is_no_restart() -> None:
     assert find_restarts(stamps, 3600) == ()
     stamps[60] = (None, None)
     assert find_restarts(stamps, 3600) == ()
+
+
+def test_a_damaged_header_of_the_stream(tmp_path: Path) -> None:
+    """FFmpeg's filters refuse it; the file is then read as far as FFmpeg decodes it, or refused in one line."""
+    path = tmp_path / "clip.mp4"
+    clips.write_clip(path, times=20)
+    content = bytearray(path.read_bytes())
+    start = content.index(b"avcC") + 4
+    content[start + 6 : start + 8] = b"\xff\xff"  # the length of the sequence parameters
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="none of its 20 frames can be decoded"):
+        clips.read(path)

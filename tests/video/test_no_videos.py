@@ -105,5 +105,5 @@ def test_wrong_arguments_name_the_option(
 )
 def test_wrong_arguments_for_a_stream(arguments: dict[str, Any], option: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        open_video("-", **arguments)
+        open_video("rtsp://localhost/live", **arguments)
     assert caught.value.option == option

@@ -14,8 +14,8 @@ import cv2
 import pytest
 from http_server import read_stream, serving
 
+from posetrack_app.video import network as stream_module
 from posetrack_app.video import open_video
-from posetrack_app.video import stream as stream_module
 
 SEGMENTS, SEGMENT_FRAMES = 6, 25
 
@@ -107,7 +107,7 @@ def live(segments: int, *, fails: bool) -> Callable[[], tuple[int, range, bool]]
 def test_a_live_sender_that_fails_is_asked_again(
     segments: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_module, "_GIVE_UP_SECONDS", 1.5)
+    monkeypatch.setattr(stream_module, "GIVE_UP_SECONDS", 1.5)
     with serving(sender(segments, live(3, fails=True))) as address:
         frames, losses = read_stream(f"{address}/live.m3u8")
     assert [number for *_, number in frames] == list(range(75))

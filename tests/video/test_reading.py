@@ -165,8 +165,8 @@ def test_odd_sizes(tmp_path: Path) -> None:
     assert [number for _, _, number in frames] == [0, 1, 2, 3]
 
 
-def test_frames_of_another_size_are_scaled_to_the_first(tmp_path: Path) -> None:
-    """Some broadcasts and video calls change it. decord would continue in the new size."""
+def test_frames_of_another_size_keep_it(tmp_path: Path) -> None:
+    """Some broadcasts and video calls change it. decord would continue in the old or the new size."""
     target: Any = av.open(str(tmp_path / "both.ts"), "w")
     with target:
         for first, size in ((0, (160, 112)), (100, (320, 224))):
@@ -182,11 +182,15 @@ def test_frames_of_another_size_are_scaled_to_the_first(tmp_path: Path) -> None:
                         packet.stream = stream
                         target.mux(packet)
     with open_video(tmp_path / "both.ts") as video:
-        frames = [(frame.info.index, clips.read_number(frame.image), frame.image.shape) for frame in video]
-        assert video.info.decoder.startswith("decord")
-        assert "another size" in video.info.decoder
-    assert frames == [(k, k % 100, (112, 160, 3)) for k in range(200)]
-    assert video.losses == []
+        frames = [(frame.info, clips.read_number(frame.image)) for frame in video]
+        assert "the same size in every frame" in video.info.decoder
+    assert [(info.index, number) for info, number in frames] == [(k, k % 100) for k in range(200)]
+    assert [info.size for info, _ in frames] == [(160, 112)] * 100 + [(320, 224)] * 100
+    assert [info.index for info, _ in frames if info.is_cut] == [100]
+    assert video.losses == [
+        "the size of the images changes at frame 100 from 160x112 to 320x224 pixels: coordinates are pixels of each "
+        "frame's own image, and each change is a cut"
+    ]
 
 
 def test_pyav_continues_where_decord_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

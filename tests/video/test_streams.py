@@ -24,7 +24,7 @@ from http_server import read_stream, send, serving
 
 from posetrack_app.core.errors import InputError
 from posetrack_app.video import is_stream, open_video, plain_name
-from posetrack_app.video import stream as stream_module
+from posetrack_app.video import network as stream_module
 from posetrack_app.video.newest_frame import NewestFrame
 from posetrack_app.video.pyav_frames import TimedImage
 
@@ -235,7 +235,7 @@ def test_an_error_in_the_camera_thread_is_raised() -> None:
 
 def test_reconnecting_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The frames until then are kept, and the loss is reported."""
-    monkeypatch.setattr(stream_module, "_GIVE_UP_SECONDS", 0.3)
+    monkeypatch.setattr(stream_module, "GIVE_UP_SECONDS", 0.3)
     path = tmp_path / "clip.mkv"
     clips.write_clip(path, times=60, options={"g": "10"})
     content = path.read_bytes()
@@ -303,7 +303,7 @@ def write_numbers(path: Path, numbers: range) -> None:
 
 def test_a_live_sender_that_fails_and_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Frames after the break get the index and time of the wall clock, and the gap is reported."""
-    monkeypatch.setattr(stream_module, "_GIVE_UP_SECONDS", 1.0)
+    monkeypatch.setattr(stream_module, "GIVE_UP_SECONDS", 1.0)
     sender = LiveSender(tmp_path, {0: 30, 2: 20})
     with serving(sender) as address, open_video(address) as video:
         frames = [(frame.info.index, frame.info.seconds, clips.read_number(frame.image)) for frame in video]
@@ -324,7 +324,7 @@ def test_a_live_sender_that_fails_and_returns(tmp_path: Path, monkeypatch: pytes
 def test_a_sender_that_returns_with_audio_only_is_asked_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_module, "_GIVE_UP_SECONDS", 1.0)
+    monkeypatch.setattr(stream_module, "GIVE_UP_SECONDS", 1.0)
     song: Any = av.open(str(tmp_path / "song.ts"), "w")
     with song:
         clips.write_tone(song, song.add_stream("aac", rate=44100, layout="mono"), 0.5)
@@ -345,7 +345,7 @@ def test_a_sender_that_returns_with_audio_only_is_asked_again(
 
 def test_tcp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sender over plain TCP that stops after its first client."""
-    monkeypatch.setattr(stream_module, "_GIVE_UP_SECONDS", 0.3)
+    monkeypatch.setattr(stream_module, "GIVE_UP_SECONDS", 0.3)
     clips.write_clip(tmp_path / "clip.ts", times=30)
     with socket.create_server(("127.0.0.1", 0)) as sender:
 

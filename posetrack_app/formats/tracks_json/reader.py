@@ -13,7 +13,7 @@ from posetrack_app.core.errors import InputError
 from posetrack_app.core.json_file import load_json
 from posetrack_app.core.records import ORIGINS, FloatArray, FrameInfo, TrackedPoses
 from posetrack_app.core.skeletons import COCO, POSETRACK, Skeleton
-from posetrack_app.formats.tracks_json.tracks import TrackedFrame, Tracks
+from posetrack_app.formats.tracks_json.tracks import TrackedFrame, Tracks, frame_size_of, size_in
 from posetrack_app.formats.tracks_json.validate import find_info_faults
 from posetrack_app.formats.tracks_json.version import SCHEMA_VERSION, upgraded
 
@@ -89,13 +89,6 @@ def frame_rate_of(info: Mapping[str, Any]) -> float | None:
     return float(rate) if _is_number(rate) and rate > 0 else None
 
 
-def frame_size_of(info: Mapping[str, Any]) -> tuple[int, int]:
-    """(width, height) from `info.video`; (0, 0) if it does not say."""
-    video = info.get("video")
-    width, height = (video.get("width"), video.get("height")) if isinstance(video, dict) else (0, 0)
-    return (width, height) if _is_integer(width) and _is_integer(height) else (0, 0)
-
-
 def _skeleton(path: Path, categories: Any) -> Skeleton:
     first = categories[0] if isinstance(categories, list) and categories else None
     names = first.get("keypoints") if isinstance(first, dict) else None
@@ -128,7 +121,7 @@ def _image(path: Path, k: int, image: Any, rate: float, size: tuple[int, int]) -
     return image["id"], FrameInfo(
         index,
         float(seconds),
-        size,
+        size_in(image) if size_in(image) != (0, 0) else size,
         str(image.get("file_name", f"{index:06d}.jpg")),
         None if motion is None else np.array(motion, np.float64).reshape(2, 3),
         is_cut,

@@ -32,3 +32,16 @@ class Tracks:
     def ids(self) -> list[int]:
         """Every id, ascending."""
         return sorted({int(track_id) for frame in self.frames for track_id in frame.people.ids})
+
+
+def frame_size_of(info: Mapping[str, Any]) -> tuple[int, int]:
+    """(width, height) from `info.video`; (0, 0) if it does not say."""
+    return size_in(info.get("video"))
+
+
+def size_in(entry: Any) -> tuple[int, int]:
+    """(`width`, `height`) of an object in a tracks file; (0, 0) if it does not have both."""
+    width, height = (entry.get("width"), entry.get("height")) if isinstance(entry, dict) else (0, 0)
+    if type(width) is int and type(height) is int and width > 0 and height > 0:
+        return width, height
+    return 0, 0

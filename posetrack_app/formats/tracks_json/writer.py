@@ -20,6 +20,7 @@ from posetrack_app.core.json_file import as_text
 from posetrack_app.core.records import ORIGINS, BoolArray, FloatArray, FrameInfo, TrackedPoses, is_missing
 from posetrack_app.core.skeletons import Skeleton
 from posetrack_app.core.version import __version__
+from posetrack_app.formats.tracks_json.tracks import frame_size_of
 from posetrack_app.formats.tracks_json.version import SCHEMA_VERSION
 
 _logger = logging.getLogger("posetrack")
@@ -41,6 +42,7 @@ class TracksWriter:
         self.ids: set[int] = set()
         self._skeleton = skeleton
         self._info = dict(info)
+        self._size = frame_size_of(info)
         self._sections: list[IO[bytes]] = []
         """Temporary files with the entries of `images` and of `annotations`."""
         self._written = [0, 0]
@@ -65,6 +67,8 @@ class TracksWriter:
             "seconds": round(info.seconds, 6),
             "file_name": as_text(info.file_name or f"{info.index:06d}.jpg"),
         }
+        if info.size != (0, 0) != self._size and info.size != self._size:
+            image["width"], image["height"] = info.size
         if info.is_cut:
             image["cut"] = True
         elif info.camera_motion is not None:
