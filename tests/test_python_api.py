@@ -31,7 +31,8 @@ FUNCTIONS = {
     "evaluate": "evaluate",
 }  # fmt: skip
 CLI_ONLY = {
-    "json_file", "report", "images", "csv_file", "latex_file", "baseline", "margin", "out_dir", "list_file"
+    "json_file", "report", "images", "csv_file", "latex_file", "baseline", "margin", "out_dir", "list_file", "workers",
+    "overlay_dir", "skip_done", "part", "ray", "max_seconds", "metrics", "summary_html", "quiet", "log_format",
 }  # fmt: skip
 """Options for several videos, and for what to do with the scores that `evaluate` returns."""
 PYTHON_ONLY = {"on_frame", "progress", "networks"}
@@ -78,7 +79,7 @@ def test_every_name_exists_and_no_subpackage_hides_it() -> None:
 def test_functions_have_the_options_of_the_commands(command: str) -> None:
     options = {option.name for option in posetrack.commands[command].params}
     arguments = set(inspect.signature(getattr(posetrack_app, FUNCTIONS[command])).parameters)
-    renamed = {"videos": "video"}
+    renamed = {"videos": "video", "devices": "device"}
     assert arguments - PYTHON_ONLY == {renamed.get(str(name), name) for name in options} - CLI_ONLY
 
 

@@ -6,8 +6,6 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NoReturn
 
 import click
@@ -21,6 +19,7 @@ from posetrack_app.cli.edit import edit
 from posetrack_app.cli.evaluate import evaluate
 from posetrack_app.cli.export import export
 from posetrack_app.cli.link import link
+from posetrack_app.cli.log import log_to_stderr
 from posetrack_app.cli.models import models
 from posetrack_app.cli.output import lossy_output, say
 from posetrack_app.cli.render import render
@@ -78,7 +77,7 @@ def main() -> None:
         signal.signal(signal.SIGHUP, _interrupt)
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_COUNT)
-    with lossy_output(), _log_to_stderr():
+    with lossy_output(), log_to_stderr():
         try:
             posetrack.main(standalone_mode=False)
         except NoArgsIsHelpError as error:
@@ -92,7 +91,7 @@ def main() -> None:
         except InputError as error:
             _refuse(f"{error} (--{error.option.replace('_', '-')})" if error.option else str(error))
         except (KeyboardInterrupt, click.Abort):
-            click.echo("posetrack: stopped", err=True)
+            logging.getLogger("posetrack").error("stopped")
             sys.exit(130)
         except Exception as error:
             if is_out_of_memory(error):
@@ -103,32 +102,9 @@ def main() -> None:
             _refuse(f"{error.filename}: {error.strerror}")
 
 
-class _OneLine(logging.Formatter):
-    """Messages of one line, whatever names are in them; a traceback may follow."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        return printable(super().formatMessage(record))
-
-
-@contextmanager
-def _log_to_stderr() -> Iterator[None]:
-    """Show what the library logs as lines "posetrack: message" on standard error."""
-    logger = logging.getLogger("posetrack")
-    handler = logging.StreamHandler()
-    handler.setFormatter(_OneLine("posetrack: %(message)s"))
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-
-
 def _refuse(reason: str) -> NoReturn:
-    """End with one line and exit code 2."""
-    say(f"posetrack: {reason}", err=True)
+    """End with one line and exit code 2; `reason` may quote several lines of a file."""
+    logging.getLogger("posetrack").error("%s", " ".join(reason.splitlines()))
     sys.exit(2)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from posetrack_app.cli.options import PATH
+from posetrack_app.cli.options import PATH, DeviceName
 from posetrack_app.core.errors import InputError
 
 _POSE_NETWORKS = click.Choice(["hrnet-compact", "hrnet-compact-deep", "hrnet-w32", "hrnet-w48"])
@@ -71,10 +71,10 @@ def _common(command: Command) -> Command:
             ),
             click.option(
                 "--device",
-                type=click.Choice(["auto", "cpu", "cuda"]),
+                type=DeviceName(["auto", "cpu", "cuda"]),
                 default="auto",
                 show_default=True,
-                help="Where to train.",
+                help="Where to train; cuda:1 is the second card.",
             ),
             click.option(
                 "--compile",

@@ -46,8 +46,8 @@ def _machine(device: str) -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
         "threads": torch.get_num_threads(),
     }
-    if device == "cuda":
-        facts |= {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
+    if device.startswith("cuda"):
+        facts |= {"gpu": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}
     if sys.platform != "win32":
         import resource
 

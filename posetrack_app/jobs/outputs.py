@@ -51,6 +51,11 @@ def output_files(sources: Sequence[str], folder: Path) -> list[Path]:
     raise InputError(f"two of the videos would both write {clash}; track them in separate runs")
 
 
+def overlay_files(outs: Sequence[Path], out_dir: Path, overlay_dir: Path) -> list[Path]:
+    """The overlay of each tracks file: the same name and folder, below `overlay_dir`."""
+    return [overlay_dir / out.relative_to(out_dir).with_suffix(".mp4") for out in outs]
+
+
 def below_common_folder(files: Sequence[PurePath]) -> list[PurePath]:
     """Absolute paths, relative to the folder that contains all of them; drives become folders if there are several."""
     try:
@@ -84,7 +89,7 @@ def files_beside(out: Path) -> tuple[Path, Path, Path]:
 def check_targets(
     sources: Sequence[Path | str],
     outs: Sequence[Path],
-    overlay: Path | None = None,
+    overlays: Sequence[Path] = (),
     *,
     resume: bool = False,
     force: bool = False,
@@ -94,14 +99,15 @@ def check_targets(
     Args:
         sources: the videos.
         outs: the tracks file of each video.
-        overlay: the overlay of a single video.
+        overlays: the overlay of each video; empty if none is drawn.
         resume: finished files are kept and stopped runs continued, so both may exist.
         force: existing outputs may be overwritten.
     """
     if force and resume:
         raise InputError("resume keeps existing files and force overwrites them; choose one", option="force")
     existing: list[Path] = []
-    for source, out in zip(sources, outs, strict=True):
+    for number, (source, out) in enumerate(zip(sources, outs, strict=True)):
+        overlay = overlays[number] if overlays else None
         beside = files_beside(out)
         check_tracks_name(out)
         targets = [out, *beside, *([overlay, partial_video(overlay)] if overlay else [])]

@@ -49,6 +49,8 @@ class TrackReport:
     stage_seconds: dict[str, float]
     losses: list[str]
     """What could not be decoded, one line each."""
+    decoder: str = ""
+    """What read the video to its end."""
 
     @property
     def rate(self) -> float:
@@ -106,7 +108,7 @@ def track_video(
         out: the tracks file (JSON).
         preset: the settings to start from.
         config: a `Config`, which replaces the preset, or a TOML file whose settings go on top of it.
-        device: "auto", "cpu", "cuda" or "mps".
+        device: "auto", "cpu", "cuda", "cuda:1" (the second card) or "mps".
         overlay: also write this MP4 with the people drawn on it.
         start: skip frames shown before this time in seconds.
         stop: skip frames shown at or after this time in seconds.
@@ -126,7 +128,7 @@ def track_video(
     target, drawing = Path(out), None if overlay is None else Path(overlay)
     for path in [target, drawing] if drawing else [target]:
         check_output_file(path)
-    check_targets([source], [target], drawing, resume=resume, force=force)
+    check_targets([source], [target], [drawing] if drawing else [], resume=resume, force=force)
     settings = settings_for(preset, config)
     device = networks.device if networks else device
     span = {"start": start, "stop": stop, "stride": stride, "duration": duration}
@@ -139,7 +141,7 @@ def track_video(
                 raise InputError(
                     f"{target} is complete, but {drawing} is missing; draw it with posetrack render"
                 )
-            return _finished_report(target, info)
+            return _checked_report(target, info)
         return _track(_Job(source, target, drawing, settings, networks, info, resume, progress), frames)
 
 
@@ -184,7 +186,9 @@ def _track(job: _Job, frames: Video) -> TrackReport:
     write_manifest(job.out, networks.device, facts)
     if journal is not None:
         _remove_partial_results(job, journal)
-    return TrackReport(job.out, writer.frames, len(writer.ids), seconds, stages, frames.losses)
+    return TrackReport(
+        job.out, writer.frames, len(writer.ids), seconds, stages, frames.losses, frames.info.decoder
+    )
 
 
 def _remove_partial_results(job: _Job, journal: Journal) -> None:
@@ -226,7 +230,7 @@ def _info(
         "span": span,
         "decoder": source.decoder,
         "coordinates": "pixels of the upright frame; x to the right, y down; (0, 0) is the first pixel's centre",
-        "device": networks.device,
+        "device": networks.device.partition(":")[0],  # the card does not matter: another one may resume the run
         "precision": networks.precision,
         "weights": networks.weights,
         "config": config.as_dict(),
@@ -235,14 +239,23 @@ def _info(
     return plain
 
 
-def _finished_report(out: Path, info: dict[str, Any]) -> TrackReport:
+def finished_report(out: Path) -> TrackReport:
+    """The report of a finished tracks file, without times; InputError if posetrack did not write it."""
+    found = _stored_info(out)
+    return TrackReport(
+        out,
+        found.get("frames", 0),
+        found.get("tracks", 0),
+        0.0,
+        {},
+        found.get("losses", []),
+        found.get("decoder", ""),
+    )
+
+
+def _checked_report(out: Path, info: dict[str, Any]) -> TrackReport:
     """The report of a finished tracks file; InputError if it was made with other settings."""
-    with out.open(encoding="utf-8", errors="replace") as file:
-        line = file.readline()  # the writer puts `info` on a line of its own
-    try:
-        found = json.loads(line.removesuffix(",\n") + "}")["info"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{out} was not written by posetrack run; choose another name") from error
+    found = _stored_info(out)
     # Older versions wrote no fingerprint.
     before = {**found, "video": {"fingerprint": info["video"]["fingerprint"], **found.get("video", {})}}
     for name in ("video", "span", "device", "precision", "weights", "config"):
@@ -251,4 +264,15 @@ def _finished_report(out: Path, info: dict[str, Any]) -> TrackReport:
                 f"{out} is complete, but was made with a different {name}; choose another name or overwrite it",
                 option="force",
             )
-    return TrackReport(out, found.get("frames", 0), found.get("tracks", 0), 0.0, {}, found.get("losses", []))
+    return finished_report(out)
+
+
+def _stored_info(out: Path) -> dict[str, Any]:
+    """The block `info` of a tracks file, without reading the rest."""
+    with out.open(encoding="utf-8", errors="replace") as file:
+        line = file.readline()  # the writer puts `info` on a line of its own
+    try:
+        found: dict[str, Any] = json.loads(line.removesuffix(",\n") + "}")["info"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{out} was not written by posetrack run; choose another name") from error
+    return found

@@ -41,7 +41,7 @@ _DECODINGS: dict[str, Decoding] = {"dark": "dark", "dark-smoothed": "dark-smooth
 
 
 def load_networks(config: Config, device: str = "auto") -> Networks:
-    """Load the detector and the pose network onto `device`: "auto", "cpu", "cuda" or "mps".
+    """Load the detector and the pose network onto `device`: "auto", "cpu", "cuda", "cuda:1" or "mps".
 
     InputError if the device is missing, if a weight file is missing, damaged or of another network, if the GPU has too
     little memory, or if this process was forked from one with networks.
@@ -73,6 +73,15 @@ def load_networks(config: Config, device: str = "auto") -> Networks:
         weights={"detector": detector_facts, "pose": pose_facts},
         at_once=at_once,
     )
+
+
+def fetch_weights(config: Config) -> None:
+    """Download the weights of both networks if they are missing, so that several processes can load them at once.
+
+    InputError as for `load_networks`.
+    """
+    _find_weights(config.detector, "detector", DETECTORS)
+    _find_weights(config.pose, "pose", POSE_NETWORKS)
 
 
 def build_person_detector(

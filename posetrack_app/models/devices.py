@@ -10,6 +10,7 @@ from posetrack_detectors.int8 import int8_works
 from posetrack_detectors.weights.activation_ranges import Ranges
 
 from posetrack_app.core.errors import InputError
+from posetrack_app.core.words import counted
 
 SMALL_NETWORKS = {
     "faster-rcnn-compact", "faster-rcnn-compact-deep", "hrnet-compact", "hrnet-compact-deep"
@@ -18,7 +19,10 @@ SMALL_NETWORKS = {
 
 
 def choose_device(wanted: str) -> str:
-    """`wanted`, or for "auto" CUDA, else Apple's MPS, else the CPU; InputError if this machine does not have it."""
+    """`wanted`, or for "auto" CUDA, else Apple's MPS, else the CPU; InputError if this machine does not have it.
+
+    "cuda" is the first card, "cuda:1" the second.
+    """
     available = {
         "cpu": True,
         "cuda": torch.cuda.is_available(),
@@ -26,11 +30,26 @@ def choose_device(wanted: str) -> str:
     }
     if wanted == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if available[name])
-    if wanted not in available:
-        raise InputError(f"unknown device '{wanted}'; choose auto, cpu, cuda or mps", option="device")
-    if not available[wanted]:
-        raise InputError(f"PyTorch finds no {wanted} device on this machine; choose cpu", option="device")
+    kind, _, card = wanted.partition(":")
+    if kind not in available or (":" in wanted and not (kind == "cuda" and card.isdecimal())):
+        raise InputError(
+            f"unknown device '{wanted}'; choose auto, cpu, cuda, cuda:1 (the second card) or mps",
+            option="device",
+        )
+    if not available[kind]:
+        raise InputError(f"PyTorch finds no {kind} device on this machine; choose cpu", option="device")
+    if card and int(card) >= (count := torch.cuda.device_count()):
+        raise InputError(
+            f"{wanted}: this machine has {counted(count, 'card')}, cuda:0 to cuda:{count - 1}",
+            option="device",
+        )
     return wanted
+
+
+def all_devices() -> list[str]:
+    """What this machine has for "auto": every CUDA card, else Apple's GPU, else the CPU."""
+    device = choose_device("auto")
+    return [f"cuda:{card}" for card in range(torch.cuda.device_count())] if device == "cuda" else [device]
 
 
 def choose_precision(wanted: str, device: str, ranges: Ranges | None = None) -> str:
@@ -52,8 +71,8 @@ def choose_precision(wanted: str, device: str, ranges: Ranges | None = None) -> 
             )
     if wanted != "auto":
         return wanted
-    if device == "cuda":
-        return "bfloat16" if torch.cuda.get_device_capability() >= (8, 0) else "float32"
+    if device.startswith("cuda"):
+        return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
     if device == "cpu":
         # PyTorch before 2.11 has no get_capabilities.
         able: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()

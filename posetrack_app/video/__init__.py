@@ -51,7 +51,7 @@ def open_video(
         stop: skip frames displayed at or after this time in seconds.
         stride: yield every n-th frame; `index` and `seconds` stay those of the full video.
         duration: seconds to read, from `start` or from the first frame of a stream; another way to give `stop`.
-        device: "cuda" decodes with NVDEC or, without it, with decord on the GPU.
+        device: "cuda" or "cuda:1" decodes with NVDEC or, without it, with decord on that GPU.
         fps: frame rate of what holds no times: an image folder (default 25), or raw H.264 or HEVC in a file or a pipe.
         video_stream: FFmpeg's number of the stream to read if there are several; by default the best one.
 

@@ -48,6 +48,7 @@ class DecordImages:
         self._wanted = wanted
         self._size = size
         self._gpu = device.startswith("cuda")
+        self._card = int(device.partition(":")[2] or 0)
         self.name = f"decord {decord.__version__}, {'GPU' if self._gpu else 'CPU'}"
 
     def __iter__(self) -> Iterator[TimedImage]:
@@ -75,7 +76,9 @@ class DecordImages:
         failures = (*self._failures, AssertionError)
         if self._gpu:
             try:
-                return self._decord.VideoReader(io.BytesIO(piece), ctx=self._decord.gpu(0), **settings)
+                return self._decord.VideoReader(
+                    io.BytesIO(piece), ctx=self._decord.gpu(self._card), **settings
+                )
             except failures:
                 self._gpu = False
                 self.name = f"decord {self._decord.__version__}, CPU (this decord has no CUDA support, or there is no GPU)"

@@ -29,12 +29,15 @@ _CODECS = {
 class NvdecImages:
     """Yields the frames `wanted` of a file, copied to main memory.
 
-    `size` is (width, height) as displayed, `rotation` the clockwise rotation applied for that. Raises DecoderFailedError,
-    here or while iterating, if NVDEC cannot read the file or stops before its end.
+    `size` is (width, height) as displayed, `rotation` the clockwise rotation applied for that, `card` the number of the
+    GPU. Raises DecoderFailedError, here or while iterating, if NVDEC cannot read the file or stops before its end.
     """
 
-    def __init__(self, video: Probe, wanted: range, size: tuple[int, int], rotation: int) -> None:
+    def __init__(
+        self, video: Probe, wanted: range, size: tuple[int, int], rotation: int, card: int = 0
+    ) -> None:
         self._library = _library()
+        self._card = card
         self._video = video
         self._wanted = wanted
         self._shape = (size[1], size[0], 3)
@@ -67,7 +70,7 @@ class NvdecImages:
             decoder = None
             for codec, number, data in self._packets():
                 decoder = decoder or self._library.CreateDecoder(
-                    gpuid=0,
+                    gpuid=self._card,
                     codec=getattr(self._library.cudaVideoCodec, codec),
                     usedevicememory=False,
                     outputColorType=self._library.OutputColorType.RGB,

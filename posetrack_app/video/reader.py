@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import av
@@ -150,7 +151,7 @@ class FileReader:
 def _fast_decoders(device: str) -> Iterator[Callable[[Probe, range, tuple[int, int], int], Any]]:
     """The decoders to try before PyAV, fastest first; decord switches from the GPU to the CPU itself."""
     if device.startswith("cuda"):
-        yield NvdecImages
+        yield partial(NvdecImages, card=int(device.partition(":")[2] or 0))
     yield lambda video, wanted, size, _: DecordImages(video, wanted, size, device)
 
 

@@ -10,7 +10,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -112,8 +111,8 @@ def test_existing_outputs_are_refused(tmp_path: Path) -> None:
 def test_other_files_of_a_run_are_not_overwritten(tmp_path: Path, name: str, resume: bool) -> None:
     (tmp_path / name).touch()
     with pytest.raises(InputError, match=f"{name} already exists"):
-        check_targets(["a.mp4"], [tmp_path / "t.json"], tmp_path / "overlay.mp4", resume=resume)
-    check_targets(["a.mp4"], [tmp_path / "t.json"], tmp_path / "overlay.mp4", force=True)
+        check_targets(["a.mp4"], [tmp_path / "t.json"], [tmp_path / "overlay.mp4"], resume=resume)
+    check_targets(["a.mp4"], [tmp_path / "t.json"], [tmp_path / "overlay.mp4"], force=True)
 
 
 def test_the_video_itself_is_never_overwritten(tmp_path: Path) -> None:
@@ -122,13 +121,13 @@ def test_the_video_itself_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "link.mp4").symlink_to(video)
     for target in ("a.mp4", "link.mp4"):
         with pytest.raises(InputError, match="is the video itself"):
-            check_targets([str(video)], [out], tmp_path / target, force=True)
+            check_targets([str(video)], [out], [tmp_path / target], force=True)
     kept = tmp_path / "a.partial.mp4"
     kept.touch()
     with pytest.raises(InputError, match="is the video itself"):
-        check_targets([str(kept)], [out], tmp_path / "a.mp4", force=True)
+        check_targets([str(kept)], [out], [tmp_path / "a.mp4"], force=True)
     with pytest.raises(InputError, match="is another file of this run"):
-        check_targets([str(video)], [out], out, force=True)
+        check_targets([str(video)], [out], [out], force=True)
     with pytest.raises(InputError, match=r"x.resume: this ending is reserved for files beside the tracks"):
         check_targets([str(video)], [tmp_path / "x.resume"], force=True)
 
@@ -136,35 +135,28 @@ def test_the_video_itself_is_never_overwritten(tmp_path: Path) -> None:
 def track(
     tmp_path: Path,
     names: list[str],
-    monkeypatch: pytest.MonkeyPatch,
     detector: killed_run.HashDetector | None = None,
     **options: Any,
 ) -> list[track_many.Outcome]:
     """Track files of `tmp_path` into its folder "out" with fake networks, which must be loaded only once."""
     loaded: list[str] = []
 
-    def load_networks(config: Config, device: str) -> Networks:
+    def load(config: Config, device: str) -> Networks:
         loaded.append(device)
         return killed_run.fake_networks(detector)
 
-    monkeypatch.setattr(track_many, "load_networks", load_networks)
     sources = [str(tmp_path / name) for name in names]
-    outs = output_files(sources, tmp_path / "out")
-    outcomes = track_many.track_videos(
-        sources, outs, config=Config(), progress=lambda: nullcontext(lambda *_: None), **options
-    )
+    outcomes = track_many.track_videos(sources, tmp_path / "out", config=Config(), load=load, **options)
     assert loaded == ["auto"]
     return outcomes
 
 
-def test_one_failure_does_not_stop_the_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_one_failure_does_not_stop_the_rest(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="posetrack")
     make_folder(tmp_path / "first")
     (tmp_path / "broken.mp4").write_text("no video")
     make_folder(tmp_path / "last", 4)
-    outcomes = track(tmp_path, ["first", "broken.mp4", "last"], monkeypatch)
+    outcomes = track(tmp_path, ["first", "broken.mp4", "last"])
     assert [outcome.report is not None for outcome in outcomes] == [True, False, True]
     assert len(read_tracks(tmp_path / "out" / "last.json").frames) == 4
     assert track_many.exit_code(outcomes) == 2
@@ -176,7 +168,7 @@ def test_one_failure_does_not_stop_the_rest(
 
 
 def test_an_internal_error_is_shown_and_changes_the_exit_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     make_folder(tmp_path / "first")
     make_folder(tmp_path / "last")
@@ -190,7 +182,7 @@ def test_an_internal_error_is_shown_and_changes_the_exit_code(
                 raise ZeroDivisionError("a mistake\nof two lines")
             return found
 
-    outcomes = track(tmp_path, ["first", "last"], monkeypatch, FailingDetector())
+    outcomes = track(tmp_path, ["first", "last"], FailingDetector())
     assert [outcome.report is not None for outcome in outcomes] == [False, True]
     assert track_many.table(outcomes).splitlines()[1].endswith("ZeroDivisionError: a mistake of two lines")
     assert track_many.exit_code(outcomes) == 1
@@ -198,43 +190,37 @@ def test_an_internal_error_is_shown_and_changes_the_exit_code(
 
 
 def test_a_video_in_another_process_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two processes on one list: the other one works on a, and has finished c meanwhile."""
-    for name in ("a", "b", "c"):
+    """`posetrack run a --out` of another process works on a."""
+    for name in ("a", "b"):
         make_folder(tmp_path / name, 1)
     (tmp_path / "out").mkdir()
     locked = journal_file(tmp_path / "out" / "a.json")
-
-    class Detector(killed_run.HashDetector):
-        def __call__(self, images: Sequence[NDArray[np.uint8]], /) -> list[tuple[FloatArray, FloatArray]]:
-            (tmp_path / "out" / "c.json").write_text("{}")
-            return super().__call__(images)
-
     with locked.open("a+b") as held:
         assert try_lock(held)
         monkeypatch.setattr(track_many, "check_targets", lambda *_, **__: locked.touch())
-        outcomes = track(tmp_path, ["a", "b", "c"], monkeypatch, Detector(), resume=False)
+        outcomes = track(tmp_path, ["a", "b"], resume=False)
     lines = track_many.table(outcomes).splitlines()
-    assert all(lines[k].endswith("  skipped: another process has it") for k in (1, 3))
-    assert lines[-1] == "3 videos: 1 done, 0 failed, 2 skipped"
+    assert lines[1].endswith("  skipped: another process has it")
+    assert lines[-1] == "2 videos: 1 done, 0 failed, 1 skipped"
     assert track_many.exit_code(outcomes) == 0
 
 
-def test_too_little_memory_is_no_internal_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_is_no_internal_error(tmp_path: Path) -> None:
     make_folder(tmp_path / "a", 1)
 
     class Detector(killed_run.HashDetector):
         def __call__(self, images: Sequence[NDArray[np.uint8]], /) -> list[tuple[FloatArray, FloatArray]]:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
-    outcomes = track(tmp_path, ["a"], monkeypatch, Detector())
+    outcomes = track(tmp_path, ["a"], Detector())
     assert outcomes[0].failure.startswith("out of memory (DefaultCPUAllocator: can't allocate memory")
     assert track_many.exit_code(outcomes) == 2
 
 
-def test_names_with_line_breaks_stay_on_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_with_line_breaks_stay_on_one_line(tmp_path: Path) -> None:
     make_folder(tmp_path / "a\nb", 1)
     (tmp_path / "c\x1b[31m.mp4").write_text("no video")
-    outcomes = track(tmp_path, ["a\nb", "c\x1b[31m.mp4"], monkeypatch)
+    outcomes = track(tmp_path, ["a\nb", "c\x1b[31m.mp4"])
     lines = track_many.table(outcomes).splitlines()
     assert len(lines) == 4
     assert lines[1].startswith(f"{tmp_path}/a\\nb ")
@@ -244,25 +230,24 @@ def test_names_with_line_breaks_stay_on_one_line(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a folder that refuses files, also for root")
 def test_a_folder_that_refuses_files_is_said_before_networks_load(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     make_folder(tmp_path / "a", 1)
-    monkeypatch.setattr(track_many, "load_networks", lambda *_: pytest.fail("networks were loaded"))
     with pytest.raises(InputError, match="/proc: no file can be written there"):
         track_many.track_videos(
             [str(tmp_path / "a")],
-            [Path("/proc/out/a.json")],
+            Path("/proc/out"),
             config=Config(),
-            progress=lambda: nullcontext(lambda *_: None),
+            load=lambda *_: pytest.fail("networks were loaded"),
         )
 
 
-def test_resume_keeps_finished_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resume_keeps_finished_videos(tmp_path: Path) -> None:
     make_folder(tmp_path / "a")
     make_folder(tmp_path / "b")
-    track(tmp_path, ["a"], monkeypatch)
+    track(tmp_path, ["a"])
     before = (tmp_path / "out" / "a.json").stat().st_mtime_ns
-    outcomes = track(tmp_path, ["a", "b"], monkeypatch, resume=True)
+    outcomes = track(tmp_path, ["a", "b"], resume=True)
     assert (tmp_path / "out" / "a.json").stat().st_mtime_ns == before
     assert track_many.exit_code(outcomes) == 0
     assert "done" in track_many.table(outcomes).splitlines()[1]
@@ -270,19 +255,19 @@ def test_resume_keeps_finished_videos(tmp_path: Path, monkeypatch: pytest.Monkey
     assert re.fullmatch(
         r".*a.json: done before, \d+ (person|people) in 3 frames", outcomes[0].report.summary()
     )
-    outcomes = track(tmp_path, ["a"], monkeypatch, resume=True, stride=2)
+    outcomes = track(tmp_path, ["a"], resume=True, stride=2)
     assert "made with a different span" in outcomes[0].failure
     image = tmp_path / "a" / "0.png"
     image.write_bytes(image.read_bytes() + b" ")
-    outcomes = track(tmp_path, ["a"], monkeypatch, resume=True)
+    outcomes = track(tmp_path, ["a"], resume=True)
     assert "made with a different video" in outcomes[0].failure
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have Unicode names only")
-def test_image_names_that_are_not_utf_8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_image_names_that_are_not_utf_8(tmp_path: Path) -> None:
     make_folder(tmp_path / "a")
     (tmp_path / "a" / "0.png").rename(os.fsdecode(os.fsencode(tmp_path / "a") + b"/0\xff.png"))
-    outcomes = track(tmp_path, ["a"], monkeypatch)
+    outcomes = track(tmp_path, ["a"])
     assert outcomes[0].report is not None
     assert read_tracks(outcomes[0].out).frames[0].info.file_name == "0\ufffd.png"
 
@@ -313,4 +298,6 @@ def test_the_command(tmp_path: Path) -> None:
     assert "2 videos: 1 done, 1 failed" in ended.stdout
     assert "Traceback" not in ended.stderr
     assert json.loads((tmp_path / "out" / "a.json").read_text())["info"]["frames"] == 1
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["a.json", "a.run.json"]
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
+        ".posetrack", "a.json", "a.run.json", "summary.jsonl",
+    ]  # fmt: skip

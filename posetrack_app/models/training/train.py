@@ -91,6 +91,7 @@ def train_network(options: TrainOptions, report: Report) -> Path:
     is_first, world = int(os.environ.get("RANK", 0)) == 0, int(os.environ.get("WORLD_SIZE", 1))
     name = choose_device(options.device)
     device = (
+        # Under torchrun each process has its own card.
         torch.device(name, int(os.environ.get("LOCAL_RANK", 0))) if name == "cuda" else torch.device(name)
     )
     folder_lock: AbstractContextManager[Any] = nullcontext()
