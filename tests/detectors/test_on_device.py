@@ -8,31 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from golden.pose_steps import OTHER_OPENCV
 from golden.reference.pose_targets import dark_targets, udp_targets
+from no_waiting import NoWaiting, without_waiting
 from numpy.typing import NDArray
 from posetrack_detectors.decoding import dark_udp, heatmaps, on_device
-from posetrack_detectors.decoding.crops import to_frame
-from torch.utils._python_dispatch import TorchDispatchMode
+from posetrack_detectors.decoding.crops import centre_and_scale, crop_person, to_frame
+from posetrack_detectors.decoding.crops_on_device import crop_people, sample
 
 SIZE, INPUT = (48, 64), (192, 256)
 MIRRORED = (0, 2, 1, 4, 3)
-
-
-class NoWaiting(TorchDispatchMode):
-    """Fails on operators that copy to the host, or whose output's size depends on values: both wait for the device."""
-
-    FORBIDDEN = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "lift_fresh", "item")
-
-    def __torch_dispatch__(self, operator: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = operator.overloadpacket.__name__
-        masks = args[1] if name in ("index", "index_put_") else ()
-        by_mask = any(mask is not None and mask.dtype == torch.bool for mask in masks)
-        assert name not in self.FORBIDDEN, f"{operator} waits for the device"
-        assert not by_mask, f"{operator} with a mask waits for the device"
-        return operator(*args, **(kwargs or {}))
 
 
 def test_the_check_for_waiting_works() -> None:
@@ -43,13 +32,6 @@ def test_the_check_for_waiting_works() -> None:
     for one in waiting:
         with pytest.raises(AssertionError, match="waits"), NoWaiting():
             one()
-
-
-def without_waiting(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """The output; the first call may put constants onto the device."""
-    function(*arguments, **options)
-    with NoWaiting():
-        return function(*arguments, **options)
 
 
 def blobs(people: int = 4, seed: int = 0) -> NDArray[np.float32]:
@@ -126,6 +108,36 @@ def test_flip_back_offsets() -> None:
     maps = offsets()
     found = without_waiting(on_device.flip_back_offsets, torch.from_numpy(maps), MIRRORED)
     assert np.array_equal(found.numpy(), heatmaps.flip_back_offsets(maps, MIRRORED))
+
+
+@pytest.mark.parametrize("udp", [False, True])
+def test_crops(udp: bool) -> None:
+    """Of two frames with different sizes, some beyond the edge; OpenCV 4 before 4.11 differs by a few grey levels."""
+    random = np.random.default_rng(0)
+    frames = [random.integers(0, 256, shape, np.uint8) for shape in ((240, 320, 3), (300, 200, 3))]
+    images = [frames[person % 2] for person in range(8)]
+    corners, widths = random.uniform(-40, 200, (8, 2)), random.uniform(10, 150, 8)
+    places = [
+        centre_and_scale(np.array([*corner, *(corner + [width, 2.5 * width])]), 0.75)
+        for corner, width in zip(corners, widths, strict=True)
+    ]
+    centres, scales = (np.array(column) for column in zip(*places, strict=True))
+    expected = [
+        crop_person(image, *place, SIZE, udp=udp) for image, place in zip(images, places, strict=True)
+    ]
+    found = crop_people(images, centres, scales, SIZE, torch.device("cpu"), udp=udp)
+    assert found.shape == (8, 3, 64, 48)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    difference = np.abs(found.permute(0, 2, 3, 1).numpy().astype(int) - expected)
+    is_new = tuple(int(part) for part in cv2.__version__.split(".")[:2]) >= (4, 11)
+    assert difference.max() <= (1 if is_new else OTHER_OPENCV)
+    assert (difference > 0).mean() < 1e-3 or not is_new
+
+
+def test_sampling_waits_for_nothing() -> None:
+    frames = torch.randint(0, 255, (2, 30, 40, 3), dtype=torch.uint8)
+    maps = torch.tensor([[[0.5, 0, 3], [0, 0.5, -2]]]).expand(3, -1, -1)
+    assert without_waiting(sample, frames, torch.tensor([0, 1, 1]), maps, SIZE).shape == (3, 3, 64, 48)
 
 
 def test_udp_targets_are_found() -> None:

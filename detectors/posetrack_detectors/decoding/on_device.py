@@ -135,6 +135,19 @@ def flip_back_offsets(outputs: Tensor, mirrored: tuple[int, ...]) -> Tensor:
     return torch.cat([unflipped[:, :, :1], -unflipped[:, :, 1:2], unflipped[:, :, 2:]], dim=2).flatten(1, 2)
 
 
+def pool_features(features: Tensor, points: Tensor, heights: Tensor, size: tuple[int, int]) -> Tensor:
+    """(N, D) mean of features (N, D, H, W) at points (N, K, 2) of crops of `size`, weighted by their heights (N, K).
+
+    A point on the border of two cells may take the other cell than NumPy, which computes it in pixels of the frame.
+    """
+    rows, columns = features.shape[2:]
+    x = (points[..., 0] * (columns / size[0])).long().clamp(0, columns - 1)
+    y = (points[..., 1] * (rows / size[1])).long().clamp(0, rows - 1)
+    index = (y * columns + x)[:, None].expand(-1, features.shape[1], -1)
+    weights = heights.clamp(min=1e-3)[:, None]
+    return (features.flatten(2).gather(2, index) * weights).sum(dim=2) / weights.sum(dim=2)
+
+
 def _at(maps: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Values (N, K) of maps (N, K, H, W) at cells x, y (N, K); the border repeats outside."""
     height, width = maps.shape[2:]
