@@ -6,6 +6,7 @@ The CPU runs both here; the operators are the same on a GPU.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -19,6 +20,15 @@ from numpy.typing import NDArray
 from posetrack_detectors.decoding import dark_udp, heatmaps, on_device
 from posetrack_detectors.decoding.crops import centre_and_scale, crop_person, to_frame
 from posetrack_detectors.decoding.crops_on_device import crop_people, sample
+from posetrack_detectors.networks import detect_on_device
+from posetrack_detectors.networks.boxes import pyramid_level
+from posetrack_detectors.networks.cascade_rcnn import CascadeRCNN
+from posetrack_detectors.networks.detect_on_device import detect, keep_best
+from posetrack_detectors.networks.faster_rcnn import FasterRCNN
+from posetrack_detectors.networks.mask_rcnn import MaskRCNN
+from posetrack_detectors.networks.vision_ops import nms
+from posetrack_detectors.person_detector import PersonDetector, prepare
+from small_detectors import TINY, random_images, tiny
 
 SIZE, INPUT = (48, 64), (192, 256)
 MIRRORED = (0, 2, 1, 4, 3)
@@ -145,3 +155,83 @@ def test_udp_targets_are_found() -> None:
     maps, _ = udp_targets(keypoints, np.ones(17), SIZE, INPUT, 2)
     points, _ = on_device.decode_udp(torch.from_numpy(maps[None].astype(np.float32)), INPUT)
     assert np.abs(points[0].numpy() * (np.array(INPUT) - 1) / INPUT - keypoints).max() < 0.7
+
+
+@pytest.mark.parametrize("kind", [FasterRCNN, CascadeRCNN])
+@pytest.mark.parametrize("seed", range(3))
+def test_detections(kind: type[FasterRCNN], seed: int) -> None:
+    """Boxes, scores and labels of a batch of two sizes, as from `forward`, in the same order."""
+    network = tiny(kind, seed, replace(TINY, score_threshold=0.05, detections=30))
+    images = [*random_images(2), *random_images(1, 40, 30)]
+    with torch.inference_mode():
+        inputs = prepare(images, TINY, torch.device("cpu"))
+        expected = network(*inputs)
+        found = without_waiting(detect, network, *inputs)
+    assert found.shape == (3, 30, 6)
+    for rows, one in zip(found, expected, strict=True):
+        count = len(one.boxes)
+        assert count > 5
+        np.testing.assert_allclose(rows[:count, :4], one.boxes, atol=1e-4)
+        np.testing.assert_allclose(rows[:count, 4], one.scores, atol=1e-6)
+        assert rows[:count, 5].tolist() == one.labels.tolist()
+        assert (rows[count:] == 0).all()
+
+
+def test_features_of_boxes_on_all_levels() -> None:
+    network, random = tiny(), np.random.default_rng(0)
+    levels = [torch.randn(2, 8, 512 // stride, 512 // stride) for stride in (4, 8, 16, 32, 64)]
+    corners, sides = random.uniform(0, 60, (40, 2)), random.uniform(4, 900, (40, 2))
+    rois = np.concatenate([random.integers(0, 2, (40, 1)), corners, corners + sides], axis=1)
+    rois = torch.from_numpy(np.concatenate([rois, np.zeros((1, 5))]).astype(np.float32))
+    expected = network.roi_features(levels, rois)
+    network.fixed_sizes = True
+    found = without_waiting(network.roi_features, levels, rois)
+    assert len(pyramid_level(rois[:, 1:], 4).unique()) == 4
+    assert torch.equal(found, expected)
+
+
+def test_keep_best_equals_nms() -> None:
+    """With many equal boxes and chains of overlapping ones."""
+    random = torch.Generator().manual_seed(0)
+    corners = torch.randint(0, 60, (6, 300, 2), generator=random).float()
+    boxes = torch.cat([corners, corners + torch.randint(5, 40, (6, 300, 2), generator=random)], dim=2)
+    exist = torch.rand(6, 300, generator=random) > 0.2
+    for overlap in torch.tensor([0.3, 0.5, 0.7]).tolist():  # the nearest numbers in float32
+        kept, settled = without_waiting(keep_best, boxes, exist, overlap)
+        assert settled.all()
+        for one, own, valid in zip(boxes, kept, exist, strict=True):
+            rows = valid.nonzero()[:, 0]
+            expected = rows[nms(one[rows], torch.linspace(1, 0.5, len(rows)), overlap)]
+            assert own.nonzero()[:, 0].tolist() == expected.tolist()
+
+
+def test_a_chain_that_is_too_long_is_known() -> None:
+    """Each box overlaps the next one only: 0, 2, 4, ... stay, but that takes as many rounds as boxes."""
+    left = torch.arange(100.0) * 4
+    chain = torch.stack([left, left * 0, left + 10, left * 0 + 10], dim=1)
+    boxes = torch.stack([chain, torch.where(torch.arange(100)[:, None] < 20, chain, 0.0)])
+    kept, settled = keep_best(boxes, boxes[..., 2] > 0, 0.4)
+    assert settled.tolist() == [False, True]
+    assert kept[1].nonzero()[:, 0].tolist() == list(range(0, 20, 2))
+
+
+def test_the_detector_computes_such_images_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [*random_images(2), *random_images(1, 40, 30)]
+    detector = PersonDetector(tiny())
+    expected = detector(images)
+    detector.on_device = True
+    for rounds in (32, 1):  # with 1 no image is settled
+        monkeypatch.setattr(detect_on_device, "ROUNDS", rounds)
+        found = detector(images)
+        for (boxes, scores), (wanted_boxes, wanted_scores) in zip(found, expected, strict=True):
+            assert boxes.dtype == scores.dtype == np.float32
+            np.testing.assert_allclose(boxes, wanted_boxes, atol=1e-4)
+            np.testing.assert_allclose(scores, wanted_scores, atol=1e-6)
+
+
+def test_mask_rcnn_keeps_its_own_way() -> None:
+    detector = PersonDetector(tiny(MaskRCNN))
+    [(expected, _)] = detector(random_images(1))
+    detector.on_device = True
+    [(found, _)] = detector(random_images(1))
+    np.testing.assert_array_equal(found, expected)
