@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
-class NoWaiting(TorchDispatchMode):
+class NoWaiting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Fails on operators that copy to the host, or whose output's size depends on values: both wait for the device."""
 
     FORBIDDEN = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "lift_fresh", "item")
@@ -26,5 +26,5 @@ class NoWaiting(TorchDispatchMode):
 def without_waiting(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """The output; the first call may put constants onto the device."""
     function(*arguments, **options)
-    with NoWaiting():
+    with NoWaiting():  # type: ignore[no-untyped-call]
         return function(*arguments, **options)

@@ -143,7 +143,8 @@ class PoseEstimator:
         if self.mirrored is None:
             heatmaps = self._forward(pixels)
         else:
-            flipped, heatmaps = self._forward(torch.cat([pixels.flip(3), pixels])).split(count)
+            both = self._forward(torch.cat([pixels.flip(3), pixels]))
+            flipped, heatmaps = both[:count], both[count:]
             if self.decoding == "udp-offsets":
                 unflipped = on_device.flip_back_offsets(flipped, self.mirrored)
             else:

@@ -100,7 +100,8 @@ def test_the_path_on_a_device_gives_the_same(decoding: Decoding, bgr: bool, flip
     )  # fmt: skip
     random = np.random.default_rng(1)
     first, second = (
-        cv2.resize(random.integers(0, 255, (12, 9, 3), np.uint8), size) for size in ((320, 300), (200, 400))
+        np.asarray(cv2.resize(random.integers(0, 255, (12, 9, 3), np.uint8), size), np.uint8)
+        for size in ((320, 300), (200, 400))
     )
     images = [first, second, first]
     boxes = [BOX, np.array([20.0, 10, 180, 390]), np.array([-10.0, 100, 90, 290])]

@@ -102,7 +102,7 @@ def decode_udp(heatmaps: Tensor, size: tuple[int, int], kernel: int = 11) -> Dec
 def decode_udp_offsets(outputs: Tensor, size: tuple[int, int], kernel: int = 11) -> Decoded:
     """The peak plus the offset there; outputs (N, 3K, H, W) hold a heatmap and x and y offsets for each keypoint."""
     rows = outputs.shape[2]
-    maps = outputs.unflatten(1, (-1, 3))
+    maps = outputs.reshape(len(outputs), -1, 3, *outputs.shape[2:])
     heatmaps = _blur(maps[:, :, 0], 2 * kernel + 1, reflect=True)
     offsets = _blur(maps[:, :, 1:], kernel, reflect=True)
     cells, heights = find_positive_peaks(heatmaps)
@@ -131,7 +131,7 @@ def flip_back(heatmaps: Tensor, mirrored: tuple[int, ...], *, shift: float = 1.0
 def flip_back_offsets(outputs: Tensor, mirrored: tuple[int, ...]) -> Tensor:
     """As `flip_back` without shift, for UDP outputs (N, 3K, H, W): x offsets also change sign."""
     triples = tuple(3 * keypoint + part for keypoint in mirrored for part in range(3))
-    unflipped = flip_back(outputs, triples, shift=0).unflatten(1, (-1, 3))
+    unflipped = flip_back(outputs, triples, shift=0).reshape(len(outputs), -1, 3, *outputs.shape[2:])
     return torch.cat([unflipped[:, :, :1], -unflipped[:, :, 1:2], unflipped[:, :, 2:]], dim=2).flatten(1, 2)
 
 

@@ -44,8 +44,8 @@ def detect(network: FasterRCNN, images: Tensor, sizes: Tensor, scales: Tensor) -
     finally:
         network.fixed_sizes = False
     exists = (proposals[..., 2] > proposals[..., 0]).flatten()
-    probabilities = (probabilities * exists[:, None]).unflatten(0, (-1, count))
-    boxes = boxes.unflatten(0, (-1, count)) * torch.cat([scales, scales], dim=1)[:, None, None]
+    probabilities = (probabilities * exists[:, None]).reshape(-1, count, probabilities.shape[1])
+    boxes = boxes.reshape(-1, count, *boxes.shape[1:]) * torch.cat([scales, scales], dim=1)[:, None, None]
     found, all_settled = choose(network, probabilities, boxes)
     return torch.where((settled & all_settled)[:, None, None], found, float("nan"))
 
@@ -76,7 +76,7 @@ def propose(network: FasterRCNN, levels: list[Tensor], sizes: Tensor) -> tuple[T
     ordered, order = score.sort(dim=1, descending=True, stable=True)
     best_boxes = box.flatten(1, 2).gather(1, order[:, : size.proposals, None].expand(-1, -1, 4))
     best_boxes = best_boxes * (ordered[:, : size.proposals] >= 0)[..., None]
-    return best_boxes, settled.unflatten(0, (-1, len(levels))).all(dim=1)
+    return best_boxes, settled.view(-1, len(levels)).all(dim=1)
 
 
 def choose(network: FasterRCNN, probabilities: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
