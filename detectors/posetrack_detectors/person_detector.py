@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from posetrack_detectors.int8 import for_inference
+from posetrack_detectors.networks.detect_on_device import can_detect, detect
 from posetrack_detectors.networks.faster_rcnn import DetectorSize, FasterRCNN
 from posetrack_detectors.networks.hrnet import MEAN, STD
 from posetrack_detectors.weights.activation_ranges import Ranges
 
 PERSON = 0
 """The person's class index, in the one-class networks and in COCO's 80."""
+People = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
+"""Boxes (N, 4) and scores (N,) of each image."""
 STRIDE = 32
 """The sides of the network's input are multiples of this."""
 
@@ -41,17 +44,22 @@ class PersonDetector:
     ) -> None:
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
         self.size = network.size
-        self.network = for_inference(network, self.device, self.dtype, ranges)
+        self.on_device = self.device.type in ("cuda", "mps")
+        """All images of a batch go through the steps after the trunk together; one copy back per batch."""
+        self.network = cast(FasterRCNN, for_inference(network, self.device, self.dtype, ranges))
 
     @torch.inference_mode()
-    def __call__(
-        self, images: Sequence[NDArray[np.uint8]]
-    ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> People:
         """Boxes (N, 4) x1 y1 x2 y2 and scores (N,) of each (H, W, 3) RGB image, best first; runs as one batch."""
         if not images:
             return []
         batch, sizes, scales = prepare(images, self.size, self.device)
         batch = batch.contiguous(memory_format=torch.channels_last)
+        if self.on_device and can_detect(self.network):
+            return self._detect_on_device(batch, sizes, scales)
+        return self._detect(batch, sizes, scales)
+
+    def _detect(self, batch: Tensor, sizes: Tensor, scales: Tensor) -> People:
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             detections = self.network(batch, sizes, scales)
         return [
@@ -59,6 +67,20 @@ class PersonDetector:
             for found in detections
             for people in [found.labels == PERSON]
         ]
+
+    def _detect_on_device(self, batch: Tensor, sizes: Tensor, scales: Tensor) -> People:
+        """As `_detect`, with one copy to the host."""
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            found = detect(self.network, batch, sizes, scales)
+        people: People = []
+        for number, rows in enumerate(found.cpu().numpy()):
+            one = slice(number, number + 1)
+            if np.isnan(rows).any():  # more boxes than the fixed sizes hold
+                people += self._detect(batch[one], sizes[one], scales[one])
+                continue
+            own = rows[(rows[:, 4] > 0) & (rows[:, 5] == PERSON)]
+            people.append((own[:, :4].copy(), own[:, 4].copy()))
+        return people
 
 
 def resized_shape(width: int, height: int, size: DetectorSize) -> tuple[int, int]:

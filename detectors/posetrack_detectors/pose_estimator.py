@@ -11,7 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from posetrack_detectors.decoding import on_device
 from posetrack_detectors.decoding.crops import PIXEL_STD, centre_and_scale, crop_person, to_frame
+from posetrack_detectors.decoding.crops_on_device import crop_people
 from posetrack_detectors.decoding.dark_udp import (
     decode_dark,
     decode_dark_smoothed,
@@ -78,6 +80,8 @@ class PoseEstimator:
         self.decoding, self.kernel = decoding, kernel
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
         self.network = for_inference(network, self.device, self.dtype, ranges)
+        self.on_device = self.device.type in ("cuda", "mps")
+        """Crops, flip averaging and decoding run on the device; one copy back per batch. NumPy is faster on a CPU."""
         self._last_layer = threading.local()
         self.appearance_size = 0
         """Features per person; 0 if `appearance` is off."""
@@ -107,12 +111,52 @@ class PoseEstimator:
         places = [centre_and_scale(box, aspect) for box in boxes]
         centres = np.array([centre for centre, _ in places], dtype=np.float32).reshape(-1, 2)
         scales = np.array([scale for _, scale in places], dtype=np.float32).reshape(-1, 2)
+        find = self._find_on_device if self.on_device else self._find
+        keypoints, heights, appearance = find(images, centres, scales)
+        scores = self.calibration(heights) if self.calibration else heights
+        return keypoints, scores, appearance
+
+    def _find(
+        self, images: Sequence[NDArray[np.uint8]], centres: NDArray[np.float32], scales: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Keypoints, heights of the peaks and appearance, with OpenCV and NumPy around the network."""
         crops = np.empty((len(images), self.size[1], self.size[0], 3), dtype=np.uint8)
-        for crop, image, (centre, scale) in zip(crops, images, places, strict=True):
+        for crop, image, centre, scale in zip(crops, images, centres, scales, strict=True):
             crop[:] = crop_person(image, centre, scale, self.size, udp=self._udp)
         keypoints, heights = self._decode(self._heatmaps(crops), centres, scales)
-        scores = self.calibration(heights) if self.calibration else heights
-        return keypoints, scores, self._appearance(keypoints, heights, centres, scales)
+        return keypoints, heights, self._appearance(keypoints, heights, centres, scales)
+
+    def _find_on_device(
+        self, images: Sequence[NDArray[np.uint8]], centres: NDArray[np.float32], scales: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """As `_find`, in one batch on the device, with one copy to the host."""
+        crops = crop_people(images, centres, scales, self.size, self.device, udp=self._udp)
+        found = self._points_on_device(crops).cpu().numpy()
+        points, heights = found[:, : 2 * self.keypoints], found[:, 2 * self.keypoints : 3 * self.keypoints]
+        points = points.reshape(len(images), self.keypoints, 2)
+        keypoints = to_frame(points, centres, scales, self.size).astype(np.float32)
+        return keypoints, heights.copy(), found[:, 3 * self.keypoints :].copy()
+
+    def _points_on_device(self, crops: Tensor) -> Tensor:
+        """(N, 3 * K + D): keypoints x, y in pixels of the crops, heights, appearance; waits for nothing."""
+        count, pixels = len(crops), crops.flip(1) if self.bgr else crops
+        if self.mirrored is None:
+            heatmaps = self._forward(pixels)
+        else:
+            both = self._forward(torch.cat([pixels.flip(3), pixels]))
+            flipped, heatmaps = both[:count], both[count:]
+            if self.decoding == "udp-offsets":
+                unflipped = on_device.flip_back_offsets(flipped, self.mirrored)
+            else:
+                shift = _FLIP_SHIFT.get(self.decoding, 1.0)
+                unflipped = on_device.flip_back(flipped, self.mirrored, shift=shift)
+            heatmaps = (heatmaps + unflipped) * 0.5
+        points, heights = on_device.DECODERS[self.decoding](heatmaps, self.size, self.kernel)
+        columns = [points.flatten(1), heights]
+        if self.appearance_size:
+            features = cast(Tensor, self._last_layer.features)[-count:].float()
+            columns.append(on_device.pool_features(features, points, heights, self.size))
+        return torch.cat(columns, dim=1)
 
     def _keep_features(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self._last_layer.features = inputs[0]
@@ -162,7 +206,10 @@ class PoseEstimator:
         return np.asarray((heatmaps + unflipped) * np.float32(0.5), dtype=np.float32)
 
     def _run(self, pixels: Tensor) -> NDArray[np.float32]:
+        return np.asarray(self._forward(pixels).cpu().numpy(), dtype=np.float32)
+
+    def _forward(self, pixels: Tensor) -> Tensor:
         x = pixels.float().mul_(self._gain).sub_(self._offset).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             heatmaps: Tensor = self.network(x)
-        return np.asarray(heatmaps.float().cpu().numpy(), dtype=np.float32)
+        return heatmaps.float()

@@ -21,7 +21,7 @@ from posetrack_app.cli.export import export
 from posetrack_app.cli.link import link
 from posetrack_app.cli.log import log_to_stderr
 from posetrack_app.cli.models import models
-from posetrack_app.cli.output import lossy_output, say
+from posetrack_app.cli.output import lossy_output
 from posetrack_app.cli.render import render
 from posetrack_app.cli.review import review
 from posetrack_app.cli.run import run
@@ -32,7 +32,6 @@ from posetrack_app.cli.tune import tune
 from posetrack_app.cli.weights import weights
 from posetrack_app.core.errors import InputError, is_out_of_memory, memory_message
 from posetrack_app.core.version import __version__
-from posetrack_app.core.words import printable
 
 _SPIN_COUNT = "5000"
 """How long an idle PyTorch thread on Linux spins before it frees its core, unless the user sets GOMP_SPINCOUNT.

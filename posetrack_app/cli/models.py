@@ -26,9 +26,9 @@ def models(folder: Path | None) -> None:
     from posetrack_detectors.person_detector import padded_shape, resized_shape
 
     from posetrack_app.models.networks import cost_of
-    from posetrack_app.models.weights import embedded, here, published
+    from posetrack_app.models.weights import downloaded, embedded, published
 
-    present = {*embedded(), *(entry.name for entry in here(folder))}
+    present = {*embedded(), *(entry.name for entry in downloaded(folder))}
     row = "{:36} {:8} {:>9} {:>7} {:>7}  {:11} {:5} {}"
     click.echo(row.format("name", "input", "params M", "GFLOPs", "GMACs", "licence", "here", "published"))
     for entry in (*embedded().values(), *published().values()):

@@ -20,9 +20,9 @@ def weights() -> None:
 @folder_option
 def list_weights(folder: Path | None) -> None:
     """List every published weight file; * marks those on this machine."""
-    from posetrack_app.models.weights import here, published, weights_folder
+    from posetrack_app.models.weights import downloaded, published, weights_folder
 
-    present = {entry.name for entry in here(folder)}
+    present = {entry.name for entry in downloaded(folder)}
     for entry in published().values():
         mark = "*" if entry.name in present else " "
         click.echo(f"{mark} {entry.name:38} {entry.source:12} {entry.licence:11} {entry.metric or '-'}")
@@ -50,9 +50,9 @@ def pull(names: tuple[str, ...], folder: Path | None, offline: bool) -> None:
 @folder_option
 def verify(folder: Path | None) -> None:
     """Compare the weight files here with their published SHA-256."""
-    from posetrack_app.models.weights import check_file, here, weights_folder
+    from posetrack_app.models.weights import check_file, downloaded, weights_folder
 
-    root, damaged, found = weights_folder(folder), [], here(folder)
+    root, damaged, found = weights_folder(folder), [], downloaded(folder)
     if not found:
         click.echo(f"there are no weight files in {root}")
     for entry in found:
@@ -79,9 +79,9 @@ def bundle(out: Path, names: tuple[str, ...], folder: Path | None) -> None:
     Without a NAME, all files on this machine.
     """
     from posetrack_app.models.weights import bundle as write_bundle
-    from posetrack_app.models.weights import find, here, weights_folder
+    from posetrack_app.models.weights import downloaded, find, weights_folder
 
-    entries = [find(name) for name in names] if names else here(folder)
+    entries = [find(name) for name in names] if names else downloaded(folder)
     if not entries:
         raise InputError(f"there are no weight files in {weights_folder(folder)}; pull some first")
     write_bundle(entries, out, folder)

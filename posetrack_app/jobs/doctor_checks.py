@@ -20,7 +20,14 @@ from posetrack_app.jobs.synthetic_video import (
     write_synthetic_video,
 )
 from posetrack_app.models.devices import choose_device, choose_precision
-from posetrack_app.models.weights import EMBEDDED, OFFLINE_VARIABLE, here, sha256_of, weights_folder
+from posetrack_app.models.weights import (
+    EMBEDDED,
+    MIRROR_VARIABLE,
+    OFFLINE_VARIABLE,
+    downloaded,
+    sha256_of,
+    weights_folder,
+)
 from posetrack_app.video.decord_frames import DecordImages
 from posetrack_app.video.info import DecoderFailedError
 from posetrack_app.video.nvdec_frames import NvdecImages, why_not_nvdec
@@ -87,8 +94,10 @@ def check_weights() -> Iterator[Finding]:
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
     offline = f"; {OFFLINE_VARIABLE} is set" if os.environ.get(OFFLINE_VARIABLE, "0") not in ("", "0") else ""
-    names = [entry.name for entry in here()]
-    files = f"{len(names)} published weight files" + (f": {', '.join(names)}" if names else "")
+    chosen = os.environ.get(MIRROR_VARIABLE)
+    mirror = f"; mirror {chosen}" if chosen else ""
+    names = [entry.name for entry in downloaded()]
+    files = f"{len(names)} published weight files" + (f": {', '.join(names)}" if names else "") + mirror
     if os.access(existing, os.W_OK):
         free = shutil.disk_usage(existing).free / 2**30
         yield Finding("cache", "ok", f"{folder}, {free:.1f} GiB free; {files}{offline}")

@@ -25,6 +25,7 @@ from posetrack_app.jobs.journal import Journal, journal_file, recorded_detector,
 from posetrack_app.jobs.manifest import computing_versions, manifest_file, write_manifest
 from posetrack_app.jobs.outputs import check_targets
 from posetrack_app.models.build import load_networks
+from posetrack_app.models.devices import choose_device
 from posetrack_app.pipeline.clock import StageClock
 from posetrack_app.pipeline.id_review import IdReview
 from posetrack_app.pipeline.track_people import track_people
@@ -130,7 +131,7 @@ def track_video(
         check_output_file(path)
     check_targets([source], [target], [drawing] if drawing else [], resume=resume, force=force)
     settings = settings_for(preset, config)
-    device = networks.device if networks else device
+    device = networks.device if networks else choose_device(device)  # "auto" would not ask for NVDEC
     span = {"start": start, "stop": stop, "stride": stride, "duration": duration}
     # Open the video before loading the networks: an error in it is then reported at once.
     with open_video(source, **span, device=device, fps=fps, video_stream=video_stream) as frames:  # type: ignore[arg-type]

@@ -37,7 +37,9 @@ class _Batches:
                 outputs.append(network(rows))
                 start = rows.stop
                 continue
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
                 if rows.stop - rows.start <= 1:
                     raise InputError(
                         f"the GPU's memory is too small for the {self._network} network, even for one image; stop "
@@ -46,12 +48,26 @@ class _Batches:
                     ) from error
             # Outside of `except`, whose traceback would keep the tensors of the failed batch alive.
             self._largest = (rows.stop - rows.start) // 2
-            torch.cuda.empty_cache()
+            _free_memory()
             _logger.warning(
                 "out of GPU memory; the %s network continues with batches of %d (set [%s] batch = %d to start with them)",
                 self._network, self._largest, self._network, self._largest,
             )  # fmt: skip
         return outputs
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Also of cuDNN, cuBLAS and Apple's GPUs, which raise a plain RuntimeError."""
+    text = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        sign in text for sign in ("out of memory", "_STATUS_ALLOC_FAILED")
+    )
+
+
+def _free_memory() -> None:
+    torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
 
 
 def halving_detector(detector: Detector) -> Detector:

@@ -1,7 +1,8 @@
 """Weight files: the embedded and published ones, how to use them, and how to download them.
 
 A published file is used only if its SHA-256 starts with the digits in its name. The files of the HRNet authors have no
-direct link and no published hash: the user downloads them, and loading checks every key and shape.
+direct link, and only two of them a known hash: the user downloads them, or a mirror has them, and loading checks every
+key and shape.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from posetrack_app.models.download import Progress, download, hold, no_progress
 
 FOLDER_VARIABLE = "POSETRACK_WEIGHTS"
 OFFLINE_VARIABLE = "POSETRACK_OFFLINE"
+MIRROR_VARIABLE = "POSETRACK_WEIGHTS_MIRROR"
 EMBEDDED = Path(__file__).parent / "embedded"
 """Folder of the weights in the package."""
 _CHUNK = 1 << 20
@@ -67,6 +69,8 @@ class PublishedWeights(WeightsSpec):
     source: str
     """Who published it; "package" for the embedded weights."""
     page: str | None = None
+    mirrors: tuple[str, ...] = ()
+    """Other addresses of the same file, tried after `url`."""
 
 
 @cache
@@ -74,7 +78,14 @@ def published() -> dict[str, PublishedWeights]:
     """Every published weight file by name."""
     rows = json.loads((Path(__file__).parent / "published_weights.json").read_text(encoding="utf-8"))
     weights = (
-        PublishedWeights(**{**row, "input": tuple(row["input"]) if row["input"] else None}) for row in rows
+        PublishedWeights(
+            **{
+                **row,
+                "input": tuple(row["input"]) if row["input"] else None,
+                "mirrors": tuple(row["mirrors"]),
+            }
+        )
+        for row in rows
     )
     return {one.name: one for one in weights}
 
@@ -126,6 +137,21 @@ def weights_folder(folder: Path | None = None) -> Path:
     return folder
 
 
+def mirror() -> str | Path | None:
+    """The environment variable POSETRACK_WEIGHTS_MIRROR: an http or https address without its last "/", or a folder.
+
+    InputError for an address of another kind.
+    """
+    chosen = os.environ.get(MIRROR_VARIABLE)
+    if not chosen:
+        return None
+    if chosen.startswith(("http://", "https://")):
+        return chosen.rstrip("/")
+    if "://" in chosen:
+        raise InputError(f"{MIRROR_VARIABLE} is {chosen!r}; give an http or https address, or a folder")
+    return Path(chosen).expanduser()
+
+
 def fetch(
     weights: PublishedWeights,
     folder: Path | None = None,
@@ -135,8 +161,9 @@ def fetch(
 ) -> Path:
     """The local file, downloaded if it is missing, with its SHA-256 checked.
 
-    `offline` None reads the environment variable POSETRACK_OFFLINE. InputError if the file is damaged or cannot be
-    downloaded; the text says which file to put where.
+    The mirror of POSETRACK_WEIGHTS_MIRROR is tried first, then the published address, then its other addresses.
+    `offline` None reads the environment variable POSETRACK_OFFLINE; a mirror that is a folder is used offline too.
+    InputError if the file is damaged or cannot be downloaded; the text says which file to put where.
     """
     if weights.source == "package":
         return EMBEDDED / weights.file
@@ -144,40 +171,65 @@ def fetch(
     if target.is_file():
         check_file(target, weights)
         return target
-    if weights.url is None:
+    if offline is None:
+        offline = os.environ.get(OFFLINE_VARIABLE, "0") not in ("", "0")
+    addresses = _addresses(weights, offline)
+    by_hand = f"put {weights.file} (from {weights.url or weights.page}) into {target.parent}"
+    if not addresses and weights.url is None:
         raise InputError(
             f"{weights.name} has no direct link; download {weights.file} from {weights.page}, then run "
             f"`posetrack weights import {weights.file}` or put the file into {target.parent}"
         )
-    by_hand = f"put {weights.file} (from {weights.url}) into {target.parent}"
-    if offline if offline is not None else os.environ.get(OFFLINE_VARIABLE, "0") not in ("", "0"):
+    if not addresses:
         raise InputError(f"{weights.name} is not downloaded and offline mode is on; {by_hand}")
+
     # Not `atomic_file`: the partial file stays, so that the next try can resume.
     part = target.with_name(target.name + ".part")
     with hold(part):
-        download(weights.url, part, by_hand=by_hand, progress=progress)
-        try:
-            check_file(part, weights)
-        except InputError as error:
-            part.unlink()
-            raise InputError(f"{error}; the download was deleted, try again or {by_hand}") from None
+        download(
+            addresses,
+            part,
+            check=lambda path: _difference(path, weights),
+            by_hand=by_hand,
+            progress=progress,
+        )
         part.replace(target)
     return target
 
 
+def _addresses(weights: PublishedWeights, offline: bool) -> list[str | Path]:
+    """Where to get the file from, in this order."""
+    chosen = mirror()
+    own: list[str | Path] = []
+    if isinstance(chosen, Path):
+        own = [chosen / weights.file]
+    elif chosen:
+        own = [f"{chosen}/{weights.file}"]
+    every = [*own, *([weights.url] if weights.url else []), *weights.mirrors]
+    return [address for address in every if isinstance(address, Path) or not offline]
+
+
 def check_file(path: Path, weights: PublishedWeights, name: str = "") -> None:
     """InputError if the SHA-256 is not the published one; `name` is the file's name in the text, if not `path`."""
+    difference = _difference(path, weights)
+    if difference:
+        raise InputError(f"{name or path} is {difference}; download it again")
+
+
+def _difference(path: Path, weights: PublishedWeights) -> str:
+    """In what the file differs from the published one; "" if it does not, or if no hash is known."""
     if weights.sha256 is None:
-        return
+        return ""
     digest = sha256_of(path)
-    if not digest.startswith(weights.sha256):
-        raise InputError(
-            f"{name or path} is not {weights.name}: its SHA-256 starts with {digest[: len(weights.sha256)]}, "
-            f"the published one with {weights.sha256} (damaged, or another file); download it again"
-        )
+    if digest.startswith(weights.sha256):
+        return ""
+    return (
+        f"not {weights.name}: its SHA-256 starts with {digest[: len(weights.sha256)]}, "
+        f"the published one with {weights.sha256} (damaged, or another file)"
+    )
 
 
-def here(folder: Path | None = None) -> list[PublishedWeights]:
+def downloaded(folder: Path | None = None) -> list[PublishedWeights]:
     """The published weights whose files are in the folder, unchecked."""
     root = weights_folder(folder)
     return [weights for weights in published().values() if (root / weights.file).is_file()]

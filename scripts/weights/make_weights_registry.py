@@ -14,6 +14,18 @@ from typing import Any
 TARGET = Path(__file__).resolve().parents[2] / "posetrack_app/models/published_weights.json"
 DATASETS = {"CocoDataset": "coco", "MpiiDataset": "mpii", "PoseTrack18Dataset": "posetrack18"}
 AUTHORS = "https://github.com/leoxiaobin/deep-high-resolution-net.pytorch"
+HOST = "https://download.openmmlab.com/"
+# The buckets of the two projects, to which their README files linked in 2020, for files of that time. Only the
+# SHA-256 makes them safe to try; whether they still reply could not be checked where this was written.
+BUCKETS = {
+    "mmdetection/": ("https://open-mmlab.s3.ap-northeast-2.amazonaws.com/", "20200731"),
+    "mmpose/top_down/": ("https://openmmlab.oss-cn-hangzhou.aliyuncs.com/", "20200930"),
+}
+MERGE = "mmpose/v1/body_2d_keypoint/topdown_heatmap/coco/td-hm_hrnet-w32_8xb64-210e_coco-aic-256x192-merge"
+CORRECTED = {
+    # Superseded in August 2023; the recorded configurations are older.
+    "hrnet-w32-coco-256x192-merge": (f"{HOST}{MERGE}-a9ea6d77_20230818.pth", "AP 75.6 COCO val2017"),
+}
 # From the authors' README and the papers' tables: COCO val2017 AP with detected boxes, MPII PCKh@0.5.
 AUTHORS_COCO = {
     ("hrnet-w32", "256x192"): 74.4, ("hrnet-w32", "384x288"): 75.8,
@@ -23,8 +35,13 @@ AUTHORS_COCO = {
     ("resnet-152", "256x192"): 72.0, ("resnet-152", "384x288"): 74.3,
 }  # fmt: skip
 AUTHORS_MPII = {
-    "hrnet-w32": 90.3, "hrnet-w48": None, "resnet-50": 88.5, "resnet-101": 89.1, "resnet-152": 89.6,
+    "hrnet-w32": 90.3, "resnet-50": 88.5, "resnet-101": 89.1, "resnet-152": 89.6,
 }  # fmt: skip
+AUTHORS_SHA256 = {  # of the authors' files, as people who keep copies of them state it
+    "pose_hrnet_w32_256x192.pth": "19bc083708bb8d873211e50d85d56344c10290c6e8b564c813fdde09645c4c1c",
+    "pose_hrnet_w48_384x288.pth": "95e0fec3194826d5e3f806ea89be68bbb84517b114c3a32b3058c56610b5ef61",
+}
+POSETRACK_BOXES = "boxes of Cascade R-CNN X101 (score 0.4, OKS NMS 0.9, keypoint visibility 0.2)"
 
 
 def pose_entry(name: str, network: str, size: tuple[int, int], outputs: int, **facts: Any) -> dict[str, Any]:
@@ -63,9 +80,11 @@ def mmpose(goldens: Path) -> list[dict[str, Any]]:
         decoding = "dark" if codec.get("unbiased") else "quarter"
         if codec["type"] == "UDPHeatmap":
             decoding = "udp-offsets" if codec.get("heatmap_type") == "combined" else "udp"
+        name = f"{network}-{dataset}-{height}x{width}{suffix}"
+        url, published = CORRECTED.get(name, (url, metric(config, dataset)))
         entries.append(
             pose_entry(
-                f"{network}-{dataset}-{height}x{width}{suffix}",
+                name,
                 network,
                 (width, height),
                 config["head_out_channels"],
@@ -75,13 +94,47 @@ def mmpose(goldens: Path) -> list[dict[str, Any]]:
                 kernel=codec.get("blur_kernel_size", 11) if decoding != "quarter" else None,
                 file=url.rpartition("/")[2],
                 url=url,
+                mirrors=mirrors(url),
                 sha256=digest_in_name(url),
-                metric=metric(config, dataset),
+                metric=published,
                 licence="Apache-2.0",
                 source="mmpose",
             )
         )
-    return entries
+    return [*entries, resnet_101_at_384()]
+
+
+def resnet_101_at_384() -> dict[str, Any]:
+    """Of mmpose's first release; the configuration of the second one links to a file for another size."""
+    url = f"{HOST}mmpose/top_down/resnet/res101_coco_384x288-8c71bdc9_20200709.pth"
+    return pose_entry(
+        "resnet-101-coco-384x288",
+        "resnet-101",
+        (288, 384),
+        17,
+        keypoints="coco",
+        colour="RGB",
+        decoding="quarter",
+        kernel=None,
+        file=url.rpartition("/")[2],
+        url=url,
+        mirrors=mirrors(url),
+        sha256=digest_in_name(url),
+        metric="AP 74.8 COCO val2017",
+        licence="Apache-2.0",
+        source="mmpose",
+    )
+
+
+def mirrors(url: str) -> list[str]:
+    """Other addresses of the same file."""
+    path = url.removeprefix(HOST)
+    date = re.search(r"_(20\d{6})[_.-]", path)
+    return [
+        bucket + path
+        for prefix, (bucket, newest) in BUCKETS.items()
+        if path.startswith(prefix) and date and date[1] <= newest
+    ]
 
 
 def digest_in_name(url: str) -> str:
@@ -103,18 +156,19 @@ def metric(config: dict[str, Any], dataset: str) -> str:
     totals = [result["Total"] for result in results]
     if len(totals) == 1:
         return f"AP {totals[0]} PoseTrack18 val, labelled boxes"
-    return f"AP {totals[1]} PoseTrack18 val, {totals[0]} with labelled boxes"
+    return f"AP {totals[1]} PoseTrack18 val, {POSETRACK_BOXES}; {totals[0]} with labelled boxes"
 
 
 def authors() -> list[dict[str, Any]]:
     entries = []
-    rows: list[tuple[str, str, str, float | None]] = []
+    rows: list[tuple[str, str, str, float]] = []
     rows += [(network, size, "coco", ap) for (network, size), ap in AUTHORS_COCO.items()]
     rows += [(network, "256x256", "mpii", pckh) for network, pckh in AUTHORS_MPII.items()]
     for network, size, dataset, score in rows:
         height, width = (int(side) for side in size.split("x"))
         is_hrnet = network.startswith("hrnet")
         template = {"coco": "AP {} COCO val2017", "mpii": "PCKh {} MPII val"}[dataset]
+        file = f"pose_{network.replace('-', '_')}_{size}.pth"
         entries.append(
             pose_entry(
                 f"{network}-{dataset}-{size}-authors",
@@ -125,11 +179,12 @@ def authors() -> list[dict[str, Any]]:
                 colour="RGB" if is_hrnet else "BGR",
                 decoding="quarter",
                 kernel=None,
-                file=f"pose_{network.replace('-', '_')}_{size}.pth",
+                file=file,
                 url=None,
                 page=AUTHORS,
-                sha256=None,
-                metric=template.format(score) if score else None,
+                mirrors=[],
+                sha256=AUTHORS_SHA256.get(file),
+                metric=template.format(score),
                 licence="MIT",
                 source="authors",
             )
@@ -161,6 +216,7 @@ def mmdetection(goldens: Path) -> list[dict[str, Any]]:
                 "kernel": None,
                 "file": checkpoint["file"],
                 "url": checkpoint["url"],
+                "mirrors": mirrors(checkpoint["url"]),
                 "sha256": checkpoint["sha256_first8"],
                 "metric": f"box AP {checkpoint['box_ap']} COCO val2017{mask}",
                 "licence": "Apache-2.0",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from golden.reference.pose_targets import dark_targets, gaussian_targets, udp_targets
+from no_waiting import without_waiting
 from posetrack_detectors.decoding.crops import apply_affine, centre_and_scale, crop_affine, udp_affine
 from posetrack_detectors.decoding.dark_udp import OFFSET_REACH
 from posetrack_detectors.pose_estimator import Decoding, PoseEstimator
@@ -83,6 +85,57 @@ def test_keypoints_are_in_image_pixels(decoding: Decoding, within: float, flip_t
     assert np.abs(keypoints - POINTS).max() < within
     assert (scores > 0.3).all()  # the blurred disc of UDP offsets peaks at 0.35
     assert appearance.shape == (2, 0)
+
+
+@pytest.mark.parametrize("flip_test", [False, True])
+@pytest.mark.parametrize("bgr", [False, True])
+@pytest.mark.parametrize("decoding", ["quarter", "dark", "dark-smoothed", "udp", "udp-offsets"])
+def test_the_path_on_a_device_gives_the_same(decoding: Decoding, bgr: bool, flip_test: bool) -> None:
+    """On the CPU here; two people of one frame, one of another with another size."""
+    torch.manual_seed(0)
+    network = _Bumps(9 if decoding == "udp-offsets" else 3)
+    estimate = PoseEstimator(
+        network, size=(96, 128), keypoints=3, decoding=decoding, bgr=bgr, appearance=True,
+        mirrored=MIRRORED if flip_test else None,
+    )  # fmt: skip
+    random = np.random.default_rng(1)
+    first, second = (
+        np.asarray(cv2.resize(random.integers(0, 255, (12, 9, 3), np.uint8), size), np.uint8)
+        for size in ((320, 300), (200, 400))
+    )
+    images = [first, second, first]
+    boxes = [BOX, np.array([20.0, 10, 180, 390]), np.array([-10.0, 100, 90, 290])]
+    expected = estimate(images, boxes)
+    estimate.on_device = True
+    found = estimate(images, boxes)
+    for name, got, wanted in zip(("keypoints", "scores", "appearance"), found, expected, strict=True):
+        assert got.dtype == wanted.dtype, name
+        assert got.flags.owndata, name
+        # A crop differs by one grey level in a few pixels. A keypoint on the border of two cells may take its
+        # appearance from either.
+        same = np.abs(got - wanted).reshape(3, -1).max(axis=1) < 0.02
+        assert same.sum() >= (2 if name == "appearance" else 3), name
+
+
+class _Bumps(nn.Module):
+    """Smooth heatmaps of random colour filters, on a pixel grid of a quarter."""
+
+    def __init__(self, maps: int) -> None:
+        super().__init__()
+        self.final_layer = nn.Conv2d(3, maps, 1)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        x = nn.functional.avg_pool2d(pixels, 16, 4, padding=6)
+        return cast(Tensor, self.final_layer(x)).exp()
+
+
+def test_the_path_on_a_device_waits_once_per_batch() -> None:
+    estimate = PoseEstimator(
+        _Bumps(3), size=(96, 128), keypoints=3, decoding="dark", mirrored=MIRRORED, appearance=True
+    )
+    crops = torch.randint(0, 255, (4, 3, 128, 96), dtype=torch.uint8)
+    with torch.inference_mode():
+        assert without_waiting(estimate._points_on_device, crops).shape == (4, 3 * 3 + 3)
 
 
 @pytest.mark.parametrize("decoding", ["quarter", "dark", "dark-smoothed", "udp", "udp-offsets"])

@@ -18,6 +18,7 @@ import pytest
 
 from posetrack_app.cli import main
 from posetrack_app.cli import posetrack as command
+from posetrack_app.core.errors import InputError
 from posetrack_app.core.skeletons import POSETRACK
 from posetrack_app.formats import read_tracks
 from posetrack_app.jobs import track as track_module
@@ -39,6 +40,18 @@ def write_noise(path: Path, frames: int = 4) -> None:
             image = rng.integers(100, 156, (96, 160, 3), dtype=np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
         container.mux(stream.encode())
+
+
+def test_auto_decodes_on_the_device_that_it_chooses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reader takes NVDEC for "cuda", but it cannot know what "auto" becomes."""
+
+    def open_video(*_: object, device: str, **__: object) -> None:
+        raise InputError(f"opened for {device}")
+
+    monkeypatch.setattr(track_module, "choose_device", lambda wanted: {"auto": "cuda"}[wanted])
+    monkeypatch.setattr(track_module, "open_video", open_video)
+    with pytest.raises(InputError, match="opened for cuda"):
+        track_video(tmp_path / "video.mp4", tmp_path / "tracks.json")
 
 
 def test_run_writes_tracks_and_overlay(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import sys
 import tarfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from click.testing import CliRunner, Result
 
 from posetrack_app.cli import posetrack
 from posetrack_app.core.errors import InputError
-from posetrack_app.models import weights
+from posetrack_app.models import download, weights
 from posetrack_app.models.weights import (
     PublishedWeights,
     bundle,
@@ -51,6 +52,10 @@ class Server(http.server.ThreadingHTTPServer):
         self.ranges: list[str | None] = []
         self.supports_ranges = True
 
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
 
 class Handler(http.server.BaseHTTPRequestHandler):
     server: Server
@@ -65,7 +70,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.server.supports_ranges else 0
         )
         if start >= len(self.server.content):
-            self.send_error(416)
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(self.server.content)}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
             return
         body = self.server.content[start:]
         self.send_response(206 if start else 200)
@@ -79,8 +87,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "PAUSE_SECONDS", 0.0)
+    monkeypatch.delenv("POSETRACK_WEIGHTS_MIRROR", raising=False)
+
+
+@contextmanager
+def running_server() -> Iterator[Server]:
     with Server() as running:
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -90,9 +104,24 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
+def server() -> Iterator[Server]:
+    with running_server() as running:
+        yield running
+
+
+@pytest.fixture
+def mirror() -> Iterator[Server]:
+    """A second server with the same file."""
+    with running_server() as running:
+        yield running
+
+
+@pytest.fixture
 def served(server: Server) -> PublishedWeights:
-    url = f"http://127.0.0.1:{server.server_port}/weights.pth"
-    return dataclasses.replace(find("hrnet-w32-coco-256x192"), file="weights.pth", url=url, sha256=DIGEST[:8])
+    url = f"{server.address}/weights.pth"
+    return dataclasses.replace(
+        find("hrnet-w32-coco-256x192"), file="weights.pth", url=url, mirrors=(), sha256=DIGEST[:8]
+    )
 
 
 @pytest.fixture
@@ -158,6 +187,112 @@ def test_a_partial_file_longer_than_the_file(
 ) -> None:
     (tmp_path / "weights.pth.part").write_bytes(CONTENT + b"more")
     assert fetch(served, tmp_path).read_bytes() == CONTENT
+
+
+def test_a_complete_partial_file_is_kept(server: Server, served: PublishedWeights, tmp_path: Path) -> None:
+    """A process that was ended between the last byte and the check."""
+    (tmp_path / "weights.pth.part").write_bytes(CONTENT)
+    assert fetch(served, tmp_path).read_bytes() == CONTENT
+    assert server.ranges == [f"bytes={len(CONTENT)}-"]
+
+
+def test_the_next_address_goes_on_where_the_first_was_lost(
+    server: Server, mirror: Server, served: PublishedWeights, tmp_path: Path
+) -> None:
+    server.cut = [300_000]
+    both = dataclasses.replace(served, mirrors=(f"{mirror.address}/weights.pth",))
+    assert fetch(both, tmp_path).read_bytes() == CONTENT
+    assert (server.ranges, mirror.ranges) == ([None], ["bytes=300000-"])
+
+
+@pytest.mark.parametrize("fault", ["gone", "busy", "no server", "another file"])
+def test_the_next_address_is_tried(
+    server: Server, mirror: Server, served: PublishedWeights, tmp_path: Path, fault: str
+) -> None:
+    server.status = {"gone": 404, "busy": 503}.get(fault)
+    if fault == "another file":
+        server.content = CONTENT[:-1] + b"!"
+    url = "http://127.0.0.1:1/weights.pth" if fault == "no server" else served.url
+    both = dataclasses.replace(served, url=url, mirrors=(f"{mirror.address}/weights.pth",))
+    assert fetch(both, tmp_path).read_bytes() == CONTENT
+    assert mirror.ranges == [None]
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.pth"]
+
+
+def test_a_busy_server_is_tried_again(server: Server, served: PublishedWeights, tmp_path: Path) -> None:
+    server.status = 503
+    with pytest.raises(InputError, match="the server replied 503"):
+        fetch(served, tmp_path)
+    assert len(server.ranges) == 3
+
+
+def test_a_wrong_start_is_dropped(server: Server, served: PublishedWeights, tmp_path: Path) -> None:
+    """The bytes of an earlier try may be those of another file."""
+    (tmp_path / "weights.pth.part").write_bytes(b"!" * 1000)
+    assert fetch(served, tmp_path).read_bytes() == CONTENT
+    assert server.ranges == ["bytes=1000-", None]
+
+
+def test_every_problem_is_told(
+    server: Server, mirror: Server, served: PublishedWeights, tmp_path: Path
+) -> None:
+    server.status, mirror.status = 404, 403
+    both = dataclasses.replace(served, mirrors=(f"{mirror.address}/weights.pth",))
+    with pytest.raises(
+        InputError, match=r"replied 404 Not Found; http.* replied 403 .*, try again or put"
+    ) as caught:
+        fetch(both, tmp_path)
+    assert "\n" not in str(caught.value)
+    assert len(server.ranges) == len(mirror.ranges) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("end", ["", "/"])
+def test_a_mirror_is_tried_first(
+    server: Server, mirror: Server, served: PublishedWeights, tmp_path: Path, end: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("POSETRACK_WEIGHTS_MIRROR", mirror.address + end)
+    assert fetch(served, tmp_path).read_bytes() == CONTENT
+    assert (server.ranges, mirror.ranges) == ([], [None])
+
+
+def test_a_mirror_without_the_file(
+    server: Server, mirror: Server, served: PublishedWeights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror.status = 404
+    monkeypatch.setenv("POSETRACK_WEIGHTS_MIRROR", mirror.address)
+    assert fetch(served, tmp_path).read_bytes() == CONTENT
+    assert len(mirror.ranges) == 1
+
+
+def test_a_folder_as_mirror_works_offline(
+    server: Server, served: PublishedWeights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "disk").mkdir()
+    monkeypatch.setenv("POSETRACK_WEIGHTS_MIRROR", str(tmp_path / "disk"))
+    monkeypatch.setenv("POSETRACK_OFFLINE", "1")
+    with pytest.raises(InputError, match=r"disk/weights\.pth: no such file, try again or put"):
+        fetch(served, tmp_path / "a")
+    (tmp_path / "disk" / "weights.pth").write_bytes(CONTENT)
+    assert fetch(served, tmp_path / "a").read_bytes() == CONTENT
+    assert server.ranges == []
+
+
+def test_a_mirror_has_the_authors_files_too(
+    mirror: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSETRACK_WEIGHTS_MIRROR", mirror.address)
+    by_authors = dataclasses.replace(find("hrnet-w48-coco-384x288-authors"), sha256=DIGEST)
+    assert fetch(by_authors, tmp_path).name == "pose_hrnet_w48_384x288.pth"
+
+
+def test_a_mirror_of_another_kind(
+    served: PublishedWeights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSETRACK_WEIGHTS_MIRROR", "ftp://example.org")
+    with pytest.raises(InputError, match=r"'ftp://example\.org'; give an http or https address, or a folder"):
+        fetch(served, tmp_path)
 
 
 def test_a_file_with_a_wrong_hash_is_deleted(
@@ -327,7 +462,20 @@ def test_the_published_weights_are_consistent() -> None:
             assert entry.decoding, entry.name
             maps = 3 if entry.decoding == "udp-offsets" else 1
             assert entry.outputs == maps * {"coco": 17, "mpii": 16, "posetrack18": 17}[str(entry.keypoints)]
-    assert find("hrnet-w48-posetrack18-384x288").metric == "AP 77.8 PoseTrack18 val, 84.6 with labelled boxes"
+        if entry.source == "authors":
+            assert entry.sha256 is None or len(entry.sha256) == 64, entry.name
+        for address in entry.mirrors:
+            assert address.startswith("https://"), entry.name
+            assert address.endswith(entry.file), entry.name
+            assert address != entry.url, entry.name
+    assert find("hrnet-w48-posetrack18-384x288").metric == (
+        "AP 77.8 PoseTrack18 val, boxes of Cascade R-CNN X101 (score 0.4, OKS NMS 0.9, keypoint visibility 0.2); "
+        "84.6 with labelled boxes"
+    )
+    assert find("hrnet-w32-coco-256x192-merge").sha256 == "a9ea6d77"
+    assert find("resnet-101-coco-384x288").input == (288, 384)
+    assert str(find("hrnet-w32-coco-256x192-authors").sha256).startswith("19bc0837")
+    assert "hrnet-w48-mpii-256x256-authors" not in published()
     assert find("resnet-50-coco-256x192-authors").colour == "BGR"
     assert find("resnet-50-coco-256x192").colour == "RGB"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -42,12 +43,19 @@ def decode(boxes: Tensor, offsets: Tensor, stds: Sequence[float], sizes: Tensor)
 
     R-CNN's parametrisation (Girshick et al., CVPR 2014): shifts in units of the box, logarithms of the sides.
     """
-    offsets = offsets * offsets.new_tensor(stds)
+    offsets = offsets * _constant(tuple(stds), offsets.device, offsets.dtype)
     centres, sides = (boxes[..., :2] + boxes[..., 2:]) * 0.5, boxes[..., 2:] - boxes[..., :2]
     centres = centres + sides * offsets[..., :2]
     half = sides * offsets[..., 2:].clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp() * 0.5
     corners = torch.cat([centres - half, centres + half], dim=-1)
     return torch.minimum(corners.clamp(min=0), torch.cat([sizes, sizes], dim=-1))
+
+
+@cache
+def _constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """The numbers as a tensor, copied to the device once: a copy waits for it."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, device=device, dtype=dtype)
 
 
 def encode(boxes: Tensor, targets: Tensor, stds: Sequence[float]) -> Tensor:

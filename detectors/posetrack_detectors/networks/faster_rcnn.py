@@ -145,6 +145,8 @@ class FasterRCNN(nn.Module):
     def __init__(self, size: DetectorSize) -> None:
         super().__init__()
         self.size = size
+        self.fixed_sizes = False
+        """No shape depends on values, so that a GPU need not wait for them; `detect_on_device` sets it."""
         self.backbone = HRNetTrunk(size.trunk)
         self.neck = HRFPN(size.trunk.channels, size.channels)
         self.rpn_head = ProposalHead(size.channels, len(size.anchor_ratios))
@@ -206,12 +208,25 @@ class FasterRCNN(nn.Module):
     def roi_features(self, levels: list[Tensor], rois: Tensor, side: int = 7) -> Tensor:
         """(R, C, side, side) features of `rois` (R, 5): index of the image, box in pixels of the batch."""
         chosen_levels = pyramid_level(rois[:, 1:], ROI_LEVELS)
+        if self.fixed_sizes:
+            return self._roi_features_of_all(levels, rois, chosen_levels, side)
         rows = [(chosen_levels == i).nonzero()[:, 0] for i in range(ROI_LEVELS)]
         aligned = [
             roi_align(level.float(), rois[chosen], side, 1 / stride)
             for level, chosen, stride in zip(levels, rows, STRIDES, strict=False)
         ]
         return torch.cat(aligned)[torch.cat(rows).argsort()]
+
+    def _roi_features_of_all(
+        self, levels: list[Tensor], rois: Tensor, chosen_levels: Tensor, side: int
+    ) -> Tensor:
+        """As `roi_features`, with every box on every level: on others than its own it has no area, and gives zeros."""
+        pooled = []
+        for i, (level, stride) in enumerate(zip(levels[:ROI_LEVELS], STRIDES, strict=False)):
+            own = (chosen_levels == i)[:, None]
+            moved = torch.cat([rois[:, :1], rois[:, 1:] * own], dim=1)
+            pooled.append(roi_align(level.float(), moved, side, 1 / stride))
+        return torch.stack(pooled).sum(dim=0)
 
     def classify(self, levels: list[Tensor], rois: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
         """Probabilities (R, classes) and boxes (R, classes or 1, 4), in pixels of the batch, of `rois` (R, 5)."""
