@@ -83,6 +83,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def benchmark(
     context: click.Context,
+    /,
     dataset: str,
     root: Path,
     out: Path,

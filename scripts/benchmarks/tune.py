@@ -99,7 +99,8 @@ def _seventeen(poses: Poses) -> Poses:
 
 
 def _annotations(video: Video) -> dict[str, object]:
-    images, people = [], []
+    images: list[dict[str, object]] = []
+    people: list[dict[str, object]] = []
     for frame, truth in enumerate(video.truth):
         images.append(
             {"id": frame + 1, "file_name": f"images/val/{video.name}/{frame:06d}.jpg", "is_labeled": True}

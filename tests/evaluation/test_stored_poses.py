@@ -20,8 +20,10 @@ from posetrack_app.core.protocols import Networks, PoseArrays
 from posetrack_app.core.records import FloatArray
 from posetrack_app.core.skeletons import POSETRACK
 from posetrack_app.formats.pose_store import read_pose_store
+from posetrack_app.formats.posetrack.read import read_posetrack
 from posetrack_app.jobs import benchmark
 from posetrack_app.jobs.ablation import read_variants
+from posetrack_app.jobs.benchmark_poses import read_sequence
 from posetrack_app.jobs.expected_scores import Expected, unexpected
 from posetrack_app.pipeline.track_people import track_people
 
@@ -118,7 +120,7 @@ def run(tree: Path, out: str, **options: Any) -> Any:
     "thresholds", [(0.35, 0.0, 0.93), (0.15, 0.0, 0.15), (0.6, 0.5, 0.9), (0.35, 0.7, 0.93)]
 )
 def test_stored_poses_give_what_the_networks_would_give(tree: Path, thresholds: tuple[float, ...]) -> None:
-    config = with_thresholds(*thresholds)  # type: ignore[arg-type]
+    config = with_thresholds(*thresholds)
     run(tree, "first")
     calls = Estimator.calls
     again = run(tree, "again", stored=tree.parent / "first", config=config)
@@ -133,8 +135,8 @@ def test_stored_poses_give_what_the_networks_would_give(tree: Path, thresholds: 
 def test_a_benchmark_tracks_as_posetrack_run_does(tree: Path, networks: Networks, high_score: float) -> None:
     config = with_thresholds(0.35, 0.4, high_score)
     run(tree, "out", config=config)
-    truth = benchmark.read_posetrack(tree / "annotations" / "val" / f"{NAMES[1]}.json")
-    frames = benchmark.read_sequence(tree, truth, range(FRAMES))
+    truth = read_posetrack(tree / "annotations" / "val" / f"{NAMES[1]}.json")
+    frames = read_sequence(tree, truth, range(FRAMES))
     tracked = [
         (1000 + frame.info.index, box.round(2).tolist())
         for frame, people in track_people(frames, networks, config)

@@ -16,7 +16,8 @@ from posetrack_app.evaluation.posetrack.average_precision import (
     video_scores,
 )
 from posetrack_app.evaluation.posetrack.clear_mot import count_events, mot_scores
-from posetrack_app.evaluation.posetrack.hota import HotaParts, hota_parts, hota_scores, video_hota_scores
+from posetrack_app.evaluation.posetrack.hota import HotaParts, hota_parts
+from posetrack_app.evaluation.posetrack.hota_scores import hota_scores, video_hota_scores
 from posetrack_app.evaluation.posetrack.protocols import POSEVAL, Protocol
 from posetrack_app.evaluation.posetrack.scene import JOINTS, Candidates, Scene
 from posetrack_app.evaluation.report.tables import with_total
