@@ -9,34 +9,36 @@ import numpy as np
 from posetrack_trackers import FlowTracker
 from tracking_sets import SIGMAS, Video
 
-from posetrack_app.core.records import IntArray
+from posetrack_app.core.records import FloatArray, IntArray
 
 HIGH_SCORE = 0.5
-"""Box score of a high-score pose, the same for all linkers."""
+"""Score of a high-score pose in `tracker.py`, the same for all linkers."""
 Linker = Callable[[Video], list[IntArray]]
 
 
-def greedy_oks(video: Video) -> list[IntArray]:
+def greedy_oks(video: Video, high_score: float = HIGH_SCORE, sigmas: FloatArray = SIGMAS) -> list[IntArray]:
     """Simple Baselines without flow: greedy OKS matching with the poses of the last 8 frames."""
-    tracker = FlowTracker(sigmas=SIGMAS, high_score=HIGH_SCORE)
+    tracker = FlowTracker(sigmas=sigmas, high_score=high_score)
     return [
         tracker.update(poses.boxes, poses.scores, poses.keypoints, poses.keypoint_scores, seconds).ids
         for poses, seconds in zip(video.poses, video.seconds, strict=True)
     ]
 
 
-def peers() -> dict[str, Linker]:
-    """The other linkers that are installed: `pip install norfair trackers`."""
+def peers(high_score: float = HIGH_SCORE) -> dict[str, Linker]:
+    """The other linkers that are installed, with this score threshold: `pip install norfair trackers boxmot`."""
     found: dict[str, Linker] = {}
     if importlib.util.find_spec("norfair"):
-        found["norfair (keypoint distance)"] = _norfair
+        found["norfair (keypoint distance)"] = lambda video: _norfair(video, high_score)
     if importlib.util.find_spec("supervision"):
-        found["trackers: ByteTrack"] = lambda video: _boxes(video, "ByteTrackTracker")
-        found["trackers: OC-SORT"] = lambda video: _boxes(video, "OCSORTTracker")
+        found["trackers: ByteTrack"] = lambda video: _boxes(video, "ByteTrackTracker", high_score)
+        found["trackers: OC-SORT"] = lambda video: _boxes(video, "OCSORTTracker", high_score)
+    if importlib.util.find_spec("boxmot"):
+        found["boxmot: BoT-SORT"] = lambda video: _bot_sort(video, high_score)
     return found
 
 
-def _norfair(video: Video) -> list[IntArray]:
+def _norfair(video: Video, high_score: float) -> list[IntArray]:
     """Mean distance of the keypoints that score above 0.2; a match is below a third of the box height."""
     import logging
 
@@ -58,7 +60,7 @@ def _norfair(video: Video) -> list[IntArray]:
         heights = poses.boxes[:, 3] - poses.boxes[:, 1]
         people = [
             norfair.Detection(poses.keypoints[row], poses.keypoint_scores[row], data=(row, heights[row]))
-            for row in np.nonzero(poses.scores >= HIGH_SCORE)[0]
+            for row in np.nonzero(poses.scores >= high_score)[0]
         ]
         for track in tracker.update(people):
             row = track.last_detection.data[0] if track.last_detection in people else None
@@ -68,16 +70,19 @@ def _norfair(video: Video) -> list[IntArray]:
     return all_ids
 
 
-def _boxes(video: Video, name: str) -> list[IntArray]:
+def _boxes(video: Video, name: str, high_score: float) -> list[IntArray]:
     """A box tracker of the package `trackers`, with the frame rate and our score threshold."""
     import supervision
 
     import trackers
 
-    fps = 1.0 / (video.seconds[1] - video.seconds[0]) if len(video.seconds) > 1 else 25.0
-    settings = {"high_conf_det_threshold": HIGH_SCORE, "frame_rate": fps, "lost_track_buffer": 45}
+    settings = {
+        "high_conf_det_threshold": high_score,
+        "frame_rate": _frame_rate(video),
+        "lost_track_buffer": 45,
+    }
     if name == "ByteTrackTracker":
-        settings["track_activation_threshold"] = HIGH_SCORE
+        settings["track_activation_threshold"] = high_score
     tracker = getattr(trackers, name)(**settings)
     all_ids: list[IntArray] = []
     for poses in video.poses:
@@ -94,3 +99,30 @@ def _boxes(video: Video, name: str) -> list[IntArray]:
             ids[linked.data["row"]] = np.asarray(linked.tracker_id) + 1
         all_ids.append(ids)
     return all_ids
+
+
+def _bot_sort(video: Video, high_score: float) -> list[IntArray]:
+    """BoT-SORT of the package `boxmot`, without camera motion and appearance, which need images."""
+    import boxmot
+
+    tracker = boxmot.BotSort(
+        track_high_thresh=high_score,
+        new_track_thresh=high_score,
+        track_buffer=45,
+        frame_rate=max(1, round(_frame_rate(video))),
+        use_cmc=False,
+        use_embeddings=False,
+    )
+    no_image = np.zeros((8, 8, 3), dtype=np.uint8)
+    all_ids: list[IntArray] = []
+    for poses in video.poses:
+        ids = np.zeros(len(poses), dtype=np.int64)
+        people = np.column_stack([poses.boxes, poses.scores, np.zeros(len(poses))])
+        linked = np.asarray(tracker.update(people, no_image), dtype=np.float64).reshape(-1, 8)
+        ids[linked[:, 7].astype(int)] = linked[:, 4].astype(int) + 1
+        all_ids.append(ids)
+    return all_ids
+
+
+def _frame_rate(video: Video) -> float:
+    return 1.0 / (video.seconds[1] - video.seconds[0]) if len(video.seconds) > 1 else 25.0
