@@ -106,12 +106,21 @@ def _run_networks(film: Film, networks: Networks) -> list[Poses]:
 
 def write_poses(path: Path, found: Sequence[Poses], made_by: str) -> None:
     """Store detections with poses in a file (npz): row by row, with the number of rows of each frame."""
-    columns = {
-        name: np.concatenate([getattr(poses, name) for poses in found])
+    columns = [
+        np.concatenate([getattr(poses, name) for poses in found])
         for name in ("boxes", "scores", "keypoints", "keypoint_scores")
-    }
+    ]
+    boxes, scores, keypoints, keypoint_scores = columns
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, rows=[len(poses) for poses in found], made_by=np.array(made_by), **columns)
+    np.savez_compressed(
+        path,
+        rows=[len(poses) for poses in found],
+        made_by=np.array(made_by),
+        boxes=boxes,
+        scores=scores,
+        keypoints=keypoints,
+        keypoint_scores=keypoint_scores,
+    )
 
 
 def read_poses(path: Path, made_by: str) -> list[Poses]:
@@ -133,9 +142,14 @@ def pick(film: Film, name: str, chosen: Sequence[int]) -> Film:
     seconds = np.array(film.seconds)[list(chosen)]
     if len(chosen) > 1 and seconds[1] < seconds[0]:
         seconds = seconds[0] - seconds
-    parts = ([column[i] for i in chosen] for column in (film.sources, film.images, film.found))
-    sources, images, found = parts
-    return replace(film, name=name, sources=sources, seconds=seconds.tolist(), images=images, found=found)
+    return replace(
+        film,
+        name=name,
+        sources=[film.sources[i] for i in chosen],
+        seconds=seconds.tolist(),
+        images=[film.images[i] for i in chosen],
+        found=[film.found[i] for i in chosen],
+    )
 
 
 def with_black(film: Film, place: int) -> Film:

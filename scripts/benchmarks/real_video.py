@@ -10,7 +10,8 @@ file that `posetrack track` wrote. Other linkers run if they are installed: pip 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,7 +21,7 @@ from unittest import mock
 import click
 import cv2
 import numpy as np
-from real_film import Film, StoredNetworks, load_film, pick, read_images, with_black
+from real_film import Film, Image, StoredNetworks, load_film, pick, read_images, with_black
 from real_truth import BoxScores, Switch, Tracked, TrueBoxes, load_truth, score_boxes
 from tracking_peers import Linker, greedy_oks, peers
 from tracking_sets import Video
@@ -60,9 +61,6 @@ def ablations() -> dict[str, Ablation]:
         thresholds = replace(tracker, high_score=high, low_score=low)
         return Ablation(replace(default, person_score=BOX_SCORE, tracker=thresholds))
 
-    def detected(score: float) -> Ablation:
-        return Ablation(replace(default, detector=replace(default.detector, min_score=score)))
-
     return {
         "default": Ablation(default),
         "boxes over two people kept": Ablation(
@@ -74,13 +72,12 @@ def ablations() -> dict[str, Ablation]:
         "neither": Ablation(replace(default, propagation=replace(lost, max_seconds=0.0))),
         "box score >= 0.93, low 0.35": box_score(0.93, 0.35),
         "box score >= 0.8, low 0.3": box_score(0.8, 0.3),
-        "box score >= 0.65, low 0.3": box_score(0.65, 0.3),
         "low scores continue any track": Ablation(
             replace(default, tracker=replace(tracker, low_score_seconds=tracker.patience_seconds))
         ),
-        "detections of box score >= 0.15": detected(0.15),
-        "detections of box score >= 0.5": detected(0.5),
-        "detections of box score >= 0.7": detected(0.7),
+        "detections of box score >= 0.5": Ablation(
+            replace(default, detector=replace(default.detector, min_score=0.5))
+        ),
     }
 
 
@@ -119,7 +116,8 @@ def main(
     device: str,
 ) -> None:
     """Benchmark tracking on a real film; without PARTS, run all of them."""
-    report = Report(load_truth(truth_file), video, frames, crops)
+    truth = {number: true for number, true in load_truth(truth_file).items() if number < frames}
+    report = Report(truth, read_images(video, frames)[1] if crops is not None else [], crops)
     if tracks is not None:
         report.add(tracks.name, tracked_in(tracks))
         return
@@ -139,9 +137,11 @@ def main(
         for name, linked in link_with_others(film, high_score):
             report.add(name, linked)
     if "ablation" in wanted:
-        report.head("pipeline")
+        report.head("pipeline, mean or sum over the film, every second frame, and reversed")
+        count = len(film.images)
+        films = film, pick(film, "half", range(0, count, 2)), pick(film, "reversed", range(count - 1, -1, -1))
         for name, ablation in ablations().items():
-            report.add(name, run(film, stored, ablation))
+            report.add_mean(name, [run(one, stored, ablation) for one in films])
     if "variants" in wanted:
         report.head("film")
         mirrored = load_film("mirrored", video, store / "mirrored.npz", networks, frames, is_mirrored=True)
@@ -214,12 +214,10 @@ def tracked_in(path: Path) -> list[Tracked]:
 
 
 class Report:
-    """Prints the scores of each run, and draws its switches."""
+    """Prints the scores of each run, and draws its switches on the `images` if there is a folder for the `crops`."""
 
-    def __init__(self, truth: Truth, video: Path, frames: int, crops: Path | None) -> None:
-        self._truth = {number: true for number, true in truth.items() if number < frames}
-        self._crops = crops
-        self._images = read_images(video, frames)[1] if crops is not None else []
+    def __init__(self, truth: Truth, images: Sequence[Image], crops: Path | None) -> None:
+        self._truth, self._images, self._crops = truth, images, crops
 
     def head(self, what: str) -> None:
         """The head of a table."""
@@ -233,9 +231,21 @@ class Report:
         scores = score_boxes(linked, self._truth)
         click.echo(f"| {name} | {row_of(scores)} |")
         if self._crops is not None:
-            folder = self._crops / "".join(letter if letter.isalnum() else "-" for letter in name)
+            folder = self._crops / re.sub(r"\W+", "-", name)
             for switch in scores.switches:
                 self._draw(folder, switch, linked)
+
+    def add_mean(self, name: str, runs: Sequence[list[Tracked]]) -> None:
+        """A row with the means over several films, and the sums of what is counted."""
+        scores = [score_boxes(linked, self._truth) for linked in runs]
+        mota, idf1, hota = np.mean([(one.mota, one.idf1, one.hota) for one in scores], axis=0)
+        counts = np.sum(
+            [(one.false_positives, one.misses, one.people, len(one.switches), one.towers) for one in scores],
+            axis=0,
+        )
+        click.echo(
+            f"| {name} | {mota:.1f} | {idf1:.1f} | {hota:.1f} | {' | '.join(map(str, counts.tolist()))} | |"
+        )
 
     def _draw(self, folder: Path, switch: Switch, linked: list[Tracked]) -> None:
         """One picture: the person before the switch at the left, and after it at the right."""
@@ -264,14 +274,14 @@ SIDE = 320
 """Pixels of a cropped picture."""
 
 
-def crop(image: np.ndarray, people: TrackedPoses, truth: TrueBoxes, true_id: int) -> np.ndarray:
+def crop(image: Image, people: TrackedPoses, truth: TrueBoxes, true_id: int) -> Image:
     """A square (`SIDE`, `SIDE`, 3) around a true person: the true box white, the given ones green with their ids."""
     true = truth.boxes[truth.ids == true_id][0]
     half = 1.25 * max(true[2:] - true[:2])
     corner = (true[:2] + true[2:]) / 2 - half
     scale = SIDE / (2 * half)
     to_square = np.array([[scale, 0, -scale * corner[0]], [0, scale, -scale * corner[1]]])
-    square = cv2.warpAffine(image, to_square, (SIDE, SIDE))
+    square = np.asarray(cv2.warpAffine(image, to_square, (SIDE, SIDE)), dtype=np.uint8)
 
     def rectangle(box: FloatArray, colour: tuple[int, int, int]) -> tuple[int, int]:
         low, high = (np.round(scale * (point - corner)).astype(int).tolist() for point in (box[:2], box[2:]))
