@@ -53,11 +53,9 @@ class Film:
 
     def unmirrored(self, people: TrackedPoses) -> TrackedPoses:
         """The boxes of `people` where they are in the film; keypoints are left as they are."""
-        return (
-            replace(people, boxes=mirror(people.boxes, self.images[0].shape[1]))
-            if self.is_mirrored
-            else people
-        )
+        if not self.is_mirrored:
+            return people
+        return replace(people, boxes=mirror(people.boxes, self.images[0].shape[1]))
 
 
 def mirror(boxes: FloatArray, width: int) -> FloatArray:

@@ -80,8 +80,10 @@ def load_truth(path: Path) -> dict[int, TrueBoxes]:
     truth = {}
     for number in sorted(rows):
         boxes = np.array(rows[number])
-        counts_ = boxes[:, 5] > 0
-        truth[number] = TrueBoxes(boxes[counts_, 0].astype(int), boxes[counts_, 1:5], boxes[~counts_, 1:5])
+        is_counted = boxes[:, 5] > 0
+        truth[number] = TrueBoxes(
+            boxes[is_counted, 0].astype(int), boxes[is_counted, 1:5], boxes[~is_counted, 1:5]
+        )
     return truth
 
 

@@ -39,6 +39,7 @@ from posetrack_app.pipeline.track_people import track_people
 
 PARTS = ("pipeline", "linkers", "ablation", "variants")
 VIDEO = Path("/usr/share/doc/opencv-doc/examples/data/vtest.avi")
+DETECTED_ONLY = "only detected people"
 BOX_SCORE = PersonScoreConfig(1.0, 0.0, 0.0)
 
 Truth = dict[int, TrueBoxes]
@@ -69,7 +70,7 @@ def ablations() -> dict[str, Ablation]:
         "missed people not looked for": Ablation(
             replace(default, propagation=replace(lost, max_seconds=1e-6))
         ),
-        "neither": Ablation(replace(default, propagation=replace(lost, max_seconds=0.0))),
+        DETECTED_ONLY: Ablation(replace(default, propagation=replace(lost, max_seconds=0.0))),
         "box score >= 0.93, low 0.35": box_score(0.93, 0.35),
         "box score >= 0.8, low 0.3": box_score(0.8, 0.3),
         "low scores continue any track": Ablation(
@@ -132,6 +133,7 @@ def main(
         linked = run(film, stored, Ablation(Config()))
         report.add("default", linked)
         report.add("default, second pass", after_second_pass(linked))
+        report.add(f"default, {DETECTED_ONLY}", run(film, stored, ablations()[DETECTED_ONLY]))
     if "linkers" in wanted:
         report.head("linker, same detections and poses")
         for name, linked in link_with_others(film, high_score):
