@@ -102,8 +102,8 @@ def main() -> None:
 
 
 def _refuse(reason: str) -> NoReturn:
-    """End with one line and exit code 2; `reason` may quote several lines of a file."""
-    logging.getLogger("posetrack").error("%s", " ".join(reason.splitlines()))
+    """End with one line and exit code 2."""
+    logging.getLogger("posetrack").error("%s", reason)
     sys.exit(2)
 
 

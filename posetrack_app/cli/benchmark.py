@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 @click.option(
     "--keypoint-threshold", type=float, help="[pose] min_score: leave out keypoints that score below this."
 )
-@force_option
 @click.option(
     "--detections",
     type=PATH,

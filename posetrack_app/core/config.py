@@ -140,8 +140,6 @@ class TrackerConfig:
     """Lowest similarity of a match in the first round."""
     min_low_score_similarity: float = _fraction(0.4)
     """Lowest similarity of a match in the second round."""
-    low_score_seconds: float = _number(0.3)
-    """The second round continues only tracks seen this recently."""
     box_weight: float = _number(3.0)
     """Weight of the box IoU in the similarity, counted in keypoints."""
     confirmations: int = _integer(3)

@@ -73,9 +73,6 @@ def ablations() -> dict[str, Ablation]:
         DETECTED_ONLY: Ablation(replace(default, propagation=replace(lost, max_seconds=0.0))),
         "box score >= 0.93, low 0.35": box_score(0.93, 0.35),
         "box score >= 0.8, low 0.3": box_score(0.8, 0.3),
-        "low scores continue any track": Ablation(
-            replace(default, tracker=replace(tracker, low_score_seconds=tracker.patience_seconds))
-        ),
         "detections of box score >= 0.5": Ablation(
             replace(default, detector=replace(default.detector, min_score=0.5))
         ),

@@ -98,6 +98,6 @@ def test_the_log_as_json_and_quiet(
         ("info", "1 of 1: done"), ("warning", "two\nlines")
     ]  # fmt: skip
     assert run(monkeypatch, *many, "--quiet") == 2
-    assert capsys.readouterr() == ("", "posetrack: two\nlines\n")
+    assert capsys.readouterr() == ("", "posetrack: two\\nlines\n")
     assert run(monkeypatch, "--out-dir", str(tmp_path), "--log-format", "json") == 2
     assert json.loads(capsys.readouterr().err)["level"] == "error"

@@ -115,12 +115,11 @@ class LockstepTracker(OksTracker):
         tracks, rows, similarity = pairs
         is_confirmed, is_high = self._ids > 0, scores >= self._high_score
         preference = similarity * (1.0 / (1.0 + self._stale * (self._frame - 1 - self._last_frame)))[tracks]
-        is_recent = self._videos_seconds[self._video] - self._last_seconds <= self._low_score_seconds
         row_of_track = np.full(len(self._ids), -1)
         is_free_row = np.ones(len(scores), dtype=bool)
         for tracks_of_round, rows_of_round, lowest in (
             (is_confirmed, is_high, self._min_similarity),
-            (is_confirmed & is_recent, scores >= self._low_score, self._min_low_score_similarity),
+            (is_confirmed, scores >= self._low_score, self._min_low_score_similarity),
             (~is_confirmed, is_high, self._min_similarity),
         ):
             use = (tracks_of_round & (row_of_track < 0))[tracks] & (rows_of_round & is_free_row)[rows]

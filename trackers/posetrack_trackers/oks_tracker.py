@@ -54,7 +54,6 @@ class OksTracker:
         low_score: lowest box score of a low-score pose; poses below get no id.
         min_similarity: lowest similarity of a match with a high-score pose.
         min_low_score_similarity: lowest similarity of a match with a low-score pose.
-        low_score_seconds: low-score poses continue only tracks that were seen this recently.
         box_weight: weight of the boxes, where a keypoint of score 1 weighs 1.
         confirmations: sightings, within `delay` + 1 frames, that confirm a track; 1 gives every track its id at once.
         patience_seconds: a track not seen for longer than this and for more than `patience_frames` is removed.
@@ -77,7 +76,6 @@ class OksTracker:
         low_score: float = 0.1,
         min_similarity: float = 0.25,
         min_low_score_similarity: float = 0.4,
-        low_score_seconds: float = 0.5,
         box_weight: float = 3.0,
         confirmations: int = 3,
         patience_seconds: float = 3.0,
@@ -97,7 +95,6 @@ class OksTracker:
         self._keypoint_variances = (2.0 * np.asarray(sigmas, dtype=np.float64)) ** 2
         self._high_score, self._low_score = high_score, low_score
         self._min_similarity, self._min_low_score_similarity = min_similarity, min_low_score_similarity
-        self._low_score_seconds = low_score_seconds
         self._box_weight, self._appearance_weight = box_weight, appearance_weight
         self._confirmations = confirmations
         self._patience_seconds, self._patience_frames = patience_seconds, patience_frames
@@ -264,10 +261,9 @@ class OksTracker:
     def _assign(self, similarity: Floats, scores: Floats) -> tuple[Indices, Indices]:
         """Match tracks with poses in three rounds; the tracks and rows of the matches."""
         is_confirmed, is_high = self._ids > 0, scores >= self._high_score
-        is_recent = self._seconds - self._last_seconds <= self._low_score_seconds
         rounds = (
             (is_confirmed, is_high, self._min_similarity),
-            (is_confirmed & is_recent, scores >= self._low_score, self._min_low_score_similarity),
+            (is_confirmed, scores >= self._low_score, self._min_low_score_similarity),
             (~is_confirmed, is_high, self._min_similarity),
         )
         # Of two tracks that are equally similar to a pose, prefer the one seen more recently.
