@@ -32,7 +32,8 @@ FUNCTIONS = {
 }  # fmt: skip
 CLI_ONLY = {
     "json_file", "report", "images", "csv_file", "latex_file", "baseline", "margin", "out_dir", "list_file", "workers",
-    "overlay_dir", "skip_done", "part", "ray", "max_seconds", "metrics", "summary_html", "quiet", "log_format",
+    "overlay_dir", "skip_done", "part", "ray", "max_seconds", "metrics", "summary_html", "quiet", "log_format", "all_faults",
+    "frames", "dataset",
 }  # fmt: skip
 """Options for several videos, and for what to do with the scores that `evaluate` returns."""
 PYTHON_ONLY = {"on_frame", "progress", "networks"}

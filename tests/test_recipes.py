@@ -47,6 +47,8 @@ def check(arguments: list[str]) -> None:
     command: click.Command = posetrack
     context = click.Context(posetrack)
     while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
+        if arguments[0] not in command.commands and "add" in command.commands:
+            arguments = ["add", *arguments]  # `posetrack edit TRACKS ...`
         name, found, arguments = command.resolve_command(context, list(arguments))
         assert found is not None, name
         command, context = found, click.Context(found, parent=context)

@@ -284,7 +284,7 @@ class _Detector:
         people = self._source.people[number]
         found = random.uniform(size=len(people)) > 0.03
         boxes = people.boxes[found] + random.normal(0, 1.0, (int(found.sum()), 4))
-        scores = random.uniform(Config().tracker.high_score, 1.0, len(boxes))
+        scores = random.uniform(0.9, 1.0, len(boxes))
         if number % 9 == 4 and len(people):
             x, y = random.uniform((0, 0), (280, 120))
             boxes = np.concatenate([boxes, [[x, y, x + 40, y + 80]]])
@@ -307,8 +307,8 @@ class _Estimator:
     def _estimate(self, number: int, box: FloatArray) -> tuple[FloatArray, FloatArray]:
         random = np.random.default_rng([2, number, *box.astype(int).tolist()])
         people = self._source.people[number]
-        row = _nearest(people.boxes, box)
-        if np.abs(people.boxes[row] - box).max() > 12:
+        row = _nearest(people.boxes, box) if len(people) else -1
+        if row < 0 or np.abs(people.boxes[row] - box).max() > 12:
             return random.uniform(box[:2], box[2:], (17, 2)), random.uniform(0.0, 0.3, 17)
         height = float(box[3] - box[1])
         noise: Any = random.normal(0, _NOISE * height, (17, 2))

@@ -53,6 +53,7 @@ def test_memory_threads_and_files_stay_flat(tmp_path: Path, monkeypatch: pytest.
     assert exit_code(outcomes) == 0
     assert len((tmp_path / "out" / "summary.jsonl").read_text().splitlines()) == VIDEOS
     (early, early_threads, early_files), (late, late_threads, late_files) = measured.values()
-    assert late_threads <= early_threads
-    assert late_files <= early_files
+    # Decoder threads of the moment come and go; a leak would add one for each of 199 videos.
+    assert late_threads <= early_threads + 16
+    assert late_files <= early_files + 16
     assert late - early < 30, f"{early:.0f} to {late:.0f} MB"

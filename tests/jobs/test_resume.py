@@ -319,6 +319,6 @@ def test_a_read_only_folder(video: Path, tmp_path: Path) -> None:
     else:
         (tmp_path / "locked").mkdir(mode=0o500)
         out = tmp_path / "locked" / "tracks.json"
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="no file can be written there"):
         killed_run.run_fake(video, out, False)
     shutil.rmtree(tmp_path / "locked", ignore_errors=True)

@@ -205,7 +205,7 @@ def test_auto_device_exists() -> None:
 @pytest.mark.parametrize(
     ("device", "message"),
     [
-        ("gpu", "unknown device 'gpu'; choose auto, cpu, cuda or mps"),
+        ("gpu", "unknown device 'gpu'; choose auto, cpu, cuda, cuda:1"),
         ("cuda", "PyTorch finds no cuda device on this machine; choose cpu"),
     ],
 )
