@@ -5,6 +5,7 @@ Each stage adds columns: `Detections`, then `Poses`, then `TrackedPoses`. A trac
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol, TypeVar
 
@@ -161,6 +162,15 @@ class TrackedPoses(Poses):
             raise ValueError(
                 f"smoothed_keypoints must be {self.keypoints.shape}, got {self.smoothed_keypoints.shape}"
             )
+
+
+def joined_rows(parts: Sequence[_Rows]) -> _Rows:
+    """The rows of all `parts`, which are at least one, in their order."""
+    columns: dict[str, Any] = {
+        column.name: np.concatenate([getattr(part, column.name) for part in parts])
+        for column in fields(parts[0])
+    }
+    return type(parts[0])(**columns)
 
 
 def is_missing(keypoints: FloatArray, scores: FloatArray) -> BoolArray:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 
 from posetrack_app.core.config import PropagationConfig
 from posetrack_app.core.protocols import Estimator, Expected, ExpectingTracker
-from posetrack_app.core.records import PROPAGATED, BoolArray, Detections, FloatArray, Frame, IntArray, Poses
+from posetrack_app.core.records import (
+    PROPAGATED,
+    BoolArray,
+    Detections,
+    FloatArray,
+    Frame,
+    IntArray,
+    Poses,
+    joined_rows,
+)
 from posetrack_app.core.similarity import iou_matrix
 
 FOUND_IOU = 0.3
@@ -46,8 +55,9 @@ def find_expected(
             yield frame, poses
             continue
         expected = tracker.expect(frame.info.seconds, camera_motion=frame.info.camera_motion)
-        covering = _covering(expected.boxes, poses.boxes)
-        missed = iou_matrix(expected.boxes, poses.boxes).max(axis=1, initial=0.0) < FOUND_IOU
+        iou = iou_matrix(expected.boxes, poses.boxes)
+        covering = _covering(iou, expected.boxes, poses.boxes)
+        missed = iou.max(axis=1, initial=0.0) < FOUND_IOU
         is_seen = expected.seconds_lost <= 1.5 * elapsed
         wanted = np.flatnonzero(is_seen & _is_visible(expected.boxes, frame) & (missed | (covering >= 0)))
         if not len(wanted):
@@ -67,12 +77,14 @@ def _is_visible(boxes: FloatArray, frame: Frame) -> BoolArray:
     return visible
 
 
-def _covering(expected: FloatArray, boxes: FloatArray) -> IntArray:
-    """(T,) row of the box that covers each of the `expected` boxes (T, 4) and is too large for it; -1 if there is none."""
+def _covering(iou: FloatArray, expected: FloatArray, boxes: FloatArray) -> IntArray:
+    """(T,) row of the box that covers each of the `expected` boxes (T, 4) and is too large for it; -1 if there is none.
+
+    `iou` (T, N) is that of the `expected` boxes and the `boxes` (N, 4).
+    """
     covering = np.full(len(expected), -1)
     if not len(expected) or not len(boxes):
         return covering
-    iou = iou_matrix(expected, boxes)
     sides, expected_sides = boxes[:, 2:] - boxes[:, :2], expected[:, 2:] - expected[:, :2]
     areas, expected_areas = sides.prod(axis=1), expected_sides.prod(axis=1)
     shared = iou * (areas + expected_areas[:, None]) / (1.0 + iou)
@@ -114,6 +126,4 @@ def _merged(poses: Poses, found: Poses, covering: IntArray, fade: float, min_sco
             kept[row], taken[members] = False, True
     scores = np.where(covering >= 0, found.scores, fade * found.scores)
     taken |= (covering < 0) & (scores >= min_score)
-    parts = poses[kept], replace(found, scores=scores)[taken]
-    columns = {one.name: np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(Poses)}
-    return Poses(**columns)
+    return joined_rows([poses[kept], replace(found, scores=scores)[taken]])

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from posetrack_app.core.config import Config
-from posetrack_app.core.protocols import Estimator, Networks, Tracker
+from posetrack_app.core.protocols import Estimator, Networks
 from posetrack_app.core.records import (
     DETECTED,
     BoolArray,
@@ -24,13 +24,13 @@ from posetrack_app.core.records import (
 from posetrack_app.core.skeletons import Skeleton
 from posetrack_app.pipeline.camera import follow_camera
 from posetrack_app.pipeline.clock import StageClock
-from posetrack_app.pipeline.duplicates import drop_duplicates
-from posetrack_app.pipeline.expected import find_expected
-from posetrack_app.pipeline.link import build_oks_tracker, build_smoother, build_tracker, link_poses
-from posetrack_app.pipeline.person_score import score_people
-from posetrack_app.pipeline.pose import drop_low_score_keypoints, estimate_poses
-from posetrack_app.pipeline.propagate import DenseFlow
-from posetrack_app.pipeline.track_people import detected_people, propagated_poses, propagates
+from posetrack_app.pipeline.pose import estimate_poses
+from posetrack_app.pipeline.track_people import (
+    detected_people,
+    propagated_poses,
+    propagates,
+    track_poses,
+)
 
 STORED_SCORE = 0.1
 """Detections of at least this score get poses, so that [detector] min_score can be lowered to it afterwards."""
@@ -102,24 +102,5 @@ def link_stored(
     With the tracker "flow" the frames must have their images. With an `estimator` they must, too: then people whom the
     tracker expects and the detector missed are looked for. Without `smooth` the keypoints stay as they are.
     """
-    poses: Iterable[tuple[Any, Poses]] = (
-        (frame, found[_detections_to_keep(found, config)]) for frame, found in stream
-    )
-    tracker: Tracker
-    if config.tracker.method == "flow":
-        flow = DenseFlow()
-        poses = flow.watch(poses)
-        tracker, smoother = build_tracker(config, flow.move, skeleton)
-    else:
-        expecting = build_oks_tracker(config, skeleton)
-        tracker, smoother = expecting, build_smoother(config)
-        if not config.person_score.is_box_score:
-            poses = score_people(poses, config.person_score)
-        if estimator is not None and propagates(config):
-            poses = find_expected(poses, expecting, estimator, config.propagation)
-    if config.pose.min_score:
-        poses = drop_low_score_keypoints(poses, min_score=config.pose.min_score)
-    unique = drop_duplicates(
-        poses, sigmas=skeleton.sigma_array, max_similarity=config.duplicates.max_similarity
-    )
-    return link_poses(unique, tracker, smoother if smooth else None, config.tracker.patience_seconds)
+    kept = ((frame, found[_detections_to_keep(found, config)]) for frame, found in stream)
+    return track_poses(kept, config, skeleton, estimator, smooth=smooth)

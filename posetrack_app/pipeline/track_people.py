@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
+from typing import Any, TypeVar
 
 from posetrack_app.core.config import Config, DuplicatesConfig
 from posetrack_app.core.forks import refuse_after_fork
-from posetrack_app.core.protocols import Networks
-from posetrack_app.core.records import Detections, Frame, Poses, TrackedPoses
+from posetrack_app.core.protocols import Estimator, Networks, Tracker
+from posetrack_app.core.records import Detections, Frame, HasInfo, Poses, TrackedPoses
+from posetrack_app.core.skeletons import Skeleton
 from posetrack_app.pipeline.camera import follow_camera
 from posetrack_app.pipeline.clock import StageClock
 from posetrack_app.pipeline.detect import detect_people
@@ -18,6 +20,8 @@ from posetrack_app.pipeline.link import build_oks_tracker, build_smoother, build
 from posetrack_app.pipeline.person_score import score_people
 from posetrack_app.pipeline.pose import drop_low_score_keypoints, estimate_poses
 from posetrack_app.pipeline.propagate import DenseFlow, detect_every, propagate_poses
+
+_Frame = TypeVar("_Frame", bound=HasInfo)
 
 
 def track_people(
@@ -33,25 +37,54 @@ def track_people(
     clock = clock or StageClock()
     people = detected_people(clock.pull("decode", frames), networks, config, clock)
     if config.tracker.method == "flow":
-        flow = DenseFlow()
-        tracker, smoother = build_tracker(config, flow.move)
-        poses = flow.watch(propagated_poses(people, networks, config))
+        poses = propagated_poses(people, networks, config)
     else:
-        expecting = build_oks_tracker(config)
-        tracker, smoother = expecting, build_smoother(config)
         poses = estimate_poses(people, networks.estimator, batch=config.pose.batch * networks.at_once)
+    return track_poses(poses, config, networks.skeleton, networks.estimator, clock=clock)
+
+
+def track_poses(
+    poses: Iterable[tuple[_Frame, Poses]],
+    config: Config,
+    skeleton: Skeleton,
+    estimator: Estimator | None = None,
+    *,
+    smooth: bool = True,
+    clock: StageClock | None = None,
+) -> Iterator[tuple[_Frame, TrackedPoses]]:
+    """Every frame of one video with its tracked people: the stages after the pose network.
+
+    Args:
+        poses: the poses of all people; with the method "flow", and with an `estimator`, frames have their images.
+        config: the settings.
+        skeleton: the skeleton of the poses.
+        estimator: the pose network, to look for people whom the tracker expects and the detector missed.
+        smooth: without it the smoothed keypoints are the keypoints.
+        clock: gets the time of the stages "pose" and "track".
+    """
+    clock = clock or StageClock()
+    stream: Iterable[tuple[Any, Poses]] = poses
+    tracker: Tracker
+    if config.tracker.method == "flow":
+        flow = DenseFlow()
+        stream = flow.watch(stream)
+        tracker, smoother = build_tracker(config, flow.move, skeleton)
+    else:
+        expecting = build_oks_tracker(config, skeleton)
+        tracker, smoother = expecting, build_smoother(config)
         if not config.person_score.is_box_score:
-            poses = score_people(poses, config.person_score)
-        if propagates(config):
-            poses = find_expected(poses, expecting, networks.estimator, config.propagation)
+            stream = score_people(stream, config.person_score)
+        if estimator is not None and propagates(config):
+            stream = find_expected(stream, expecting, estimator, config.propagation)
     if config.pose.min_score:
-        poses = drop_low_score_keypoints(poses, min_score=config.pose.min_score)
+        stream = drop_low_score_keypoints(stream, min_score=config.pose.min_score)
     unique = drop_duplicates(
-        clock.pull("pose", poses),
-        sigmas=networks.skeleton.sigma_array,
+        clock.pull("pose", stream),
+        sigmas=skeleton.sigma_array,
         max_similarity=config.duplicates.max_similarity,
     )
-    return clock.pull("track", link_poses(unique, tracker, smoother, config.tracker.patience_seconds))
+    linked = link_poses(unique, tracker, smoother if smooth else None, config.tracker.patience_seconds)
+    return clock.pull("track", linked)
 
 
 def propagates(config: Config) -> bool:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,6 +14,7 @@ import numpy as np
 
 from posetrack_app.core.choices import PROTOCOLS as _PROTOCOLS
 from posetrack_app.core.config import Config, with_file
+from posetrack_app.core.cores import usable_cores
 from posetrack_app.core.errors import InputError
 from posetrack_app.core.files import check_output_file, refuse_to_replace, write_atomic
 from posetrack_app.core.json_file import json_files
@@ -218,13 +217,6 @@ def _divide(order: Sequence[int], folds: int) -> tuple[list[Sequence[int]], list
 
 _prepared: dict[str, tuple[_Task, Problem, list[Fold]]] = {}
 """What this worker process has read."""
-
-
-def usable_cores() -> int:
-    """The cores that this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _start_worker(task: _Task) -> None:

@@ -10,7 +10,15 @@ from typing import TypeVar
 import numpy as np
 
 from posetrack_app.core.config import Config
-from posetrack_app.core.records import DETECTED, BoolArray, Detections, FloatArray, IntArray, Poses
+from posetrack_app.core.records import (
+    DETECTED,
+    BoolArray,
+    Detections,
+    FloatArray,
+    IntArray,
+    Poses,
+    joined_rows,
+)
 from posetrack_app.core.similarity import oks_matrix
 from posetrack_app.core.skeletons import POSETRACK
 from posetrack_app.evaluation.posetrack.hota import SIMILARITY_REACH
@@ -158,8 +166,7 @@ def _all_poses(frames: Sequence[PosesInFrame]) -> Poses:
         return Detections.detected(np.zeros((0, 4)), np.zeros(0)).with_keypoints(
             np.zeros((0, 17, 2)), np.zeros((0, 17))
         )
-    columns = [column.name for column in fields(Poses)]
-    return Poses(**{name: np.concatenate([getattr(f.poses, name) for f in frames]) for name in columns})
+    return joined_rows([frame.poses for frame in frames])
 
 
 def _similar_pairs(

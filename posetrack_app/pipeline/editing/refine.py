@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
 from posetrack_app.core.config import SecondPassConfig, SmoothingConfig
-from posetrack_app.core.records import EDITED, INTERPOLATED, FloatArray, IntArray, TrackedPoses
+from posetrack_app.core.records import EDITED, INTERPOLATED, FloatArray, IntArray, TrackedPoses, joined_rows
 from posetrack_app.pipeline.editing.table import TrackTable
 from posetrack_app.pipeline.second_pass.gaps import fill_gaps, fill_keypoints
 from posetrack_app.pipeline.second_pass.smooth_tracks import smooth_track
@@ -91,11 +91,7 @@ def _filled_again(table: TrackTable, changed: Sequence[int], settings: SecondPas
     indices = np.array([info.index for info in table.infos], dtype=np.int64)
     old = table.people[kept]
     added = [_poses(track, len(table.skeleton.keypoints)) for track in tracks]
-    columns = {
-        column.name: np.concatenate([getattr(part, column.name) for part in (old, *added)])
-        for column in fields(TrackedPoses)
-    }
-    people = TrackedPoses(**columns)
+    people = joined_rows([old, *added])
     frames = np.concatenate([table.frames[kept], *(indices[track.frames] for track in tracks)])
     is_deleted = np.concatenate(
         [table.is_deleted[kept], *(np.zeros(len(part), dtype=bool) for part in added)]

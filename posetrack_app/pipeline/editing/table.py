@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from posetrack_app.core.records import BoolArray, FrameInfo, IntArray, TrackedPoses
+from posetrack_app.core.records import BoolArray, FrameInfo, IntArray, TrackedPoses, joined_rows
 from posetrack_app.core.skeletons import Skeleton
 from posetrack_app.formats import TrackedFrame, Tracks
 
@@ -33,15 +33,11 @@ class TrackTable:
         counts = [len(frame.people) for frame in tracks.frames]
         indices = np.array([frame.info.index for frame in tracks.frames], dtype=np.int64)
         parts = [frame.people for frame in tracks.frames] or [_nobody(tracks.skeleton)]
-        columns = {
-            column.name: np.concatenate([getattr(part, column.name) for part in parts])
-            for column in fields(TrackedPoses)
-        }
         return TrackTable(
             skeleton=tracks.skeleton,
             infos=[frame.info for frame in tracks.frames],
             frames=np.repeat(indices, counts),
-            people=TrackedPoses(**columns),
+            people=joined_rows(parts),
             is_deleted=np.zeros(sum(counts), dtype=bool),
         )
 
